@@ -1,0 +1,1 @@
+"""Tests of the integration, floor by floor."""
