@@ -42,7 +42,15 @@ class PhoneError(Exception):
 
 
 class PhoneTimeout(PhoneError, TimeoutError):
-    """What was waited for did not come in time."""
+    """What was waited for did not come in time.
+
+    The text tells what came meanwhile, `brief` has only what did not come.
+    """
+
+    def __init__(self, brief: str, details: str = "") -> None:
+        """Put both texts together."""
+        self.brief = brief
+        super().__init__(f"{brief}. {details}" if details else brief)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -396,8 +404,8 @@ class Phone:
 
     # --- What a test waits for ---
 
-    async def notification(self, timeout: float = 2.0) -> Notification:
-        """Return the next NOTIFY that was not taken yet."""
+    async def notification(self, timeout: float | None = 2.0) -> Notification:
+        """Return the next NOTIFY that was not taken yet; None waits for ever."""
         await self._wait(
             lambda: len(self.notifications) > self._taken, timeout, "NOTIFY"
         )
@@ -575,8 +583,8 @@ class Phone:
                     self.send_raw(data)
         finally:
             del self._pending[request.branch]
-        awaited = f"answer to {request.title}"
-        raise PhoneTimeout(self._missed(awaited, self.timeout, began))
+        awaited = f"answer to {request.method}"
+        raise self._missed(awaited, self.timeout, began)
 
     # --- Messages in ---
 
@@ -710,20 +718,20 @@ class Phone:
     # --- Waiting ---
 
     async def _wait(
-        self, condition: Callable[[], bool], timeout: float, awaited: str
+        self, condition: Callable[[], bool], timeout: float | None, awaited: str
     ) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout
+        deadline = None if timeout is None else loop.time() + timeout
         began = len(self.log)
         while not condition():
             if self.lost:
                 raise PhoneError(f"no {awaited}: {self.lost}")
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.append(waiter)
-            left = deadline - loop.time()
-            done, _ = await asyncio.wait({waiter}, timeout=max(left, 0))
-            if not done and not condition():
-                raise PhoneTimeout(self._missed(awaited, timeout, began))
+            left = None if deadline is None else max(deadline - loop.time(), 0)
+            done, _ = await asyncio.wait({waiter}, timeout=left)
+            if timeout is not None and not done and not condition():
+                raise self._missed(awaited, timeout, began)
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -731,16 +739,16 @@ class Phone:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def _missed(self, awaited: str, timeout: float, began: int) -> str:
+    def _missed(self, awaited: str, timeout: float, began: int) -> PhoneTimeout:
         since = [f"  {entry.line}" for entry in self.log[began:]] or ["  nothing"]
         before = [f"  {entry.line}" for entry in self.log[max(began - 4, 0) : began]]
         lines = [
-            f"{self.user}: no {awaited} within {timeout:g} s. Meanwhile:",
+            "Meanwhile:",
             *since,
             *(["Before that:", *before] if before else []),
             *([f"Lamps: {self.features}"] if self.features else []),
         ]
-        return "\n".join(lines)
+        return PhoneTimeout(f"no {awaited} within {timeout:g} s", "\n".join(lines))
 
     def _note(self, violation: str) -> None:
         self.violations.append(violation)

@@ -1,0 +1,409 @@
+"""`scripts/phone`: press a simulated phone's keys, or watch its lamps."""
+
+import argparse
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+import contextlib
+from dataclasses import dataclass
+import json
+import os
+import signal
+import sys
+import time
+from typing import Self, TextIO
+
+from .documents import ALWAYS, BUSY, DND, KINDS, NO_ANSWER, Lamp
+from .link import Address
+from .phone import Phone, PhoneError, PhoneTimeout
+from .wire import Response, address, parameter, split_host
+
+DEFAULT_PORT = 5060
+PASSWORD_VARIABLE = "DFKS_PASSWORD"
+TITLES = {
+    DND: "Do not disturb",
+    ALWAYS: "Call forwarding always",
+    BUSY: "Call forwarding busy",
+    NO_ANSWER: "Call forwarding no answer",
+}
+# Seconds between attempts while the server is away.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+# What the server says to a phone that is set up wrongly; trying again does not help.
+_MISCONFIGURED = (401, 403, 404)
+
+_COMMANDS = """commands:
+  register                        register once
+  dnd on|off                      press the do-not-disturb key
+  forward KIND NUMBER [--rings N] forward calls; KIND is always, busy or no-answer
+  forward KIND on|off             the same with the number that the server knows
+  watch                           stay registered and print what the lamps show;
+                                  keys can be typed meanwhile: dnd on, forward busy 2424
+"""
+
+
+class Refused(PhoneError):
+    """The server answered a request with an error."""
+
+    def __init__(self, response: Response) -> None:
+        """Say in plain words what the server said."""
+        self.status = response.status
+        warning = response.get("Warning").partition('"')[2].rstrip('"')
+        text = f"the server refused it: {response.status} {response.reason}"
+        if response.status == 401:
+            text = "the server takes neither this user nor this password (401)"
+        super().__init__(f"{text} ({warning})" if warning else text)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key press, as typed: `dnd on`, `forward busy 2424 4`."""
+
+    feature: str
+    on: bool
+    kind: str = ""
+    target: str | None = None
+    rings: int | None = None
+
+    @classmethod
+    def parse(cls, words: Sequence[str], rings: int | None = None) -> Self:
+        """Read the words; raises ValueError with what is wrong with them."""
+        match list(words):
+            case ["dnd", ("on" | "off") as state]:
+                return cls(DND, state == "on")
+            case ["forward", kind, _, *_] if kind not in KINDS:
+                raise ValueError(f"{kind} is none of {', '.join(KINDS)}")
+            case ["forward", kind, ("on" | "off") as state]:
+                return cls(KINDS[kind], state == "on", kind, rings=rings)
+            case ["forward", kind, target]:
+                return cls(KINDS[kind], True, kind, target, rings)
+            case ["forward", kind, target, count] if count.isdecimal():
+                return cls(KINDS[kind], True, kind, target, int(count))
+            case unknown:
+                raise ValueError(
+                    f"unknown command {' '.join(unknown)!r}; use dnd on|off, "
+                    "forward always|busy|no-answer NUMBER|on|off [RINGS]"
+                )
+
+    async def press(self, phone: Phone) -> None:
+        """Send it; raises Refused when the server says no."""
+        if self.feature == DND:
+            _accepted(await phone.set_dnd(self.on))
+            return
+        _accepted(await phone.set_forward(self.kind, self.on, self.target, self.rings))
+
+
+def words(feature: str, lamp: Lamp) -> str:
+    """Say in plain words what a lamp shows."""
+    text = f"{TITLES[feature]} {'on' if lamp.on else 'off'}"
+    if lamp.target:
+        text += f", to {lamp.target}"
+    if lamp.rings is not None:
+        text += f", after {lamp.rings} rings"
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if not options.password:
+        parser.error(f"give --password, or set {PASSWORD_VARIABLE}")
+    command = options.command
+    try:
+        if command == ["watch"]:
+            return asyncio.run(Watch(options).run())
+        if command == ["register"]:
+            return asyncio.run(_register(options))
+        key = Key.parse(command, options.rings)
+    except ValueError as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return asyncio.run(_press(options, key))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="phone",
+        description="A simulated desk phone: press its keys, watch its lamps.",
+        epilog=_COMMANDS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("user", help="the line's user part, 201 for example")
+    add("command", nargs="+", help="what to do, see below")
+    add(
+        "--password",
+        default=os.environ.get(PASSWORD_VARIABLE),
+        help=f"the line's password (default: the variable {PASSWORD_VARIABLE})",
+    )
+    add(
+        "--server",
+        type=_server,
+        default=("127.0.0.1", DEFAULT_PORT),
+        metavar="HOST[:PORT]",
+        help="default: 127.0.0.1:5060",
+    )
+    add("--transport", choices=("udp", "tcp"), default="udp", help="default: udp")
+    add("--auth-name", metavar="NAME", help="default: the user part")
+    add("--expires", type=int, default=3600, metavar="SECONDS", help="default: 3600")
+    add("--sha256", action="store_true", help="answer the SHA-256 challenge, not MD5")
+    add("--rings", type=int, metavar="N", help="rings before no-answer forwarding")
+    add("--keys", action="store_true", help="watch: read keys from a pipe, too")
+    add("--json", action="store_true", help="watch: print a JSON object a line")
+    return parser
+
+
+def _server(text: str) -> Address:
+    host, port = split_host(text)
+    if not host:
+        raise argparse.ArgumentTypeError(f"{text} is not HOST or HOST:PORT")
+    return host, port or DEFAULT_PORT
+
+
+def _phone(options: argparse.Namespace) -> Phone:
+    return Phone(
+        options.user,
+        options.password,
+        options.server,
+        transport=options.transport,
+        auth_name=options.auth_name,
+        algorithm="SHA-256" if options.sha256 else "MD5",
+        expires=options.expires,
+    )
+
+
+def _accepted(response: Response) -> Response:
+    if not response.ok:
+        raise Refused(response)
+    return response
+
+
+def _reason(error: Exception, options: argparse.Namespace) -> str:
+    """Say in one line why something did not work."""
+    host, port = options.server
+    if isinstance(error, PhoneTimeout):
+        return f"{host}:{port}: {error.brief}"
+    if isinstance(error, PhoneError):
+        return str(error)
+    number = error.errno if isinstance(error, OSError) else None
+    return f"cannot reach {host}:{port}: {os.strerror(number) if number else error}"
+
+
+def _write(text: str, file: TextIO | None = None) -> None:
+    file = file or sys.stdout
+    file.write(f"{text}\n")
+    file.flush()
+
+
+def _complain(text: str) -> None:
+    _write(f"phone: {text}", sys.stderr)
+
+
+# --- One key ---
+
+
+async def _register(options: argparse.Namespace) -> int:
+    try:
+        async with _phone(options) as phone:
+            response = _accepted(await phone.register())
+            seconds = _granted(phone, response)
+    except (PhoneError, OSError) as error:
+        _complain(_reason(error, options))
+        return 1
+    host, port = options.server
+    _write(f"{options.user} is registered at {host}:{port} for {seconds} s")
+    return 0
+
+
+async def _press(options: argparse.Namespace, key: Key) -> int:
+    try:
+        async with _phone(options) as phone:
+            _accepted(await phone.subscribe())
+            await phone.notification(phone.timeout)
+            await key.press(phone)
+            lamp = await _told(phone, key)
+            await phone.unsubscribe()
+            with contextlib.suppress(PhoneTimeout):
+                await phone.notification()
+    except (PhoneError, OSError) as error:
+        _complain(_reason(error, options))
+        return 1
+    if lamp is None:
+        _complain(f"the server does not offer {TITLES[key.feature].lower()} here")
+        return 1
+    _write(words(key.feature, lamp))
+    if lamp.on != key.on:
+        _complain("the server did not take the change")
+        return 1
+    return 0
+
+
+async def _told(phone: Phone, key: Key) -> Lamp | None:
+    """Return what the lamp shows after a key press, None where there is no lamp.
+
+    NOTIFYs that still tell the state from before the press are passed over.
+    """
+    told = False
+    try:
+        while True:
+            notification = await phone.notification()
+            told = True
+            lamp = notification.features.get(key.feature)
+            if lamp is not None and lamp.on == key.on:
+                return lamp
+    except PhoneTimeout:
+        if not told:
+            raise
+    return phone.features.get(key.feature)
+
+
+def _granted(phone: Phone, response: Response) -> int:
+    """Return for how many seconds the phone's Contact is registered."""
+    for binding in response.values("Contact"):
+        seconds = parameter(binding, "expires")
+        if address(binding) == address(phone.contact) and seconds.isdecimal():
+            return int(seconds)
+    return response.number("Expires") or phone.expires
+
+
+# --- Watching ---
+
+
+class Watch:
+    """Keeps a phone registered and subscribed until Ctrl-C, whatever happens."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Prepare; `run` does the work."""
+        self._options = options
+        self._keys: asyncio.Queue[str] = asyncio.Queue()
+        self._stop = asyncio.Event()
+        self._was_subscribed = False
+
+    async def run(self) -> int:
+        """Watch until stopped; returns the exit status."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        pause = FIRST_PAUSE
+        with self._reading_keys():
+            while True:
+                began = loop.time()
+                try:
+                    await self._session()
+                except Refused as error:
+                    if error.status in _MISCONFIGURED and not self._was_subscribed:
+                        _complain(str(error))
+                        return 1
+                    self._say(str(error))
+                except (PhoneError, OSError) as error:
+                    self._say(_reason(error, self._options))
+                if loop.time() - began > LONGEST_PAUSE:
+                    pause = FIRST_PAUSE
+                if await self._stopped_within(pause):
+                    return 0
+                pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def _session(self) -> None:
+        """Register, subscribe and follow the lamps; returns when told to stop."""
+        host, port = self._options.server
+        async with _phone(self._options) as phone:
+            registered = _granted(phone, _accepted(await phone.register()))
+            self._say(f"registered at {host}:{port}")
+            subscribed = _accepted(await phone.subscribe()).number("Expires") or 0
+            self._was_subscribed = True
+            self._say("subscribed")
+            await _first_of(
+                self._stop.wait(),
+                self._print_lamps(phone),
+                self._press_keys(phone),
+                _refresh(phone, min(registered, subscribed) / 2),
+            )
+            with contextlib.suppress(PhoneError):
+                await phone.unsubscribe()
+                await phone.unregister()
+
+    async def _print_lamps(self, phone: Phone) -> None:
+        while True:
+            notification = await phone.notification(None)
+            for feature, lamp in notification.features.items():
+                self._show(feature, lamp)
+            if notification.state == "terminated":
+                raise PhoneError(
+                    f"the server ended the subscription ({notification.reason})"
+                )
+
+    async def _press_keys(self, phone: Phone) -> None:
+        while True:
+            typed = await self._keys.get()
+            try:
+                await Key.parse(typed.split()).press(phone)
+            except (ValueError, Refused) as error:
+                self._say(str(error))
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        return self._stop.is_set()
+
+    def _show(self, feature: str, lamp: Lamp) -> None:
+        if not self._options.json:
+            self._say(words(feature, lamp))
+            return
+        shown = {"on": lamp.on, "target": lamp.target, "rings": lamp.rings}
+        print(
+            json.dumps({"time": time.time(), "feature": feature, **shown}), flush=True
+        )
+
+    def _say(self, text: str) -> None:
+        """Print a line with the time; beside JSON it goes to stderr."""
+        file = sys.stderr if self._options.json else sys.stdout
+        _write(f"{time.strftime('%H:%M:%S')} {text}", file)
+
+    @contextlib.contextmanager
+    def _reading_keys(self) -> Iterator[None]:
+        """Take lines typed at the terminal, or piped in with --keys."""
+        loop = asyncio.get_running_loop()
+        stdin = sys.stdin.fileno()
+        pending = b""
+
+        def readable() -> None:
+            nonlocal pending
+            try:
+                data = os.read(stdin, 4096)
+            except OSError:  # the terminal is gone
+                data = b""
+            if not data:
+                loop.remove_reader(stdin)
+            *lines, pending = (pending + data).split(b"\n")
+            for line in filter(bytes.strip, lines):
+                self._keys.put_nowait(line.decode(errors="replace"))
+
+        if not self._options.keys and not os.isatty(stdin):
+            yield
+            return
+        loop.add_reader(stdin, readable)
+        try:
+            yield
+        finally:
+            loop.remove_reader(stdin)
+
+
+async def _refresh(phone: Phone, seconds: float) -> None:
+    """Refresh registration and subscription again and again."""
+    while True:
+        await asyncio.sleep(seconds)
+        _accepted(await phone.register())
+        _accepted(await phone.refresh())
+
+
+async def _first_of(*work: Coroutine[None, None, object]) -> None:
+    """Run all until one ends, and raise what it raised."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in done:
+        task.result()
