@@ -241,7 +241,8 @@ async def _press(options: argparse.Namespace, key: Key) -> int:
 async def _told(phone: Phone, key: Key) -> Lamp | None:
     """Return what the lamp shows after a key press, None where there is no lamp.
 
-    NOTIFYs that still tell the state from before the press are passed over.
+    The confirmation, or several features at once, settles it. A NOTIFY of one feature
+    may still tell the state from before the press.
     """
     told = False
     try:
@@ -249,7 +250,8 @@ async def _told(phone: Phone, key: Key) -> Lamp | None:
             notification = await phone.notification()
             told = True
             lamp = notification.features.get(key.feature)
-            if lamp is not None and lamp.on == key.on:
+            confirmed = lamp is not None and lamp.on == key.on
+            if confirmed or len(notification.documents) != 1:
                 return lamp
     except PhoneTimeout:
         if not told:
@@ -350,9 +352,7 @@ class Watch:
             self._say(words(feature, lamp))
             return
         shown = {"on": lamp.on, "target": lamp.target, "rings": lamp.rings}
-        print(
-            json.dumps({"time": time.time(), "feature": feature, **shown}), flush=True
-        )
+        _write(json.dumps({"time": time.time(), "feature": feature, **shown}))
 
     def _say(self, text: str) -> None:
         """Print a line with the time; beside JSON it goes to stderr."""
