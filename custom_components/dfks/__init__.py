@@ -1,0 +1,52 @@
+"""A phone's feature keys and Home Assistant's entities move together."""
+
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
+from homeassistant.core import HomeAssistant
+
+from .listener import DfksConfigEntry, DfksListener, server_config
+from .store import StateStore
+
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.NUMBER,
+    Platform.SWITCH,
+    Platform.TEXT,
+]
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
+    """Open the listener, then add the entities of its lines."""
+    listener = DfksListener(hass, entry)
+    await listener.async_start()
+    entry.runtime_data = listener
+    entry.async_on_unload(entry.add_update_listener(_async_entry_updated))
+    # A line may have been added while the sockets were being opened.
+    listener.async_update_lines()
+    # Home Assistant does not unload entries when it stops.
+    entry.async_on_unload(
+        hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, listener.async_stop)
+    )
+    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
+    """Remove the entities, then close the listener and write the states."""
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    await entry.runtime_data.async_stop()
+    return True
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
+    """Delete the stored states."""
+    await StateStore(hass, entry.entry_id).async_remove()
+
+
+async def _async_entry_updated(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
+    """Follow changed lines; changed settings of the listener need a new one."""
+    listener = entry.runtime_data
+    if server_config(entry) != listener.config:
+        hass.config_entries.async_schedule_reload(entry.entry_id)
+        return
+    listener.async_update_lines()

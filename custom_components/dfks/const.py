@@ -1,0 +1,51 @@
+"""Names and defaults shared by the Home Assistant floor."""
+
+from typing import Final
+
+from .features.model import Feature, NotifyStyle
+
+DOMAIN: Final = "dfks"
+
+SUBENTRY_TYPE_LINE: Final = "line"
+
+# The listener: entry data (host and port are Home Assistant's own keys)
+CONF_REALM: Final = "realm"
+CONF_ADVERTISED_HOST: Final = "advertised_host"
+CONF_ADVERTISED_PORT: Final = "advertised_port"
+
+# The listener: entry options
+CONF_MAX_EXPIRES: Final = "max_expires"
+CONF_DIGEST: Final = "digest"
+
+# A line: subentry data (name is the title, password Home Assistant's own key)
+CONF_USER: Final = "user"
+CONF_AUTH_NAME: Final = "auth_name"
+CONF_FEATURES: Final = "features"
+CONF_STYLE: Final = "notify_style"
+
+DEFAULT_HOST: Final = "0.0.0.0"
+DEFAULT_PORT: Final = 5060
+DEFAULT_REALM: Final = "homeassistant"
+DEFAULT_DIGEST: Final = "both"
+DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
+
+# Seconds that a phone's subscription may last before the phone has to refresh it.
+MIN_MAX_EXPIRES: Final = 300
+MAX_MAX_EXPIRES: Final = 3600
+DEFAULT_MAX_EXPIRES: Final = 3600
+
+# MD5 stands first: many older phones read only the first challenge.
+DIGEST_ALGORITHMS: Final[dict[str, tuple[str, ...]]] = {
+    "both": ("MD5", "SHA-256"),
+    "md5": ("MD5",),
+    "sha256": ("SHA-256",),
+}
+
+# How a feature is called in configuration, unique ids and translations, in the
+# order in which documents list the features.
+FEATURE_KEYS: Final[dict[Feature, str]] = {
+    Feature.DO_NOT_DISTURB: "do_not_disturb",
+    Feature.CALL_FORWARDING_ALWAYS: "call_forwarding_always",
+    Feature.CALL_FORWARDING_BUSY: "call_forwarding_busy",
+    Feature.CALL_FORWARDING_NO_ANSWER: "call_forwarding_no_answer",
+}

@@ -1,0 +1,172 @@
+"""What the entities of a line share."""
+
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
+from typing import override
+
+from homeassistant.core import Context, callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity import Entity, EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .const import DOMAIN
+from .features.model import (
+    ChangeRefused,
+    ConnectionChanged,
+    Feature,
+    FeatureChange,
+    FeatureState,
+    Line,
+    LineEvent,
+    Origin,
+)
+from .listener import DfksConfigEntry, line_unique_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksEntityDescription(EntityDescription):
+    """Describes an entity of a line."""
+
+    feature: Feature | None = None
+    """The feature without which the entity does not exist; None: it always does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksFeatureEntityDescription(DfksEntityDescription):
+    """Describes an entity of one feature of a line."""
+
+    feature: Feature
+
+
+class DfksEntity(Entity):
+    """An entity of a line.
+
+    Always available: Home Assistant owns the state, phones follow it when they come.
+    """
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+
+    def __init__(
+        self, entry: DfksConfigEntry, line: Line, description: DfksEntityDescription
+    ) -> None:
+        """Tie the entity to its line."""
+        self.entity_description = description
+        self._entry = entry
+        self._line = line
+        identifier = line_unique_id(entry, line.config.id)
+        self._attr_unique_id = f"{identifier}_{description.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={(DOMAIN, identifier)},
+            manufacturer="DFKS",
+            model="SIP phone line",
+            name=entry.subentries[line.config.id].title,
+        )
+
+    @property
+    def _line_name(self) -> str:
+        """The line as the user calls it, for messages."""
+        if (device := self.device_entry) is None:
+            return self._line.config.user
+        return device.name_by_user or device.name or self._line.config.user
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the line."""
+        self.async_on_remove(self._line.subscribe(self._handle_event))
+
+    @callback
+    def _handle_event(self, event: LineEvent) -> None:
+        """Write the state anew where an event of the line concerns the entity."""
+        raise NotImplementedError
+
+
+class DfksConnectionEntity(DfksEntity):
+    """An entity that shows whether a line's phone is there."""
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        if isinstance(event, ConnectionChanged):
+            self.async_write_ha_state()
+
+
+class DfksFeatureEntity(DfksEntity):
+    """An entity of one feature of a line; it reads the model and keeps no copy."""
+
+    def __init__(
+        self,
+        entry: DfksConfigEntry,
+        line: Line,
+        description: DfksFeatureEntityDescription,
+    ) -> None:
+        """Tie the entity to its line and feature."""
+        super().__init__(entry, line, description)
+        self._feature = description.feature
+
+    @property
+    def _state(self) -> FeatureState:
+        return self._line.state(self._feature)
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        if isinstance(event, ConnectionChanged):
+            return
+        if event.change.feature is not self._feature:
+            return
+        if event.change.origin is Origin.PHONE:
+            # Else a key pressed just after a user's click would be that user's.
+            self.async_set_context(Context())
+        self.async_write_ha_state()
+
+    async def _async_change(
+        self,
+        *,
+        status: bool | None = None,
+        forward_to: str | None = None,
+        ring_count: int | None = None,
+    ) -> None:
+        """Ask for a change; raises HomeAssistantError where it is refused."""
+        change = FeatureChange(
+            feature=self._feature,
+            status=status,
+            forward_to=forward_to,
+            ring_count=ring_count,
+            origin=Origin.ENTITY,
+        )
+        try:
+            await self._entry.runtime_data.sync.change(self._line.config.id, change)
+        except ChangeRefused as err:
+            raise HomeAssistantError(
+                translation_domain=DOMAIN,
+                translation_key="change_refused",
+                translation_placeholders={
+                    "line": self._line_name,
+                    "reason": err.reason,
+                },
+            ) from err
+
+
+@callback
+def async_setup_line_entities[DescriptionT: DfksEntityDescription](
+    entry: DfksConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    entity_class: Callable[[DfksConfigEntry, Line, DescriptionT], Entity],
+    descriptions: Iterable[DescriptionT],
+) -> None:
+    """Add a platform's entities of every line, now and whenever one is added."""
+
+    @callback
+    def add_entities(line: Line, features: Container[Feature | None]) -> None:
+        async_add_entities(
+            [
+                entity_class(entry, line, description)
+                for description in descriptions
+                if description.feature in features
+            ],
+            config_subentry_id=line.config.id,
+        )
+
+    entry.runtime_data.async_add_platform(add_entities)

@@ -1,0 +1,241 @@
+"""The SIP listener of a config entry: builds the floors below and owns them.
+
+The config entry is the listener, each of its subentries a phone line. Lines come and
+go without a reload, because a reload would drop the subscriptions of every phone:
+`async_update_lines` compares the lines that run with the subentries and mends the
+difference. Only a change of the listener's own settings asks for a reload.
+"""
+
+from collections.abc import Callable, Container
+import errno
+import logging
+import os
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntry, ConfigSubentry
+from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import ConfigEntryNotReady
+from homeassistant.helpers import device_registry as dr, entity_registry as er
+
+from .const import (
+    CONF_ADVERTISED_HOST,
+    CONF_ADVERTISED_PORT,
+    CONF_AUTH_NAME,
+    CONF_DIGEST,
+    CONF_FEATURES,
+    CONF_MAX_EXPIRES,
+    CONF_REALM,
+    CONF_STYLE,
+    CONF_USER,
+    DEFAULT_DIGEST,
+    DEFAULT_MAX_EXPIRES,
+    DIGEST_ALGORITHMS,
+    DOMAIN,
+    FEATURE_KEYS,
+    SUBENTRY_TYPE_LINE,
+)
+from .features.model import (
+    Feature,
+    FeatureChanged,
+    Line,
+    LineConfig,
+    LineEvent,
+    NotifyStyle,
+)
+from .features.sync import FeatureSync
+from .sip.clock import LoopClock
+from .sip.server import ServerConfig, SipServer
+from .store import LineStates, StateStore
+
+_LOGGER = logging.getLogger(__name__)
+
+type DfksConfigEntry = ConfigEntry[DfksListener]
+
+# Adds a platform's entities of a line, those of the features named; None stands for
+# the entities that belong to the line as a whole.
+type AddLineEntities = Callable[[Line, Container[Feature | None]], None]
+
+# Why an address and port cannot be listened on, as the key of the message that says
+# so; whatever is not here is told in the operating system's words.
+_BIND_PROBLEMS: Final = {
+    errno.EADDRINUSE: "port_in_use",
+    errno.EADDRNOTAVAIL: "address_not_available",
+    errno.EAFNOSUPPORT: "address_not_available",
+    errno.EACCES: "port_privileged",
+    errno.EPERM: "port_privileged",
+}
+
+
+def bind_problem(err: OSError) -> str:
+    """Return the translation key of the message for a failed bind."""
+    return _BIND_PROBLEMS.get(err.errno or 0, "cannot_bind")
+
+
+def bind_reason(err: OSError) -> str:
+    """Return the operating system's own words, without address or traceback."""
+    return os.strerror(err.errno) if err.errno and err.errno > 0 else str(err)
+
+
+def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
+    """Return the listener's settings as the SIP floor takes them."""
+    return ServerConfig(
+        host=entry.data[CONF_HOST],
+        port=entry.data[CONF_PORT],
+        realm=entry.data[CONF_REALM],
+        advertised_host=entry.data.get(CONF_ADVERTISED_HOST),
+        advertised_port=entry.data.get(CONF_ADVERTISED_PORT),
+        algorithms=DIGEST_ALGORITHMS[entry.options.get(CONF_DIGEST, DEFAULT_DIGEST)],
+        max_expires=entry.options.get(CONF_MAX_EXPIRES, DEFAULT_MAX_EXPIRES),
+    )
+
+
+def line_config(subentry: ConfigSubentry) -> LineConfig:
+    """Return a subentry's line as the feature floor takes it."""
+    data = subentry.data
+    return LineConfig(
+        id=subentry.subentry_id,
+        user=data[CONF_USER],
+        password=data[CONF_PASSWORD],
+        auth_name=data.get(CONF_AUTH_NAME) or data[CONF_USER],
+        assigned=tuple(
+            feature
+            for feature, key in FEATURE_KEYS.items()
+            if key in data[CONF_FEATURES]
+        ),
+        style=NotifyStyle(data[CONF_STYLE]),
+    )
+
+
+def line_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:
+    """Return the subentries that are phone lines, by id."""
+    return {
+        subentry_id: subentry
+        for subentry_id, subentry in entry.subentries.items()
+        if subentry.subentry_type == SUBENTRY_TYPE_LINE
+    }
+
+
+def line_unique_id(entry: ConfigEntry[Any], line_id: str) -> str:
+    """Return what identifies a line's device, and starts its entities' unique ids."""
+    return f"{entry.entry_id}_{line_id}"
+
+
+class DfksListener:
+    """Runtime data of the config entry: the SIP server, its lines and their store."""
+
+    def __init__(self, hass: HomeAssistant, entry: DfksConfigEntry) -> None:
+        """Build the floors below; nothing is read or opened yet."""
+        self._hass = hass
+        self._entry = entry
+        self.config = server_config(entry)
+        self.server = SipServer(self.config, LoopClock(hass.loop))
+        self.sync = FeatureSync(self.server)
+        self._store = StateStore(hass, entry.entry_id)
+        self._platforms: list[AddLineEntities] = []
+
+    async def async_start(self) -> None:
+        """Restore the lines, then listen.
+
+        In this order, so that the first phone is already told the state that it had
+        before a restart. Raises ConfigEntryNotReady where the address is not free.
+        """
+        stored = await self._store.async_load()
+        for line_id, subentry in line_subentries(self._entry).items():
+            self.sync.add_line(line_config(subentry), stored.get(line_id))
+            self._remove_unassigned_entities(line_id)
+        if stored.keys() - self.sync.lines.keys():
+            self._schedule_save()
+        self.sync.subscribe(self._handle_line_event)
+        try:
+            await self.server.start()
+        except OSError as err:
+            await self.async_stop()
+            raise ConfigEntryNotReady(
+                translation_domain=DOMAIN,
+                translation_key=bind_problem(err),
+                translation_placeholders={
+                    "host": self.config.host,
+                    "port": str(self.config.port),
+                    "reason": bind_reason(err),
+                },
+            ) from err
+        _LOGGER.debug("Listening on %s port %s", self.config.host, self.server.port)
+
+    async def async_stop(self, _event: object = None) -> None:
+        """Close the sockets, then write what is not written yet."""
+        await self.server.stop()
+        await self._store.async_flush()
+
+    @callback
+    def async_add_platform(self, add_entities: AddLineEntities) -> None:
+        """Add a platform's entities of all lines, and of those that come later."""
+        self._platforms.append(add_entities)
+        for line in self.sync.lines.values():
+            add_entities(line, (None, *line.config.assigned))
+
+    @callback
+    def async_update_lines(self) -> None:
+        """Make the lines equal to the entry's subentries, without a reload."""
+        subentries = line_subentries(self._entry)
+        for line_id in self.sync.lines.keys() - subentries.keys():
+            # Home Assistant removes the device and the entities itself.
+            self.sync.remove_line(line_id)
+            self._schedule_save()
+        for line_id, subentry in subentries.items():
+            if (line := self.sync.lines.get(line_id)) is None:
+                self._add_line(line_config(subentry))
+            else:
+                self._update_line(line, subentry)
+
+    def _add_line(self, config: LineConfig) -> None:
+        line = self.sync.add_line(config)
+        self._add_entities(line, (None, *config.assigned))
+
+    def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
+        self._rename_device(subentry)
+        before, config = line.config, line_config(subentry)
+        if config == before:
+            return
+        self.sync.update_line(config)
+        self._remove_unassigned_entities(config.id)
+        self._add_entities(line, set(config.assigned) - set(before.assigned))
+
+    def _add_entities(self, line: Line, features: Container[Feature | None]) -> None:
+        for add_entities in self._platforms:
+            add_entities(line, features)
+
+    def _rename_device(self, subentry: ConfigSubentry) -> None:
+        registry = dr.async_get(self._hass)
+        device = registry.async_get_device_by_identifier(
+            (DOMAIN, line_unique_id(self._entry, subentry.subentry_id)),
+            self._entry.entry_id,
+        )
+        if device is not None and device.name != subentry.title:
+            registry.async_update_device(device.id, name=subentry.title)
+
+    def _remove_unassigned_entities(self, line_id: str) -> None:
+        """Forget the entities of features that the line no longer has."""
+        registry = er.async_get(self._hass)
+        prefix = f"{line_unique_id(self._entry, line_id)}_"
+        assigned = self.sync.lines[line_id].config.assigned
+        gone = [key for feature, key in FEATURE_KEYS.items() if feature not in assigned]
+        for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
+            if not entity.unique_id.startswith(prefix):
+                continue
+            if entity.unique_id.removeprefix(prefix).startswith(tuple(gone)):
+                registry.async_remove(entity.entity_id)
+
+    @callback
+    def _handle_line_event(self, event: LineEvent) -> None:
+        if isinstance(event, FeatureChanged) and event.old != event.new:
+            self._schedule_save()
+
+    def _schedule_save(self) -> None:
+        self._store.async_schedule_save(self._states)
+
+    def _states(self) -> dict[str, LineStates]:
+        return {
+            line_id: {feature: line.state(feature) for feature in Feature}
+            for line_id, line in self.sync.lines.items()
+        }

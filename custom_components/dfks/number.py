@@ -1,0 +1,76 @@
+"""How often a phone rings before the call goes elsewhere."""
+
+from dataclasses import dataclass
+from typing import Final, override
+
+from homeassistant.components.number import (
+    NumberEntity,
+    NumberEntityDescription,
+    NumberMode,
+)
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .const import DOMAIN
+from .entity import (
+    DfksFeatureEntity,
+    DfksFeatureEntityDescription,
+    async_setup_line_entities,
+)
+from .features.model import Feature
+from .listener import DfksConfigEntry
+
+PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksNumberDescription(DfksFeatureEntityDescription, NumberEntityDescription):
+    """Describes a number of a feature."""
+
+
+DESCRIPTIONS: Final = (
+    DfksNumberDescription(
+        key="call_forwarding_no_answer_rings",
+        translation_key="call_forwarding_no_answer_rings",
+        feature=Feature.CALL_FORWARDING_NO_ANSWER,
+        entity_category=EntityCategory.CONFIG,
+        mode=NumberMode.BOX,
+        native_min_value=0,
+        native_max_value=100,
+        native_step=1,
+    ),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: DfksConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the numbers of the lines."""
+    async_setup_line_entities(entry, async_add_entities, DfksNumber, DESCRIPTIONS)
+
+
+class DfksNumber(DfksFeatureEntity, NumberEntity):
+    """The rings before an unanswered call is forwarded."""
+
+    entity_description: DfksNumberDescription
+
+    @property
+    @override
+    def native_value(self) -> int:
+        """The number of rings."""
+        return self._state.ring_count
+
+    @override
+    async def async_set_native_value(self, value: float) -> None:
+        """Set the number of rings; a fraction of a ring is refused."""
+        if value != int(value):
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="rings_not_whole",
+                translation_placeholders={"value": str(value)},
+            )
+        await self._async_change(ring_count=int(value))

@@ -1,0 +1,122 @@
+"""Do not disturb and the call forwardings, on or off."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final, override
+
+from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
+from homeassistant.const import EntityCategory
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .const import DOMAIN, FEATURE_KEYS
+from .entity import (
+    DfksFeatureEntity,
+    DfksFeatureEntityDescription,
+    async_setup_line_entities,
+)
+from .features.model import Feature, LineEvent
+from .listener import DfksConfigEntry
+
+PARALLEL_UPDATES = 0
+
+# Seconds that a forwarding waits for its target: a scene sets both at the same time,
+# in no particular order.
+TARGET_WAIT: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksSwitchDescription(DfksFeatureEntityDescription, SwitchEntityDescription):
+    """Describes a switch of a feature."""
+
+    needs_target: bool
+    """Whether the feature means nothing until it is known where calls go."""
+
+
+# The forwardings are configuration: turning on everything in a room must not send
+# its calls away.
+DESCRIPTIONS: Final = (
+    DfksSwitchDescription(
+        key=FEATURE_KEYS[Feature.DO_NOT_DISTURB],
+        translation_key=FEATURE_KEYS[Feature.DO_NOT_DISTURB],
+        feature=Feature.DO_NOT_DISTURB,
+        needs_target=False,
+    ),
+    *(
+        DfksSwitchDescription(
+            key=FEATURE_KEYS[feature],
+            translation_key=FEATURE_KEYS[feature],
+            feature=feature,
+            entity_category=EntityCategory.CONFIG,
+            needs_target=True,
+        )
+        for feature in (
+            Feature.CALL_FORWARDING_ALWAYS,
+            Feature.CALL_FORWARDING_BUSY,
+            Feature.CALL_FORWARDING_NO_ANSWER,
+        )
+    ),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: DfksConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the switches of the lines."""
+    async_setup_line_entities(entry, async_add_entities, DfksSwitch, DESCRIPTIONS)
+
+
+class DfksSwitch(DfksFeatureEntity, SwitchEntity):
+    """A feature of a line, on or off."""
+
+    entity_description: DfksSwitchDescription
+
+    @property
+    @override
+    def is_on(self) -> bool:
+        """Whether the feature is on."""
+        return self._state.status
+
+    @override
+    async def async_turn_on(self, **kwargs: Any) -> None:
+        """Turn the feature on; a forwarding without a target is refused."""
+        if self.entity_description.needs_target and not self._may_turn_on:
+            await self._async_wait_for_target()
+        await self._async_change(status=True)
+
+    @override
+    async def async_turn_off(self, **kwargs: Any) -> None:
+        """Turn the feature off; a forwarding keeps its target."""
+        await self._async_change(status=False)
+
+    @property
+    def _may_turn_on(self) -> bool:
+        # A phone may have turned it on without a target; then it is on.
+        return self._state.status or bool(self._state.forward_to)
+
+    async def _async_wait_for_target(self) -> None:
+        target_known = asyncio.Event()
+
+        @callback
+        def look(_event: LineEvent) -> None:
+            if self._may_turn_on:
+                target_known.set()
+
+        unsubscribe = self._line.subscribe(look)
+        try:
+            async with asyncio.timeout(TARGET_WAIT):
+                await target_known.wait()
+        except TimeoutError as err:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="target_missing",
+                translation_placeholders={
+                    "line": self._line_name,
+                    "feature": str(self.name),
+                },
+            ) from err
+        finally:
+            unsubscribe()

@@ -1,0 +1,86 @@
+"""Where the call forwardings send calls."""
+
+from dataclasses import dataclass
+from typing import Final, override
+
+from homeassistant.components.text import TextEntity, TextEntityDescription
+from homeassistant.const import (
+    MAX_LENGTH_STATE_STATE,
+    STATE_UNAVAILABLE,
+    STATE_UNKNOWN,
+    EntityCategory,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import ServiceValidationError
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+
+from .const import DOMAIN, FEATURE_KEYS
+from .entity import (
+    DfksFeatureEntity,
+    DfksFeatureEntityDescription,
+    async_setup_line_entities,
+)
+from .features.model import Feature
+from .listener import DfksConfigEntry
+
+PARALLEL_UPDATES = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksTextDescription(DfksFeatureEntityDescription, TextEntityDescription):
+    """Describes a text of a feature."""
+
+
+DESCRIPTIONS: Final = tuple(
+    DfksTextDescription(
+        key=f"{FEATURE_KEYS[feature]}_target",
+        translation_key=f"{FEATURE_KEYS[feature]}_target",
+        feature=feature,
+        entity_category=EntityCategory.CONFIG,
+        native_max=MAX_LENGTH_STATE_STATE,
+    )
+    for feature in (
+        Feature.CALL_FORWARDING_ALWAYS,
+        Feature.CALL_FORWARDING_BUSY,
+        Feature.CALL_FORWARDING_NO_ANSWER,
+    )
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: DfksConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the texts of the lines."""
+    async_setup_line_entities(entry, async_add_entities, DfksText, DESCRIPTIONS)
+
+
+class DfksText(DfksFeatureEntity, TextEntity):
+    """The number or SIP address that a forwarding sends calls to; empty until set."""
+
+    entity_description: DfksTextDescription
+
+    @property
+    @override
+    def native_value(self) -> str:
+        """The target; of a longer one that a phone has set, what a state can hold."""
+        return self._state.forward_to[:MAX_LENGTH_STATE_STATE]
+
+    @override
+    async def async_set_value(self, value: str) -> None:
+        """Set the target; the empty text clears it, which turns the forwarding off."""
+        target = value.strip()
+        if target in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+            # What an automation reads from an entity that is not there.
+            raise self._refusal("target_not_a_target", target)
+        if not target.isprintable():
+            raise self._refusal("target_not_printable", ascii(target))
+        await self._async_change(forward_to=target)
+
+    def _refusal(self, key: str, value: str) -> ServiceValidationError:
+        return ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key=key,
+            translation_placeholders={"line": self._line_name, "value": value},
+        )

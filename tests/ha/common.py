@@ -1,0 +1,161 @@
+"""What the tests of the Home Assistant floor say again and again."""
+
+from collections.abc import Iterable, Mapping
+import socket
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentryDataWithId
+from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
+from homeassistant.core import HomeAssistant
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.dfks.const import DOMAIN
+from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
+from custom_components.dfks.listener import DfksListener
+
+LOCALHOST = "127.0.0.1"
+RECEPTION = "reception"
+WORKSHOP = "workshop"
+
+ALL_FEATURES = [
+    "do_not_disturb",
+    "call_forwarding_always",
+    "call_forwarding_busy",
+    "call_forwarding_no_answer",
+]
+
+RECEPTION_DATA: Mapping[str, Any] = {
+    "user": "201",
+    CONF_PASSWORD: "reception-201",
+    "features": ALL_FEATURES,
+    "notify_style": "multipart",
+}
+WORKSHOP_DATA: Mapping[str, Any] = {
+    "user": "202",
+    CONF_PASSWORD: "workshop-202",
+    "features": ALL_FEATURES,
+    "notify_style": "multipart",
+}
+
+DND = "switch.reception_do_not_disturb"
+ALWAYS = "switch.reception_call_forwarding_always"
+ALWAYS_TARGET = "text.reception_call_forwarding_always_target"
+NO_ANSWER = "switch.reception_call_forwarding_no_answer"
+NO_ANSWER_TARGET = "text.reception_call_forwarding_no_answer_target"
+RINGS = "number.reception_call_forwarding_no_answer_rings"
+CONNECTED = "binary_sensor.reception_phone_connected"
+
+
+def free_port() -> int:
+    """Return a port that is free for UDP and TCP on the loopback address."""
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+    ):
+        udp.bind((LOCALHOST, 0))
+        port: int = udp.getsockname()[1]
+        tcp.bind((LOCALHOST, port))
+        return port
+
+
+def line_data(
+    line_id: str, title: str, data: Mapping[str, Any]
+) -> ConfigSubentryDataWithId:
+    """Return a line as a config entry stores it."""
+    return ConfigSubentryDataWithId(
+        subentry_id=line_id,
+        subentry_type="line",
+        title=title,
+        unique_id=data["user"],
+        data=data,
+    )
+
+
+def listener_entry(
+    port: int, lines: Iterable[ConfigSubentryDataWithId], **changes: object
+) -> MockConfigEntry:
+    """Return the config entry of a listener on the loopback address."""
+    return MockConfigEntry(
+        domain=DOMAIN,
+        entry_id="dfks_entry",
+        title="SIP listener",
+        data={CONF_HOST: LOCALHOST, CONF_PORT: port, "realm": "homeassistant"},
+        subentries_data=list(lines),
+        **changes,
+    )
+
+
+async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
+    """Set the entry up and return its listener."""
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert entry.state is ConfigEntryState.LOADED
+    return runtime(entry)
+
+
+def runtime(entry: MockConfigEntry) -> DfksListener:
+    """Return the listener that runs for the entry."""
+    listener: DfksListener = entry.runtime_data
+    return listener
+
+
+def line(entry: MockConfigEntry, line_id: str = RECEPTION) -> Line:
+    """Return a running line of the entry."""
+    return runtime(entry).sync.lines[line_id]
+
+
+async def press(
+    entry: MockConfigEntry,
+    feature: Feature,
+    *,
+    line_id: str = RECEPTION,
+    status: bool | None = None,
+    forward_to: str | None = None,
+    ring_count: int | None = None,
+) -> None:
+    """Change a feature as a phone's key does."""
+    await runtime(entry).sync.change(
+        line_id,
+        FeatureChange(
+            feature=feature,
+            status=status,
+            forward_to=forward_to,
+            ring_count=ring_count,
+            origin=Origin.PHONE,
+            source="127.0.0.1:5062",
+        ),
+    )
+
+
+async def turn(hass: HomeAssistant, entity_id: str, to: str) -> None:
+    """Turn a switch "on" or "off"."""
+    await hass.services.async_call(
+        "switch", f"turn_{to}", {"entity_id": entity_id}, blocking=True
+    )
+
+
+async def write_text(hass: HomeAssistant, entity_id: str, value: str) -> None:
+    """Set a text."""
+    await hass.services.async_call(
+        "text", "set_value", {"entity_id": entity_id, "value": value}, blocking=True
+    )
+
+
+async def write_number(hass: HomeAssistant, entity_id: str, value: float) -> None:
+    """Set a number."""
+    await hass.services.async_call(
+        "number", "set_value", {"entity_id": entity_id, "value": value}, blocking=True
+    )
+
+
+def state_of(hass: HomeAssistant, entity_id: str) -> str:
+    """Return an entity's state."""
+    state = hass.states.get(entity_id)
+    assert state is not None, f"there is no {entity_id}"
+    return state.state
+
+
+def reception_form(**changes: object) -> dict[str, Any]:
+    """Return the filled form of the line Reception."""
+    return {CONF_NAME: "Reception", **RECEPTION_DATA, **changes}

@@ -1,0 +1,377 @@
+"""What a user sees of a line, and what happens when the user touches it."""
+
+import asyncio
+from datetime import timedelta
+from unittest.mock import patch
+
+from homeassistant.const import Platform
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+import pytest
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_fire_time_changed,
+    snapshot_platform,
+)
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.dfks.features.model import ChangeRefused, Feature
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.listener import DfksListener
+
+from .common import (
+    ALWAYS,
+    ALWAYS_TARGET,
+    CONNECTED,
+    DND,
+    NO_ANSWER,
+    NO_ANSWER_TARGET,
+    RECEPTION,
+    RECEPTION_DATA,
+    RINGS,
+    line,
+    line_data,
+    listener_entry,
+    press,
+    set_up,
+    state_of,
+    turn,
+    write_number,
+    write_text,
+)
+
+FORWARDINGS = ["always", "busy", "no_answer"]
+
+
+@pytest.mark.parametrize(
+    "platform",
+    [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SWITCH, Platform.TEXT],
+)
+async def test_entities(
+    hass: HomeAssistant,
+    port: int,
+    entity_registry: er.EntityRegistry,
+    snapshot: SnapshotAssertion,
+    platform: Platform,
+) -> None:
+    """Ids, names, categories and first states of a line's entities."""
+    entry = listener_entry(port, [line_data(RECEPTION, "Reception", RECEPTION_DATA)])
+    with patch("custom_components.dfks.PLATFORMS", [platform]):
+        await set_up(hass, entry)
+        await snapshot_platform(hass, entity_registry, snapshot, entry.entry_id)
+        assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_ids_are_those_of_the_documentation(
+    hass: HomeAssistant, listener: DfksListener
+) -> None:
+    """In English, with no area."""
+    reception = {s.entity_id for s in hass.states.async_all() if "recep" in s.entity_id}
+    assert reception == {
+        "switch.reception_do_not_disturb",
+        "switch.reception_call_forwarding_always",
+        "switch.reception_call_forwarding_busy",
+        "switch.reception_call_forwarding_no_answer",
+        "text.reception_call_forwarding_always_target",
+        "text.reception_call_forwarding_busy_target",
+        "text.reception_call_forwarding_no_answer_target",
+        "number.reception_call_forwarding_no_answer_rings",
+        "binary_sensor.reception_phone_connected",
+    }
+
+
+async def test_unassigned_features_have_no_entities(
+    hass: HomeAssistant, port: int
+) -> None:
+    """From the start."""
+    data = {**RECEPTION_DATA, "features": ["do_not_disturb"]}
+    await set_up(hass, listener_entry(port, [line_data(RECEPTION, "Reception", data)]))
+
+    assert {state.entity_id for state in hass.states.async_all()} == {DND, CONNECTED}
+
+
+class TestSwitch:
+    """Do not disturb and the forwardings."""
+
+    async def test_do_not_disturb_moves_both_ways(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """The switch changes the line, the phone's key the switch."""
+        await turn(hass, DND, "on")
+        assert line(entry).state(Feature.DO_NOT_DISTURB).status
+        assert state_of(hass, DND) == "on"
+
+        await press(entry, Feature.DO_NOT_DISTURB, status=False)
+        assert state_of(hass, DND) == "off"
+
+    @pytest.mark.parametrize("kind", FORWARDINGS)
+    async def test_forwarding_with_a_target(
+        self, hass: HomeAssistant, listener: DfksListener, kind: str
+    ) -> None:
+        """Is turned on and off, and keeps its target."""
+        switch = f"switch.reception_call_forwarding_{kind}"
+        target = f"text.reception_call_forwarding_{kind}_target"
+        await write_text(hass, target, "2424")
+        await turn(hass, switch, "on")
+        assert state_of(hass, switch) == "on"
+        await turn(hass, switch, "off")
+        assert state_of(hass, switch) == "off"
+        assert state_of(hass, target) == "2424"
+
+    async def test_only_its_own_switch_moves(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Neither another feature nor another line."""
+        await press(entry, Feature.CALL_FORWARDING_BUSY, status=True, forward_to="1")
+
+        on = [s.entity_id for s in hass.states.async_all("switch") if s.state == "on"]
+        assert on == ["switch.reception_call_forwarding_busy"]
+
+    async def test_forwarding_without_a_target_is_refused_after_a_second(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """The message says what to do, and that a script has to do it in order."""
+        turning = hass.async_create_task(turn(hass, ALWAYS, "on"))
+        await asyncio.sleep(0)
+        assert not turning.done()
+
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=1))
+        with pytest.raises(ServiceValidationError) as error:
+            await turning
+
+        assert error.value.translation_key == "target_missing"
+        assert str(error.value) == (
+            "Call forwarding always of Reception has no target yet. Set its target "
+            "first, then turn it on; a script has to do so in this order."
+        )
+        assert state_of(hass, ALWAYS) == "off"
+
+    async def test_target_within_the_second_is_waited_for(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Whichever comes first."""
+        turning = hass.async_create_task(turn(hass, ALWAYS, "on"))
+        await asyncio.sleep(0)
+        await turn(hass, DND, "on")
+        assert not turning.done()
+        await write_text(hass, ALWAYS_TARGET, "300")
+        await turning
+
+        assert state_of(hass, ALWAYS) == "on"
+
+    async def test_scene_sets_target_and_switch_together(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """In whatever order Home Assistant applies them."""
+        assert await async_setup_component(hass, "scene", {})
+        await hass.services.async_call(
+            "scene",
+            "apply",
+            {
+                "entities": {
+                    NO_ANSWER: "on",
+                    RINGS: "7",
+                    NO_ANSWER_TARGET: "2424",
+                    DND: "on",
+                }
+            },
+            blocking=True,
+        )
+
+        assert state_of(hass, NO_ANSWER) == "on"
+        assert state_of(hass, NO_ANSWER_TARGET) == "2424"
+        assert state_of(hass, RINGS) == "7"
+        assert state_of(hass, DND) == "on"
+
+    async def test_scene_snapshot_undoes_it(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """The empty target included."""
+        assert await async_setup_component(hass, "scene", {})
+        await hass.services.async_call(
+            "scene",
+            "create",
+            {"scene_id": "before", "snapshot_entities": [ALWAYS, ALWAYS_TARGET]},
+            blocking=True,
+        )
+        await write_text(hass, ALWAYS_TARGET, "300")
+        await turn(hass, ALWAYS, "on")
+
+        await hass.services.async_call(
+            "scene", "turn_on", {"entity_id": "scene.before"}, blocking=True
+        )
+
+        assert state_of(hass, ALWAYS) == "off"
+        assert state_of(hass, ALWAYS_TARGET) == ""
+
+    async def test_phone_may_forward_without_a_target(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Its user knows; turning on what is on is no error then."""
+        await press(entry, Feature.CALL_FORWARDING_ALWAYS, status=True)
+        assert state_of(hass, ALWAYS) == "on"
+
+        await turn(hass, ALWAYS, "on")
+        assert state_of(hass, ALWAYS) == "on"
+
+    async def test_refusal_is_shown(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """With the reason that was given."""
+        refusal = ChangeRefused("no forwarding at night")
+        with (
+            patch.object(FeatureSync, "change", side_effect=refusal),
+            pytest.raises(HomeAssistantError) as error,
+        ):
+            await turn(hass, DND, "on")
+
+        assert str(error.value) == (
+            "The change of Reception was refused: no forwarding at night."
+        )
+        assert state_of(hass, DND) == "off"
+
+    async def test_click_is_its_users_and_a_key_press_nobodys(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Also when the key is pressed just after the click."""
+        context = Context(user_id="someone")
+        await hass.services.async_call(
+            "switch", "turn_on", {"entity_id": DND}, blocking=True, context=context
+        )
+        state = hass.states.get(DND)
+        assert state is not None
+        assert state.context is context
+
+        await press(entry, Feature.DO_NOT_DISTURB, status=False)
+        state = hass.states.get(DND)
+        assert state is not None
+        assert state.context.user_id is None
+
+
+class TestText:
+    """Where forwardings go."""
+
+    async def test_unset_is_the_empty_text(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Never unknown."""
+        assert state_of(hass, ALWAYS_TARGET) == ""
+
+    @pytest.mark.parametrize("target", ["2424", "+49 30 123456", "sip:201@pbx.example"])
+    async def test_takes_numbers_and_addresses(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        target: str,
+    ) -> None:
+        """Without the white space around them."""
+        await write_text(hass, ALWAYS_TARGET, f" {target}\n")
+
+        assert state_of(hass, ALWAYS_TARGET) == target
+        state = line(entry).state(Feature.CALL_FORWARDING_ALWAYS)
+        assert (state.forward_to, state.status) == (target, False)
+
+    async def test_follows_the_phone(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Target and switch come with one key."""
+        await press(entry, Feature.CALL_FORWARDING_ALWAYS, status=True, forward_to="5")
+
+        assert state_of(hass, ALWAYS_TARGET) == "5"
+        assert state_of(hass, ALWAYS) == "on"
+
+    @pytest.mark.parametrize("empty", ["", "  "])
+    async def test_clearing_turns_the_forwarding_off(
+        self, hass: HomeAssistant, listener: DfksListener, empty: str
+    ) -> None:
+        """A forwarding to nowhere is none."""
+        await write_text(hass, ALWAYS_TARGET, "300")
+        await turn(hass, ALWAYS, "on")
+        await write_text(hass, ALWAYS_TARGET, empty)
+
+        assert state_of(hass, ALWAYS_TARGET) == ""
+        assert state_of(hass, ALWAYS) == "off"
+
+    @pytest.mark.parametrize(
+        ("value", "message"),
+        [
+            ("unknown", "target_not_a_target"),
+            ("unavailable", "target_not_a_target"),
+            ("30\x000", "target_not_printable"),
+            ("30\n0", "target_not_printable"),
+            ("30\u202c0", "target_not_printable"),
+        ],
+    )
+    async def test_refuses_what_is_no_target(
+        self, hass: HomeAssistant, listener: DfksListener, value: str, message: str
+    ) -> None:
+        """And keeps what was there."""
+        await write_text(hass, ALWAYS_TARGET, "300")
+        with pytest.raises(ServiceValidationError) as error:
+            await write_text(hass, ALWAYS_TARGET, value)
+
+        assert error.value.translation_key == message
+        assert "Reception" in str(error.value)
+        assert state_of(hass, ALWAYS_TARGET) == "300"
+
+    async def test_shows_the_start_of_a_very_long_target(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """A phone may store more than a state can hold."""
+        long = "sip:" + "9" * 4000
+        await press(entry, Feature.CALL_FORWARDING_ALWAYS, status=True, forward_to=long)
+
+        assert state_of(hass, ALWAYS_TARGET) == long[:255]
+        assert line(entry).state(Feature.CALL_FORWARDING_ALWAYS).forward_to == long
+
+
+class TestNumber:
+    """The rings."""
+
+    async def test_are_three_until_set(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """As phones have it."""
+        assert state_of(hass, RINGS) == "3"
+
+    @pytest.mark.parametrize("rings", [0, 100])
+    async def test_move_both_ways(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        rings: int,
+    ) -> None:
+        """From the entity to the line, from the phone to the entity."""
+        await write_number(hass, RINGS, rings)
+        state = line(entry).state(Feature.CALL_FORWARDING_NO_ANSWER)
+        assert state.ring_count == rings
+        assert state_of(hass, RINGS) == str(rings)
+
+        await press(entry, Feature.CALL_FORWARDING_NO_ANSWER, ring_count=6)
+        assert state_of(hass, RINGS) == "6"
+
+    @pytest.mark.parametrize("value", [-1, 101, 2.5])
+    async def test_refuse_what_no_phone_can_ring(
+        self, hass: HomeAssistant, listener: DfksListener, value: float
+    ) -> None:
+        """Whole rings from 0 to 100."""
+        with pytest.raises(ServiceValidationError):
+            await write_number(hass, RINGS, value)
+
+        assert state_of(hass, RINGS) == "3"
+
+
+class TestConnected:
+    """Whether a phone is there."""
+
+    async def test_is_off_until_a_phone_subscribes(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """But the other entities are available: Home Assistant owns the state."""
+        assert state_of(hass, CONNECTED) == "off"
+        assert state_of(hass, DND) == "off"

@@ -1,0 +1,197 @@
+"""The files that Home Assistant reads: what hassfest would find wrong with them.
+
+hassfest itself runs on GitHub; these are its rules that matter here, so that a mistake
+is seen before that.
+"""
+
+from collections.abc import Iterator, Mapping
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+from homeassistant.util.yaml import load_yaml_dict
+import pytest
+
+from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
+from custom_components.dfks.features.model import NotifyStyle
+
+INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN
+MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())
+ENGLISH: dict[str, Any] = json.loads(
+    (INTEGRATION / "translations" / "en.json").read_text()
+)
+ICONS: dict[str, Any] = json.loads((INTEGRATION / "icons.json").read_text())
+SOURCES = {path.name: path.read_text() for path in INTEGRATION.glob("*.py")}
+
+# What a translation key may look like.
+SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
+
+# The words that a message may leave open, by the code that fills them in.
+LISTENER_WORDS = {"host", "port", "reason"}
+LINE_WORDS = {"line"}
+
+
+def texts(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text with the path of its keys."""
+    for key, value in tree.items():
+        here = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            yield from texts(value, here)
+        else:
+            yield here, value
+
+
+def words(text: str) -> set[str]:
+    """Return the placeholders of a text."""
+    return set(re.findall(r"{(\w+)}", text))
+
+
+def errors_in_code(name: str) -> set[str]:
+    """Return the keys that a module uses as messages."""
+    return set(
+        re.findall(r'"((?:invalid|port|address|cannot|no|user|auth)_\w+)"', name)
+    )
+
+
+def steps() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every step of every form."""
+    for section in ("config", "options"):
+        for name, step in ENGLISH[section]["step"].items():
+            yield f"{section}.{name}", step
+    for name, step in ENGLISH["config_subentries"]["line"]["step"].items():
+        yield f"line.{name}", step
+
+
+class TestManifest:
+    """manifest.json."""
+
+    def test_keys_are_in_order(self) -> None:
+        """Domain, name, then by the alphabet."""
+        keys = list(MANIFEST)
+        assert keys == ["domain", "name", *sorted(keys[2:])]
+
+    def test_says_what_the_integration_is(self) -> None:
+        """What HACS and Home Assistant go by."""
+        assert MANIFEST["domain"] == INTEGRATION.name
+        assert MANIFEST["config_flow"] is True
+        assert MANIFEST["single_config_entry"] is True
+        assert MANIFEST["integration_type"] == "hub"
+        assert MANIFEST["iot_class"] == "local_push"
+        assert MANIFEST["codeowners"] == ["@ha-dfks"]
+
+    def test_links_lead_to_the_repository(self) -> None:
+        """Not to Home Assistant's own documentation."""
+        assert MANIFEST["documentation"] == "https://github.com/ha-dfks/ha-dfks"
+        assert MANIFEST["issue_tracker"].startswith(MANIFEST["documentation"])
+
+    def test_requirements_are_ranges(self) -> None:
+        """A pinned lxml would fight with that of other integrations."""
+        assert MANIFEST["requirements"]
+        for requirement in MANIFEST["requirements"]:
+            assert re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", requirement)
+
+    def test_version_is_one(self) -> None:
+        """Three numbers."""
+        assert re.fullmatch(r"\d+\.\d+\.\d+", MANIFEST["version"])
+
+
+def test_brand_images_are_there() -> None:
+    """Home Assistant shows them."""
+    for name in ("icon.png", "icon@2x.png", "logo.png"):
+        assert (INTEGRATION / "brand" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_there_is_no_strings_json() -> None:
+    """It is not read for custom integrations."""
+    assert not (INTEGRATION / "strings.json").exists()
+
+
+class TestTranslations:
+    """translations/en.json."""
+
+    @pytest.mark.parametrize(("path", "text"), texts(ENGLISH))
+    def test_texts_are_finished(self, path: str, text: str) -> None:
+        """No references, which are not resolved here, and no markup."""
+        assert text == text.strip() != ""
+        assert "[%key" not in text
+        assert not re.search(r"</?\w+>", text)
+        assert all(SLUG.fullmatch(key) for key in path.split("."))
+
+    @pytest.mark.parametrize(
+        ("name", "step"), steps(), ids=[name for name, _ in steps()]
+    )
+    def test_every_field_is_explained(self, name: str, step: dict[str, Any]) -> None:
+        """Each with a sentence, and each step with title and description."""
+        assert step["title"]
+        assert step["description"]
+        assert set(step["data_description"]) == set(step["data"])
+
+    def test_errors_are_those_that_the_code_uses(self) -> None:
+        """None missing, none left over."""
+        messages = {
+            *ENGLISH["config"]["error"],
+            *ENGLISH["config_subentries"]["line"]["error"],
+        }
+        used = errors_in_code(SOURCES["config_flow.py"])
+        used |= errors_in_code(SOURCES["listener.py"])
+        assert messages == used
+
+    def test_exceptions_are_those_that_the_code_uses(self) -> None:
+        """None missing, none left over."""
+        sources = "".join(SOURCES.values())
+        used = set(re.findall(r'translation_key="(\w+)",\s+translation_pl', sources))
+        used |= set(re.findall(r'_refusal\("(\w+)"', sources))
+        used |= set(re.findall(r'errno\.\w+: "(\w+)"', sources)) | {"cannot_bind"}
+        assert set(ENGLISH["exceptions"]) == used
+
+    def test_placeholders_are_those_that_the_code_fills_in(self) -> None:
+        """An unknown one would be shown as it stands."""
+        for message in ENGLISH["config"]["error"].values():
+            assert words(message) <= LISTENER_WORDS
+        for message in ENGLISH["config_subentries"]["line"]["error"].values():
+            assert words(message) <= LINE_WORDS
+        for name, step in steps():
+            assert not any(words(text) for _, text in texts(step)), name
+
+    def test_choices_are_named(self) -> None:
+        """Every option of every selector."""
+        assert {
+            key: set(sel["options"]) for key, sel in ENGLISH["selector"].items()
+        } == {
+            "digest": set(DIGEST_ALGORITHMS),
+            "features": set(FEATURE_KEYS.values()),
+            "notify_style": {style.value for style in NotifyStyle},
+        }
+
+    def test_every_entity_has_an_icon(self) -> None:
+        """And none is left over."""
+        named = {k: set(entities) for k, entities in ENGLISH["entity"].items()}
+        drawn = {k: set(entities) for k, entities in ICONS["entity"].items()}
+        assert named == drawn
+
+
+class TestIcons:
+    """icons.json."""
+
+    def test_are_material_design_icons(self) -> None:
+        """Others are not allowed."""
+        assert all(re.fullmatch(r"mdi:[a-z0-9-]+", icon) for _, icon in texts(ICONS))
+
+    def test_change_with_the_state(self) -> None:
+        """Of everything that can be on."""
+        for platform in ("switch", "binary_sensor"):
+            for entity in ICONS["entity"][platform].values():
+                assert entity["state"]["on"] != entity["default"]
+
+
+def test_quality_scale_names_every_rule() -> None:
+    """Each is done, to be done, or exempt with a reason."""
+    rules = load_yaml_dict(str(INTEGRATION / "quality_scale.yaml"))["rules"]
+    assert len(rules) == 54
+    for name, rule in rules.items():
+        if isinstance(rule, dict):
+            assert rule["status"] == "exempt", name
+            assert rule["comment"], name
+        else:
+            assert rule in ("done", "todo"), name
