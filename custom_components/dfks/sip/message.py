@@ -1,0 +1,470 @@
+"""Octets to requests and responses, and back.
+
+A message is split once. Header fields are kept as they came; what is inside them is
+parsed when somebody asks. Answers echo the raw text of Via, From, To, Call-ID and
+CSeq and never write them anew (RFC 3261 8.2.6.2).
+
+Fields of one name that stand on several lines are kept in one string, separated by a
+line feed, which no field value can hold.
+"""
+
+from collections.abc import Iterable
+import re
+
+from .headers import (
+    HeaderError,
+    Uri,
+    Via,
+    is_token,
+    number,
+    parse_address,
+    parse_cseq,
+    parse_uri,
+    parse_via,
+    split_list,
+)
+
+# Start line and header fields, in octets. The field's largest requests (four Vias,
+# Record-Routes, credentials) stay below 3 KiB.
+MAX_HEAD = 16 * 1024
+MAX_FIELDS = 128
+# Via and Contact values of one request.
+MAX_VALUES = 32
+
+REASONS = {
+    100: "Trying",
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Request Entity Too Large",
+    415: "Unsupported Media Type",
+    416: "Unsupported URI Scheme",
+    420: "Bad Extension",
+    423: "Interval Too Brief",
+    481: "Call/Transaction Does Not Exist",
+    482: "Loop Detected",
+    489: "Bad Event",
+    500: "Server Internal Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    505: "Version Not Supported",
+}
+
+# RFC 3261 7.3.3, RFC 3265 7.2 (o, u), RFC 3515 (r), RFC 3892 (b), RFC 3841 (a, d, j),
+# RFC 4028 (x).
+_COMPACT = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "d": "request-disposition",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+}
+
+# Names as peers spell them, so that most lines need neither strip nor lower.
+_NAMES = {
+    spelling: name.lower()
+    for name in (
+        "Accept",
+        "Allow",
+        "Allow-Events",
+        "Authorization",
+        "Call-ID",
+        "Contact",
+        "Content-Length",
+        "Content-Type",
+        "CSeq",
+        "Event",
+        "Expires",
+        "From",
+        "Max-Forwards",
+        "Record-Route",
+        "Retry-After",
+        "Route",
+        "Server",
+        "Supported",
+        "To",
+        "User-Agent",
+        "Via",
+    )
+    for spelling in (name, name.lower())
+} | _COMPACT
+
+# Fields of which a message has one (RFC 3261 7.3.1, table 2).
+_SINGLE = (
+    "call-id",
+    "content-length",
+    "content-type",
+    "cseq",
+    "event",
+    "expires",
+    "from",
+    "max-forwards",
+    "to",
+)
+
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
+
+
+class NotSip(ValueError):
+    """The octets are no SIP message, or one that must not be answered."""
+
+
+class SipError(Exception):
+    """A request that gets an error answer.
+
+    `status` and `reason` are for the status line, `fields` for further header lines
+    of the answer, `request` is as much of the request as could be parsed.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str | None = None,
+        fields: tuple[str, ...] = (),
+        *,
+        request: Request | None = None,
+    ) -> None:
+        """Describe the answer."""
+        self.status = status
+        self.reason = reason or REASONS[status]
+        self.fields = fields
+        self.request = request
+        super().__init__(f"{status} {self.reason}")
+
+
+class Message:
+    """What requests and responses share: header fields and a body."""
+
+    __slots__ = ("body", "fields")
+
+    def __init__(self, fields: dict[str, str], body: bytes) -> None:
+        """Keep fields (lower-case names) and body."""
+        self.fields = fields
+        self.body = body
+
+    def get(self, name: str) -> str | None:
+        """Return the first value line of a field, by its lower-case name."""
+        value = self.fields.get(name)
+        if value is not None and "\n" in value:
+            return value[: value.index("\n")]
+        return value
+
+    def lines(self, name: str) -> list[str]:
+        """Return the value lines of a field, as they came."""
+        value = self.fields.get(name)
+        return [] if value is None else value.split("\n")
+
+    def values(self, name: str) -> list[str]:
+        """Return all values of a list field: by line and by comma (RFC 3261 7.3.1).
+
+        Raises HeaderError.
+        """
+        value = self.fields.get(name)
+        if value is None:
+            return []
+        if "\n" not in value and "," not in value:
+            return [value] if value else []
+        return [item for line in value.split("\n") for item in split_list(line) if item]
+
+    def tokens(self, name: str) -> list[str]:
+        """Return the values of a list field in lower case; none where it is malformed."""
+        try:
+            return [value.lower() for value in self.values(name)]
+        except HeaderError:
+            return []
+
+    def text(self, name: str) -> str | None:
+        """Return a value to show to a person: as UTF-8, without control characters."""
+        value = self.get(name)
+        if value is None:
+            return None
+        shown = value.encode("latin-1").decode("utf-8", "replace")
+        return "".join(char for char in shown if char.isprintable())
+
+
+class Request(Message):
+    """A request whose mandatory fields were found and understood.
+
+    `via` is the top Via; `via_text` is what an answer echoes for all of them, and
+    `to_text` for To (the transport and the dialog may add to both).
+    """
+
+    __slots__ = (
+        "_target",
+        "call_id",
+        "cseq",
+        "from_tag",
+        "method",
+        "to_tag",
+        "to_text",
+        "uri",
+        "via",
+        "via_text",
+    )
+
+    def __init__(
+        self, method: str, uri: str, fields: dict[str, str], body: bytes
+    ) -> None:
+        """Keep what stands in the start line; `check` fills in the rest."""
+        super().__init__(fields, body)
+        self.method = method
+        self.uri = uri
+        self.via = Via("", "", None, {})
+        self.via_text = fields.get("via", "")
+        self.to_text = fields.get("to", "")
+        self.call_id = fields.get("call-id", "")
+        self.cseq = 0
+        self.from_tag: str | None = None
+        self.to_tag: str | None = None
+        self._target: Uri | None = None
+
+    @property
+    def target(self) -> Uri:
+        """The Request-URI. Raises HeaderError."""
+        if self._target is None:
+            self._target = parse_uri(self.uri)
+        return self._target
+
+    def answer(
+        self,
+        status: int,
+        fields: Iterable[str] = (),
+        *,
+        reason: str | None = None,
+    ) -> bytes:
+        """Return a response to this request, without a body.
+
+        `fields` are whole header lines. The request's To must carry its tag by now.
+        """
+        echoed = self.fields
+        via = self.via_text
+        if "\n" in via:
+            via = via.replace("\n", "\r\nVia: ")
+        lines = [
+            f"SIP/2.0 {status} {reason or REASONS[status]}\r\nVia: {via}",
+            f"From: {echoed.get('from', '')}",
+            f"To: {self.to_text}",
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {echoed.get('cseq', '')}",
+            *fields,
+            "Content-Length: 0\r\n\r\n",
+        ]
+        return "\r\n".join(lines).encode("latin-1")
+
+
+class Response(Message):
+    """A response, with what finds its client transaction (RFC 3261 17.1.3)."""
+
+    __slots__ = ("branch", "method", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: str, fields: dict[str, str], body: bytes
+    ) -> None:
+        """Keep the status line; raises NotSip where Via or CSeq is unusable."""
+        super().__init__(fields, body)
+        self.status = status
+        self.reason = reason
+        try:
+            self.branch = parse_via(split_list(self.get("via") or "")[0]).branch
+            self.method = parse_cseq(self.get("cseq") or "")[1]
+        except HeaderError as err:
+            raise NotSip(f"Response: {err}") from err
+
+
+def parse(data: bytes) -> Request | Response:
+    """Parse one message; octets behind its Content-Length are dropped (18.3).
+
+    Raises SipError for a request that deserves an answer, NotSip for anything else.
+    """
+    end = data.find(b"\r\n\r\n")
+    if end >= 0:
+        head, start_of_body = data[:end], end + 4
+    else:
+        head, start_of_body = _find_loose_end(data)
+    text = head[: MAX_HEAD + 1].decode("latin-1")
+    if "\n " in text or "\n\t" in text:
+        text = _unfold(text)
+    lines = text.split("\r\n")
+    if text.count("\n") != len(lines) - 1:
+        # A bare line feed ends a line too: some phones send nothing else.
+        text = text.replace("\r\n", "\n")
+        lines = text.split("\n")
+        strays = text.count("\r")
+    else:
+        strays = text.count("\r") - len(lines) + 1
+    if strays or "\x00" in text:
+        # An answer would echo them, and they end a line for some readers.
+        raise NotSip("A control character in a header field")
+    start_line = lines[0]
+    fields, broken = _parse_fields(lines)
+    if start_line[:8].upper() == "SIP/2.0 ":
+        return _make_response(start_line, fields, data[start_of_body:], broken)
+    return _make_request(
+        start_line, fields, data[start_of_body:], broken, len(head) > MAX_HEAD
+    )
+
+
+def _find_loose_end(data: bytes) -> tuple[bytes, int]:
+    """Find the end of a head whose lines end in a bare line feed, or of all."""
+    end = data.find(b"\n\n")
+    if end >= 0:
+        return data[:end], end + 2
+    return data.rstrip(b"\r\n"), len(data)
+
+
+def _unfold(text: str) -> str:
+    """Join continuation lines with one space (RFC 3261 7.3.1)."""
+    text = text.replace("\r\n", "\n")
+    return re.sub(r"\n[ \t]+", " ", text).replace("\n", "\r\n")
+
+
+def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None]:
+    """Return the fields behind the start line, and what is wrong with them."""
+    fields: dict[str, str] = {}
+    broken = None
+    names = _NAMES
+    if len(lines) > MAX_FIELDS + 1:
+        broken = "Too many header fields"
+        del lines[MAX_FIELDS + 1 :]
+    for line in lines[1:]:
+        raw, colon, value = line.partition(":")
+        name = names.get(raw)
+        if name is None:
+            name = raw.strip(" \t").lower()
+            if not is_token(name):
+                broken = broken or "A header field has no name"
+                continue
+            name = _COMPACT.get(name, name)
+        if not colon:
+            broken = broken or "A header field has no colon"
+            continue
+        value = value.strip(" \t")
+        if name in fields:
+            fields[name] += "\n" + value
+        else:
+            fields[name] = value
+    return fields, broken
+
+
+def _make_response(
+    start_line: str, fields: dict[str, str], rest: bytes, broken: str | None
+) -> Response:
+    code, _, reason = start_line[8:].partition(" ")
+    status = number(code, 699)
+    if status is None or status < 100 or broken:
+        raise NotSip("Malformed response")
+    length = fields.get("content-length")
+    if length is not None and number(length, len(rest)) is None:
+        raise NotSip("Response shorter than its Content-Length")
+    return Response(status, reason, fields, rest)
+
+
+def _make_request(
+    start_line: str,
+    fields: dict[str, str],
+    rest: bytes,
+    broken: str | None,
+    too_long: bool,
+) -> Request:
+    method, _, remainder = start_line.partition(" ")
+    uri, _, version = remainder.rpartition(" ")
+    if not _VERSION.fullmatch(version):
+        raise NotSip("No SIP version in the start line")
+    differing = _merge_repeated(fields)
+    request = Request(method, uri, fields, rest)
+    _read_via(request)
+    if too_long:
+        raise SipError(413, "Header Too Large", request=request)
+    if version.upper() != "SIP/2.0":
+        raise SipError(505, request=request)
+    if not is_token(method) or _is_bad_uri_text(uri):
+        raise SipError(400, "Malformed Request-Line", request=request)
+    if broken or differing:
+        raise SipError(400, broken or differing, request=request)
+    _read_mandatory(request)
+    length = request.fields.get("content-length")
+    if length is not None:
+        size = number(length, len(rest))
+        if size is None:
+            raise SipError(400, "Content-Length does not fit", request=request)
+        if size != len(rest):
+            request.body = rest[:size]
+    return request
+
+
+def _is_bad_uri_text(uri: str) -> bool:
+    return not uri or " " in uri or "\t" in uri or "<" in uri or '"' in uri
+
+
+def _read_via(request: Request) -> None:
+    """Find where answers go. Without a usable Via there is nowhere: NotSip."""
+    line = request.get("via") or ""
+    try:
+        request.via = parse_via(split_list(line)[0] if "," in line else line)
+    except HeaderError as err:
+        raise NotSip(f"Request: {err}") from err
+
+
+def _merge_repeated(fields: dict[str, str]) -> str | None:
+    """Keep one of each repeated single field; return what differs, if anything."""
+    differing = None
+    for name in _SINGLE:
+        value = fields.get(name)
+        if value is not None and "\n" in value:
+            first, *others = value.split("\n")
+            fields[name] = first
+            if any(other != first for other in others):
+                differing = f"Two different {name.title()} fields"
+    return differing
+
+
+def _read_mandatory(request: Request) -> None:
+    """Fill in what every request must say (RFC 3261 8.1.1). Raises SipError."""
+    fields = request.fields
+    try:
+        if request.via_text.count("\n") + request.via_text.count(",") >= MAX_VALUES:
+            raise HeaderError("Too many Via values")
+        request.from_tag = read_tag(fields["from"])
+        request.to_tag = read_tag(fields["to"])
+        request.cseq, method = parse_cseq(fields["cseq"])
+    except KeyError as err:
+        raise SipError(400, f"Missing {err.args[0].title()}", request=request) from None
+    except HeaderError as err:
+        raise SipError(400, str(err), request=request) from err
+    if not request.call_id:
+        raise SipError(400, "Missing Call-ID", request=request)
+    if method != request.method:
+        raise SipError(400, "CSeq names another method", request=request)
+
+
+def read_tag(value: str) -> str | None:
+    """Return the tag parameter of From or To, None where there is none.
+
+    Raises HeaderError.
+    """
+    if '"' not in value:
+        # The usual case by hand: <uri>;tag=x, or uri;tag=x. The rest is strict.
+        closing = value.rfind(">")
+        start = value.find(";tag=", closing + 1)
+        if start >= 0 and (closing >= 0 or "<" not in value):
+            end = value.find(";", start + 5)
+            tag = value[start + 5 :] if end < 0 else value[start + 5 : end]
+            if is_token(tag):
+                return tag
+    return parse_address(value).parameters.get("tag")

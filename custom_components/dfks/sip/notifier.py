@@ -1,0 +1,714 @@
+"""Dialogs and subscriptions, the notifier's side (RFC 6665), for any event package.
+
+Theory of operation
+-------------------
+An accepted SUBSCRIBE makes a *dialog* with one *subscription* (a phone may add more to
+the dialog, by other Event ids). What a subscription still has to be told is a set of
+*topics*, which only the event package understands; `ALL` stands for the full state.
+
+A subscription is in one of these states:
+
+    idle        told everything
+    in flight   one NOTIFY of the dialog waits for its answer; topics gather meanwhile
+    held        the phone asked for a pause (Retry-After); topics gather
+    suspended   the phone was silent for timer F, or its connection is gone; it is told
+                the full state when it is next heard, or every PROBE seconds
+    ending      one last NOTIFY with Subscription-State terminated, then it is gone
+
+    owe(topics) ---> idle? ---> render ---> in flight ---> 2xx: idle, or the next NOTIFY
+                                                |-> 481 and the like: gone
+                                                |-> other errors: topics are owed again
+                                                `-> timeout, transport error: suspended
+
+There is one way out of each: NOTIFYs are rendered when they are sent, so each carries
+the newest state, and the CSeq of a dialog only ever rises.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+import logging
+import secrets
+from typing import NamedTuple, Protocol
+
+from .clock import Clock, Timer, Timers
+from .headers import (
+    HeaderError,
+    Uri,
+    bracketed,
+    encode_user,
+    number,
+    parse_address,
+    parse_uri,
+    unbracketed,
+)
+from .message import MAX_VALUES, Request, Response, SipError
+from .registrar import Account, instance_of
+from .transaction import ClientTransaction, ClientTransactions
+from .transport import Flow, FlowError
+
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds between attempts to reach a suspended phone: one that reboots behind a switch
+# must not lose its lamp until the next refresh.
+PROBE = 300.0
+
+# Retry-After is honoured up to this, in seconds.
+MAX_HOLD = 3600
+
+# Answers to a NOTIFY that end the subscription (RFC 6665 4.2.2, RFC 5057 5.1).
+REMOVING = frozenset({404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501, 604})
+
+# Answers that say that the phone does not take this kind of body.
+UNREADABLE = frozenset({400, 406, 415, 488})
+
+# NOTIFYs sent in one go before other callbacks of the loop get their turn.
+SLICE = 50
+
+# The topic that stands for the full state, and the set of it.
+FULL = "*"
+ALL = frozenset({FULL})
+NOTHING: frozenset[str] = frozenset()
+
+type Topics = frozenset[str]
+
+
+class Notification(NamedTuple):
+    """A rendered NOTIFY body: what it tells, and which topics are left for later."""
+
+    content_type: str
+    body: bytes
+    left: Topics = NOTHING
+
+
+class EventPackage(Protocol):
+    """What the notifier asks of an event package."""
+
+    name: str
+    # Media types of bodies in a SUBSCRIBE, for Accept.
+    accept: str
+
+    def takes(self, content_type: str) -> bool:
+        """Whether a SUBSCRIBE body of this media type is for the package."""
+
+    def parse(self, account: Account, body: bytes) -> object:
+        """Understand a SUBSCRIBE body. Raises SipError; changes nothing."""
+
+    def subscribed(self, subscription: Subscription, command: object) -> None:
+        """Take a SUBSCRIBE that was answered 200; `command` is from `parse` or None.
+
+        The package must see to it that `Notifier.notify` is called for it.
+        """
+
+    def render(self, subscription: Subscription, topics: Topics) -> Notification:
+        """Write a body for some topics."""
+
+    def unreadable(self, subscription: Subscription) -> bool:
+        """Take note that a phone does not take the last body.
+
+        Returns whether there is another form to try.
+        """
+
+    def watchers_changed(self, account: Account) -> None:
+        """Take note that a subscription came, went, fell silent or was heard again."""
+
+
+class Dialog:
+    """One dialog (RFC 3261 12): who, where, by which way, and the two counts."""
+
+    __slots__ = (
+        "call_id",
+        "cseq",
+        "flow",
+        "local",
+        "local_tag",
+        "remote",
+        "remote_cseq",
+        "remote_tag",
+        "routes",
+        "subscriptions",
+        "target",
+        "way",
+    )
+
+    def __init__(self, request: Request, flow: Flow, local_tag: str) -> None:
+        """Make the dialog of an initial SUBSCRIBE. Raises SipError."""
+        self.call_id = request.call_id
+        self.local_tag = local_tag
+        self.remote_tag = request.from_tag
+        self.local = f"{request.to_text};tag={local_tag}"
+        self.remote = request.fields["from"]
+        self.cseq = 0
+        self.remote_cseq = request.cseq
+        self.routes = tuple(request.values("record-route"))
+        self.flow = flow
+        self.target = ""
+        # Request-URI, Route lines and flow of our requests, once they are known.
+        self.way: tuple[str, str, Flow] | None = None
+        self.subscriptions: list[Subscription] = []
+        self.refresh(request, flow)
+
+    def refresh(self, request: Request, flow: Flow) -> None:
+        """Take target and flow of a request in the dialog (12.2.2). Raises SipError."""
+        self.target = contact_of(request) or self.target
+        if not self.target:
+            raise SipError(400, "Missing Contact")
+        self.move_to(flow)
+
+    def move_to(self, flow: Flow) -> None:
+        """Go on over another flow."""
+        self.flow = flow
+        self.way = None
+
+    def is_of(self, request: Request) -> bool:
+        """Whether a request is in this dialog; its To tag is known to match."""
+        return request.call_id == self.call_id and request.from_tag == self.remote_tag
+
+
+class Subscription:
+    """One subscription of a phone to a line."""
+
+    __slots__ = (
+        "account",
+        "contact",
+        "dialog",
+        "ending",
+        "event",
+        "event_id",
+        "expires_at",
+        "expiry",
+        "hold",
+        "in_flight",
+        "instance",
+        "last_sent",
+        "missed",
+        "owed",
+        "package",
+        "suspended",
+        "told",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        account: Account,
+        package: EventPackage,
+        dialog: Dialog,
+        event: str,
+        event_id: str | None,
+        request: Request,
+    ) -> None:
+        """Make a subscription that has not been told anything."""
+        self.account = account
+        self.package = package
+        self.dialog = dialog
+        # The Event value as the phone wrote it: NOTIFYs repeat it.
+        self.event = event
+        self.event_id = event_id
+        self.instance = instance_of(request)
+        self.contact = dialog.target
+        self.user_agent = request.text("user-agent")
+        self.expires_at = 0.0
+        self.expiry: Timer | None = None
+        self.hold: Timer | None = None
+        self.in_flight: ClientTransaction | None = None
+        self.owed: Topics = NOTHING
+        # What the NOTIFY in flight tells, and what one that was refused has not told.
+        self.told: Topics = NOTHING
+        self.missed: Topics = NOTHING
+        self.suspended = False
+        # The reason of the last NOTIFY, once the subscription ends.
+        self.ending: str | None = None
+        self.last_sent = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the phone is there and follows."""
+        return not self.suspended and self.ending is None
+
+
+def contact_of(request: Request) -> str | None:
+    """Return the URI of the one Contact of a SUBSCRIBE (RFC 3261 8.1.1.8).
+
+    Raises SipError.
+    """
+    try:
+        values = request.values("contact")
+        if not values:
+            return None
+        if len(values) > 1:
+            raise HeaderError("More than one Contact")
+        uri = parse_address(values[0]).uri
+        if not parse_uri(uri).is_sip:
+            raise SipError(416, "Contact is not a SIP URI")
+    except HeaderError as err:
+        raise SipError(400, f"Contact: {err}") from err
+    return uri
+
+
+class Notifier:
+    """The subscriptions of a server."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        transactions: ClientTransactions,
+        reach: Callable[[str, str, int, Flow], Flow],
+        local_contact: Callable[[str, Flow], str],
+        via_host: Callable[[Flow], str],
+        *,
+        max_per_account: int | None = None,
+    ) -> None:
+        """Send by `transactions` over flows of `reach` (transport, host, port, near).
+
+        `local_contact` writes our Contact for a user on a flow, `via_host` our
+        sent-by. `max_per_account` limits the subscriptions of one line.
+        """
+        self._clock = clock
+        self._timers = timers
+        self._transactions = transactions
+        self._reach = reach
+        self._local_contact = local_contact
+        self._via_host = via_host
+        self._max_per_account = max_per_account
+        self._dialogs: dict[str, Dialog] = {}
+        self._by_account: dict[Account, list[Subscription]] = {}
+        self._by_stream: dict[Flow, set[Dialog]] = {}
+
+    def __iter__(self) -> Iterator[Subscription]:
+        """Iterate over all subscriptions."""
+        for subscriptions in self._by_account.values():
+            yield from subscriptions
+
+    def of(self, account: Account) -> tuple[Subscription, ...]:
+        """Return the subscriptions of a line, those that end included."""
+        return tuple(self._by_account.get(account, ()))
+
+    def find_dialog(self, request: Request) -> Dialog | None:
+        """Return the dialog of a request (RFC 3261 12.2.2)."""
+        dialog = self._dialogs.get(request.to_tag or "")
+        return dialog if dialog is not None and dialog.is_of(request) else None
+
+    def has_room(self, account: Account) -> bool:
+        """Whether a line may have one more subscription."""
+        return self._max_per_account is None or (
+            len(self._by_account.get(account, ())) < self._max_per_account
+        )
+
+    # Coming in
+
+    def open(
+        self,
+        account: Account,
+        package: EventPackage,
+        event_id: str | None,
+        request: Request,
+        flow: Flow,
+    ) -> Subscription:
+        """Make dialog and subscription of an initial SUBSCRIBE. Raises SipError.
+
+        An older subscription of the same phone goes in silence: it rebooted, and a
+        last NOTIFY would only make it subscribe once more.
+        """
+        try:
+            dialog = Dialog(request, flow, secrets.token_hex(8))
+        except HeaderError as err:
+            raise SipError(400, f"Record-Route: {err}") from err
+        if len(dialog.routes) > MAX_VALUES:
+            raise SipError(400, "Too many Record-Route values")
+        subscription = self.add(account, package, dialog, event_id, request)
+        for other in self.of(account):
+            if other is not subscription and _is_same_phone(other, subscription):
+                self._remove(other)
+        if not self.has_room(account):
+            self._remove(subscription)
+            raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
+        self._dialogs[dialog.local_tag] = dialog
+        self._follow_stream(dialog, None)
+        return subscription
+
+    def add(
+        self,
+        account: Account,
+        package: EventPackage,
+        dialog: Dialog,
+        event_id: str | None,
+        request: Request,
+    ) -> Subscription:
+        """Add a subscription to a dialog."""
+        event = request.get("event") or package.name
+        subscription = Subscription(account, package, dialog, event, event_id, request)
+        dialog.subscriptions.append(subscription)
+        self._by_account.setdefault(account, []).append(subscription)
+        return subscription
+
+    def refresh(self, dialog: Dialog, request: Request, flow: Flow) -> None:
+        """Take an accepted request in a dialog. Raises SipError."""
+        before = dialog.flow
+        dialog.refresh(request, flow)
+        dialog.remote_cseq = request.cseq
+        self._follow_stream(dialog, before)
+
+    def extend(self, subscription: Subscription, seconds: int) -> None:
+        """Let a subscription run for some seconds from now; 0 ends it."""
+        subscription.suspended = False
+        if subscription.hold is not None:
+            subscription.hold.cancel()
+            subscription.hold = None
+        subscription.expires_at = self._clock.monotonic() + seconds
+        if not seconds:
+            subscription.ending = "timeout"
+            self._stop_expiry(subscription)
+        elif subscription.expiry is None:
+            self._watch_expiry(subscription)
+        subscription.package.watchers_changed(subscription.account)
+
+    def heard(self, account: Account, request: Request, flow: Flow) -> None:
+        """Take note that a phone of a line is alive: tell it what it has missed."""
+        for subscription in self._by_account.get(account, ()):
+            if subscription.suspended and _is_from(subscription, request, flow):
+                if subscription.dialog.flow.closed:
+                    before = subscription.dialog.flow
+                    subscription.dialog.move_to(flow)
+                    self._follow_stream(subscription.dialog, before)
+                self._resume(subscription)
+
+    def lost(self, flow: Flow) -> None:
+        """Suspend what went over a connection that is gone."""
+        for dialog in self._by_stream.pop(flow, ()):
+            for subscription in list(dialog.subscriptions):
+                self._suspend(subscription)
+
+    # Going out
+
+    def notify(self, subscription: Subscription, topics: Topics) -> None:
+        """Tell a subscription about topics, now or as soon as it can take it."""
+        self.owe(subscription, topics)
+        self._go_on(subscription)
+
+    def notify_all(self, account: Account, topics: Topics) -> int:
+        """Tell all subscriptions of a line; return how many there are.
+
+        In slices, so that a thousand watchers do not hold the event loop.
+        """
+        subscriptions = self.of(account)
+        for subscription in subscriptions:
+            self.owe(subscription, topics)
+        self._go_on_with(subscriptions)
+        return len(subscriptions)
+
+    def owe(self, subscription: Subscription, topics: Topics) -> None:
+        """Take note of what a subscription is to be told with the next NOTIFY."""
+        if subscription not in subscription.dialog.subscriptions:
+            return
+        if subscription.missed:
+            topics = _join(topics, subscription.missed)
+            subscription.missed = NOTHING
+        subscription.owed = _join(subscription.owed, topics)
+
+    def _go_on_with(self, subscriptions: tuple[Subscription, ...]) -> None:
+        for subscription in subscriptions[:SLICE]:
+            self._go_on(subscription)
+        if rest := subscriptions[SLICE:]:
+            self._timers.after(0, lambda: self._go_on_with(rest))
+
+    def terminate(self, account: Account, reason: str) -> None:
+        """End all subscriptions of a line with a last NOTIFY (RFC 6665 4.1.3)."""
+        for subscription in self.of(account):
+            subscription.ending = reason
+            self._stop_expiry(subscription)
+            self._resume(subscription)
+
+    def stop(self) -> None:
+        """Forget everything without a word: a restart is no end of a subscription."""
+        for subscription in list(self):
+            self._remove(subscription, tell=False)
+
+    def _go_on(self, subscription: Subscription) -> None:
+        """Send the next NOTIFY of a subscription if there is one and it may go."""
+        if (
+            not subscription.owed
+            or subscription.suspended
+            or subscription.hold is not None
+            or any(other.in_flight for other in subscription.dialog.subscriptions)
+        ):
+            return
+        topics, subscription.owed = subscription.owed, NOTHING
+        told = subscription.package.render(subscription, topics)
+        subscription.owed = told.left
+        subscription.told = topics - told.left if told.left else topics
+        try:
+            self._send(subscription, told)
+        except FlowError as err:
+            _LOGGER.debug(
+                "NOTIFY to %s failed: %s", subscription.account.user, err.strerror
+            )
+            self._suspend(subscription)
+
+    def _send(self, subscription: Subscription, told: Notification) -> None:
+        dialog = subscription.dialog
+        dialog.cseq += 1
+        if dialog.way is None or dialog.way[2].closed:
+            dialog.way = self._way(dialog)
+        uri, route, flow = dialog.way
+        branch = self._transactions.new_branch()
+        if subscription.ending is not None and not told.left:
+            subscription.last_sent = True
+            state = f"terminated;reason={subscription.ending}"
+        else:
+            left = max(0, round(subscription.expires_at - self._clock.monotonic()))
+            state = f"active;expires={left}"
+        content = f"Content-Type: {told.content_type}\r\n" if told.body else ""
+        head = (
+            f"NOTIFY {uri} SIP/2.0\r\n"
+            f"Via: SIP/2.0/{flow.transport} {self._via_host(flow)};branch={branch};rport"
+            f"\r\n{route}"
+            "Max-Forwards: 70\r\n"
+            f"From: {dialog.local}\r\n"
+            f"To: {dialog.remote}\r\n"
+            f"Call-ID: {dialog.call_id}\r\n"
+            f"CSeq: {dialog.cseq} NOTIFY\r\n"
+            f"Contact: {self._local_contact(subscription.account.user, flow)}\r\n"
+            f"Event: {subscription.event}\r\n"
+            f"Subscription-State: {state}\r\n"
+            f"Allow-Events: {subscription.package.name}\r\n"
+            f"{content}Content-Length: {len(told.body)}\r\n\r\n"
+        )
+        subscription.in_flight = self._transactions.send(
+            branch,
+            head.encode("latin-1") + told.body,
+            flow,
+            lambda response: self._answered(subscription, response),
+            lambda: self._failed(subscription),
+        )
+
+    def _way(self, dialog: Dialog) -> tuple[str, str, Flow]:
+        """Return Request-URI, Route lines and flow of a NOTIFY.
+
+        RFC 3261 12.2.1.1 for the first two. The flow leads to the top Route if there
+        is one; else it is the connection of the SUBSCRIBE; else UDP to the Contact if
+        that is the host that wrote, and otherwise to where the SUBSCRIBE came from,
+        which gets through NAT.
+        """
+        flow = dialog.flow
+        if dialog.routes:
+            return self._routed(dialog)
+        target = parse_uri(dialog.target)
+        if flow.reliable:
+            if flow.closed:
+                flow = self._towards(target, flow)
+        elif unbracketed(target.host) == flow.remote[0]:
+            port = target.port or 5060
+            if port != flow.remote[1]:
+                flow = self._reach("UDP", target.host, port, flow)
+        return dialog.target, "", flow
+
+    def _routed(self, dialog: Dialog) -> tuple[str, str, Flow]:
+        try:
+            top = parse_uri(parse_address(dialog.routes[0]).uri)
+        except HeaderError as err:
+            raise FlowError(0, f"Route: {err}") from err
+        flow = dialog.flow
+        host, port = unbracketed(top.host), top.port or 5060
+        if not flow.reliable or flow.closed or flow.remote[0] != host:
+            flow = self._reach(_transport_of(top, flow), host, port, flow)
+        if "lr" in top.parameters:
+            return dialog.target, _route_lines(dialog.routes), flow
+        rest = (*dialog.routes[1:], f"<{dialog.target}>")
+        return top.text, _route_lines(rest), flow
+
+    def _towards(self, target: Uri, near: Flow) -> Flow:
+        """Return a flow to a Contact whose connection is gone."""
+        port = target.port or (5061 if near.transport == "TLS" else 5060)
+        return self._reach(near.transport, target.host, port, near)
+
+    def _answered(self, subscription: Subscription, response: Response) -> None:
+        """Take the final answer to a NOTIFY."""
+        subscription.in_flight = None
+        dialog = subscription.dialog
+        status = response.status
+        if status in REMOVING or subscription.last_sent:
+            _LOGGER.debug("%s answered NOTIFY %s", subscription.account.user, status)
+            self._remove(subscription)
+        elif status >= 300:
+            self._refused(subscription, response)
+        for other in list(dialog.subscriptions):
+            self._go_on(other)
+
+    def _refused(self, subscription: Subscription, response: Response) -> None:
+        """Keep what could not be told: it is owed again, in another form or later."""
+        _LOGGER.debug(
+            "%s answered NOTIFY %s %s",
+            subscription.account.user,
+            response.status,
+            response.reason,
+        )
+        pause = _retry_after(response)
+        if pause is not None:
+            subscription.hold = self._timers.after(
+                pause, lambda: self._release(subscription)
+            )
+        elif response.status not in UNREADABLE or not subscription.package.unreadable(
+            subscription
+        ):
+            # It goes with the next change: to ask again at once would be a loop.
+            subscription.missed = subscription.told
+            return
+        subscription.owed = _join(subscription.owed, subscription.told)
+
+    def _failed(self, subscription: Subscription) -> None:
+        """Take a NOTIFY that was never answered, or could not be sent."""
+        subscription.in_flight = None
+        _LOGGER.debug("%s does not answer NOTIFYs", subscription.account.user)
+        self._suspend(subscription)
+
+    def _release(self, subscription: Subscription) -> None:
+        subscription.hold = None
+        self._go_on(subscription)
+
+    def _suspend(self, subscription: Subscription) -> None:
+        """Stop talking to a phone that is not there."""
+        if subscription.in_flight is not None:
+            self._transactions.forget(subscription.in_flight)
+            subscription.in_flight = None
+        if subscription.ending is not None:
+            self._remove(subscription)
+            return
+        subscription.missed = NOTHING
+        subscription.owed = ALL
+        if subscription.hold is not None:
+            subscription.hold.cancel()
+        subscription.hold = self._timers.after(
+            PROBE, lambda: self._resume(subscription)
+        )
+        if not subscription.suspended:
+            subscription.suspended = True
+            subscription.package.watchers_changed(subscription.account)
+
+    def _resume(self, subscription: Subscription) -> None:
+        """Tell a suspended phone the full state."""
+        subscription.suspended = False
+        if subscription.hold is not None:
+            subscription.hold.cancel()
+            subscription.hold = None
+        subscription.owed = ALL
+        subscription.package.watchers_changed(subscription.account)
+        self._go_on(subscription)
+
+    # Expiry and the end
+
+    def _watch_expiry(self, subscription: Subscription) -> None:
+        subscription.expiry = self._timers.at(
+            subscription.expires_at, lambda: self._expired(subscription)
+        )
+
+    def _stop_expiry(self, subscription: Subscription) -> None:
+        if subscription.expiry is not None:
+            subscription.expiry.cancel()
+            subscription.expiry = None
+
+    def _expired(self, subscription: Subscription) -> None:
+        """End a subscription that was not refreshed, or look again later."""
+        if subscription.expires_at > self._clock.monotonic():
+            self._watch_expiry(subscription)
+            return
+        subscription.expiry = None
+        if subscription.suspended:
+            self._remove(subscription)
+            return
+        subscription.ending = "timeout"
+        subscription.owed = ALL
+        subscription.package.watchers_changed(subscription.account)
+        self._go_on(subscription)
+
+    def _remove(self, subscription: Subscription, *, tell: bool = True) -> None:
+        """Forget a subscription, and its dialog with the last one (RFC 6665 4.4.1)."""
+        self._stop_expiry(subscription)
+        if subscription.hold is not None:
+            subscription.hold.cancel()
+            subscription.hold = None
+        if subscription.in_flight is not None:
+            self._transactions.forget(subscription.in_flight)
+            subscription.in_flight = None
+        subscription.owed = NOTHING
+        subscription.ending = subscription.ending or "gone"
+        of_account = self._by_account[subscription.account]
+        of_account.remove(subscription)
+        if not of_account:
+            del self._by_account[subscription.account]
+        dialog = subscription.dialog
+        dialog.subscriptions.remove(subscription)
+        if not dialog.subscriptions:
+            self._dialogs.pop(dialog.local_tag, None)
+            self._leave_stream(dialog, dialog.flow)
+        if tell:
+            subscription.package.watchers_changed(subscription.account)
+
+    def _follow_stream(self, dialog: Dialog, before: Flow | None) -> None:
+        """Remember which dialogs a connection carries."""
+        if dialog.flow is before:
+            return
+        if before is not None:
+            self._leave_stream(dialog, before)
+        if dialog.flow.reliable:
+            self._by_stream.setdefault(dialog.flow, set()).add(dialog)
+
+    def _leave_stream(self, dialog: Dialog, flow: Flow) -> None:
+        dialogs = self._by_stream.get(flow)
+        if dialogs is not None:
+            dialogs.discard(dialog)
+            if not dialogs:
+                del self._by_stream[flow]
+
+
+def _join(topics: Topics, more: Topics) -> Topics:
+    """Join what is owed; the full state includes everything."""
+    if FULL in topics or FULL in more:
+        return ALL
+    return topics | more if topics else more
+
+
+def _retry_after(response: Response) -> int | None:
+    """Return the seconds of Retry-After (RFC 3261 20.33), None without a usable one."""
+    value = response.get("retry-after")
+    if value is None:
+        return None
+    digits = value.partition(";")[0].partition("(")[0].strip()
+    seconds = number(digits, 2**32 - 1)
+    return None if seconds is None else min(seconds, MAX_HOLD)
+
+
+def _transport_of(uri: Uri, flow: Flow) -> str:
+    """Return the transport to reach a Route by (RFC 3263 4.1, without NAPTR)."""
+    if uri.scheme == "sips":
+        return "TLS"
+    return (uri.transport or "UDP").upper()
+
+
+def _route_lines(routes: Iterable[str]) -> str:
+    return "".join(f"Route: {route}\r\n" for route in routes)
+
+
+def _is_same_phone(old: Subscription, new: Subscription) -> bool:
+    """Whether a new subscription replaces an old one: the phone has rebooted."""
+    if old.event_id != new.event_id or old.dialog is new.dialog:
+        return False
+    if old.instance or new.instance:
+        return old.instance == new.instance
+    return (
+        old.dialog.target == new.dialog.target
+        and old.dialog.flow.remote[0] == new.dialog.flow.remote[0]
+    )
+
+
+def _is_from(subscription: Subscription, request: Request, flow: Flow) -> bool:
+    """Whether a request comes from the phone of a subscription."""
+    instance = instance_of(request)
+    if subscription.instance and instance:
+        return subscription.instance == instance
+    return subscription.dialog.flow.remote[0] == flow.remote[0]
+
+
+def contact_uri(user: str, host: str, port: int, transport: str) -> str:
+    """Write a Contact of ours: plain, unique to this server (RFC 6665 4.5.1)."""
+    suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
+    return f"<sip:{encode_user(user)}@{bracketed(host)}:{port}{suffix}>"

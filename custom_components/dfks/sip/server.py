@@ -1,0 +1,646 @@
+"""The front door: what comes in is checked in one order and sent to who answers it.
+
+The order (RFC 3261 8.2): is it SIP, is it a retransmission, method, event package,
+credentials, Request-URI, merged requests, Require, content, and then the method. A
+request that is refused changes nothing. What is refused before its sender is known
+costs no memory: those answers are made again when the request is sent again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import hashlib
+import logging
+import re
+import secrets
+
+from .clock import Clock, Timers
+from .digest import ALGORITHMS, Authenticator, Credentials, Outcome
+from .headers import (
+    HeaderError,
+    Uri,
+    bracketed,
+    parse_address,
+    parse_parameters,
+    parse_uri,
+    split_list,
+    unbracketed,
+)
+from .message import NotSip, Request, Response, SipError, parse
+from .notifier import Dialog, EventPackage, Notifier, Subscription, contact_uri
+from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
+from .transaction import (
+    ClientTransactions,
+    ServerTransactions,
+    TransactionKey,
+    transaction_key,
+)
+from .transport import Flow, FlowError, FramingError, StreamFlow, Transports, UdpFlow
+
+_LOGGER = logging.getLogger(__name__)
+
+METHODS = ("REGISTER", "SUBSCRIBE", "OPTIONS")
+ALLOW = f"Allow: {', '.join(METHODS)}"
+
+# Methods of SIP that this server does not have: 405, where others get 501.
+KNOWN_METHODS = frozenset(
+    {
+        "BYE",
+        "INFO",
+        "INVITE",
+        "MESSAGE",
+        "NOTIFY",
+        "PRACK",
+        "PUBLISH",
+        "REFER",
+        "UPDATE",
+    }
+)
+
+# Option tags that may stand in Require.
+SUPPORTED = frozenset({"path"})
+
+# Where SIP is by default (RFC 3261 19.1.2).
+DEFAULT_PORT = 5060
+
+# Parameters of a Via that are ours to write.
+_RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
+_RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
+
+# Seconds between two log lines about one source, and sources remembered for that.
+LOG_INTERVAL = 60.0
+MAX_LOG_SOURCES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """Where to listen and what to offer. Times are in seconds."""
+
+    host: str = "0.0.0.0"
+    port: int = 5060
+    realm: str = "homeassistant"
+    # What stands in Contact and Via where the local address is of no use to phones.
+    advertised_host: str | None = None
+    advertised_port: int | None = None
+    algorithms: tuple[str, ...] = ALGORITHMS
+    # Off only to measure what the rest costs.
+    authenticate: bool = True
+    min_expires: int = 60
+    max_expires: int = 3600
+    # None is no limit.
+    max_subscriptions_per_line: int | None = 50
+    max_transactions_per_source: int | None = 20_000
+
+
+class SourceLog:
+    """Says at most one thing a minute about each source."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with nothing said."""
+        self._clock = clock
+        self._said: dict[str, float] = {}
+
+    def info(self, source: str, text: str, *details: object) -> None:
+        """Log `text` about a source, unless something was said a moment ago."""
+        now = self._clock.monotonic()
+        if now - self._said.get(source, -LOG_INTERVAL) < LOG_INTERVAL:
+            return
+        if len(self._said) >= MAX_LOG_SOURCES:
+            self._said.clear()
+        self._said[source] = now
+        _LOGGER.info("%s: %s", source, text % details)
+
+
+class SipServer:
+    """A SIP server for the lines and event packages that it is given."""
+
+    def __init__(self, config: ServerConfig, clock: Clock) -> None:
+        """Build the server; nothing is bound before `start`."""
+        self.config = config
+        self.clock = clock
+        self.timers = Timers(clock)
+        self.registrar = Registrar(clock, config.min_expires, config.max_expires)
+        self._transports = Transports(
+            clock,
+            self.timers,
+            self.receive,
+            self._receive_broken,
+            self._lost,
+            self._unreachable,
+        )
+        self._transactions = ServerTransactions(
+            clock, self.timers, config.max_transactions_per_source
+        )
+        self._requests = ClientTransactions(clock, self.timers)
+        self.notifier = Notifier(
+            clock,
+            self.timers,
+            self._requests,
+            self._transports.flow_to,
+            self._contact,
+            self._sent_by,
+            max_per_account=config.max_subscriptions_per_line,
+        )
+        self._authenticator = Authenticator(config.realm, clock, config.algorithms)
+        self._packages: dict[str, EventPackage] = {}
+        self._accounts: dict[str, Account] = {}
+        self._by_username: dict[str, Account] = {}
+        self._log = SourceLog(clock)
+        self._tag_key = secrets.token_bytes(16)
+        # Finds the account of a user that has none yet; for servers without a list.
+        self.account_factory: Callable[[str], Account | None] | None = None
+
+    # Life
+
+    async def start(self) -> None:
+        """Bind and listen. Raises OSError."""
+        await self._transports.start(self.config.host, self.config.port)
+
+    async def stop(self) -> None:
+        """Close all sockets and forget all dialogs, without a word to the phones."""
+        self.notifier.stop()
+        await self._transports.stop()
+        self.timers.stop()
+
+    @property
+    def port(self) -> int:
+        """The port that is bound."""
+        return self._transports.port
+
+    # What is served
+
+    def add_package(self, package: EventPackage) -> None:
+        """Serve an event package."""
+        self._packages[package.name] = package
+
+    def make_credentials(self, username: str, password: str) -> Credentials:
+        """Return credentials for this server's realm."""
+        return Credentials(username, self.config.realm, password)
+
+    def add_account(self, account: Account) -> None:
+        """Serve a line. Raises ValueError where user or username is taken."""
+        username = account.credentials.username
+        if account.user in self._accounts:
+            raise ValueError(f"User {account.user} is taken")
+        if username in self._by_username:
+            raise ValueError(f"Authentication name {username} is taken")
+        self._accounts[account.user] = account
+        self._by_username[username] = account
+
+    def change_account(
+        self, account: Account, user: str, credentials: Credentials
+    ) -> None:
+        """Give a line another user or other credentials; its dialogs stay.
+
+        Raises ValueError where user or username is taken, and changes nothing then.
+        """
+        before = account.user, account.credentials
+        self._drop(account)
+        account.user, account.credentials = user, credentials
+        try:
+            self.add_account(account)
+        except ValueError:
+            account.user, account.credentials = before
+            self.add_account(account)
+            raise
+
+    def remove_account(self, account: Account, reason: str) -> None:
+        """Stop serving a line; its subscriptions end with `reason` (RFC 6665 4.1.3)."""
+        self._drop(account)
+        account.bindings.clear()
+        self.notifier.terminate(account, reason)
+
+    def _drop(self, account: Account) -> None:
+        del self._accounts[account.user]
+        del self._by_username[account.credentials.username]
+
+    # Coming in
+
+    def receive(self, data: bytes, flow: Flow) -> None:
+        """Take one message. Nothing that comes from outside makes this raise."""
+        # White space, a keepalive, NUL or STUN: not a letter of a start line.
+        if data[:1] < b"!":
+            data = data.lstrip(b"\r\n")
+            if data[:1] < b"!":
+                return
+        try:
+            message = parse(data)
+        except NotSip as err:
+            self._log.info(flow.remote[0], "Not SIP, dropped (%s)", err)
+            return
+        except SipError as err:
+            if err.request is not None and err.request.method != "ACK":
+                _mark_source(err.request, flow)
+                self._refuse(err.request, flow, err)
+            return
+        if isinstance(message, Response):
+            self._requests.receive(message)
+        elif message.method != "ACK":
+            _mark_source(message, flow)
+            self._receive_request(message, flow)
+
+    def _receive_request(self, request: Request, flow: Flow) -> None:
+        """Answer a request; an error of ours is a 500 and no more (21.5.1)."""
+        try:
+            self._dispatch(request, flow)
+        except SipError as err:
+            self._refuse(request, flow, err)
+        except FlowError as err:
+            _LOGGER.debug("No answer to %s: %s", flow.remote[0], err.strerror)
+        except Exception:
+            _LOGGER.exception("Unexpected error in a %s", request.method)
+            self._refuse(request, flow, SipError(500))
+
+    def _dispatch(self, request: Request, flow: Flow) -> None:
+        key = transaction_key(request)
+        answer = self._transactions.answer_to(key)
+        if answer is not None:
+            _answer_flow(request, flow).send(answer)
+        elif request.method == "OPTIONS":
+            self._options(request, flow)
+        elif request.method == "SUBSCRIBE":
+            self._subscribe(request, key, flow)
+        elif request.method == "REGISTER":
+            self._register(request, key, flow)
+        elif request.method == "CANCEL":
+            self._cancel(request, flow)
+        else:
+            status = 405 if request.method in KNOWN_METHODS else 501
+            raise SipError(status, None, (ALLOW,))
+
+    def _receive_broken(self, err: FramingError, flow: Flow) -> None:
+        """Answer what a stream broke off with, before it is closed (18.3)."""
+        self._log.info(flow.remote[0], "Closing a connection: %s", err)
+        if err.head:
+            self.receive(err.head + b"\r\n\r\n", flow)
+
+    def _lost(self, flow: Flow) -> None:
+        self.notifier.lost(flow)
+
+    def _unreachable(self, data: bytes) -> None:
+        """Take a datagram of ours that ICMP sent back (RFC 3261 18.4)."""
+        start = data.find(b";branch=") + 8
+        branch = data[start : data.find(b";", start)]
+        self._requests.unreachable(branch.decode("latin-1"))
+
+    # Methods
+
+    def _cancel(self, request: Request, flow: Flow) -> None:
+        """Answer a CANCEL, which changes nothing: answers are immediate (9.2)."""
+        branch, host, port = request.via.branch, request.via.host, request.via.port
+        for method in METHODS:
+            if self._transactions.answer_to((branch, host, port, method)) is not None:
+                self._reply(request, flow, 200)
+                return
+        raise SipError(481)
+
+    def _options(self, request: Request, flow: Flow) -> None:
+        """Tell what there is (RFC 3261 11.2); keepalives need no credentials."""
+        self._check_scheme(request, flow)
+        _check_require(request)
+        packages = self._packages.values()
+        fields = (
+            ALLOW,
+            f"Accept: {', '.join(package.accept for package in packages)}",
+            "Accept-Encoding: identity",
+            "Accept-Language: en",
+            f"Allow-Events: {', '.join(self._packages)}",
+            f"Supported: {', '.join(SUPPORTED)}",
+        )
+        self._reply(request, flow, 200, fields)
+
+    def _register(self, request: Request, key: TransactionKey, flow: Flow) -> None:
+        """Process a REGISTER (RFC 3261 10.3)."""
+        account = self._admit(request, flow)
+        if account is None:
+            return
+        try:
+            self._check_scheme(request, flow)
+            self._check_target(account, self._line_of_to(request))
+            self._check_merged(request, key)
+            _check_require(request)
+            fields = self.registrar.register(account, request, flow)
+            self._reply(request, flow, 200, fields, key=key)
+        except SipError as err:
+            self._refuse(request, flow, err, key)
+        self.notifier.heard(account, request, flow)
+
+    def _subscribe(self, request: Request, key: TransactionKey, flow: Flow) -> None:
+        """Process a SUBSCRIBE (RFC 6665 4.2.1)."""
+        package, event_id = self._package_of(request)
+        account = self._admit(request, flow)
+        if account is None:
+            return
+        try:
+            self._check_scheme(request, flow)
+            if request.to_tag is None:
+                self._open(request, key, flow, account, package, event_id)
+            else:
+                self._go_on(request, key, flow, account, package, event_id)
+        except SipError as err:
+            self._refuse(request, flow, err, key)
+        self.notifier.heard(account, request, flow)
+
+    def _open(
+        self,
+        request: Request,
+        key: TransactionKey,
+        flow: Flow,
+        account: Account,
+        package: EventPackage,
+        event_id: str | None,
+    ) -> None:
+        """Process an initial SUBSCRIBE."""
+        self._check_target(account, self._line_of(request))
+        self._check_merged(request, key)
+        _check_require(request)
+        seconds = self._expires(request)
+        command = self._content(request, account, package)
+        subscription = self.notifier.open(account, package, event_id, request, flow)
+        request.to_text = subscription.dialog.local
+        self._accept(request, key, flow, subscription, seconds, command)
+
+    def _go_on(
+        self,
+        request: Request,
+        key: TransactionKey,
+        flow: Flow,
+        account: Account,
+        package: EventPackage,
+        event_id: str | None,
+    ) -> None:
+        """Process a SUBSCRIBE in a dialog: a refresh, a change, the end."""
+        dialog = self.notifier.find_dialog(request)
+        if dialog is None:
+            raise SipError(481)
+        if dialog.subscriptions[0].account is not account:
+            raise SipError(403, "Not your line")
+        if request.cseq <= dialog.remote_cseq:
+            raise SipError(500, "CSeq is not higher than before")
+        subscription = _subscription_of(dialog, event_id)
+        if subscription is not None and subscription.ending is not None:
+            raise SipError(481)
+        _check_require(request)
+        seconds = self._expires(request)
+        try:
+            command = self._content(request, account, package)
+        except SipError as err:
+            # The phone shows what it asked for: the full state sets its lamp right.
+            dialog.remote_cseq = request.cseq
+            self._refuse(request, flow, err, key)
+            if subscription is not None:
+                package.subscribed(subscription, None)
+            return
+        self.notifier.refresh(dialog, request, flow)
+        if subscription is None:
+            subscription = self.notifier.add(
+                account, package, dialog, event_id, request
+            )
+        subscription.event = request.get("event") or subscription.event
+        self._accept(request, key, flow, subscription, seconds, command)
+
+    def _accept(
+        self,
+        request: Request,
+        key: TransactionKey,
+        flow: Flow,
+        subscription: Subscription,
+        seconds: int,
+        command: object,
+    ) -> None:
+        """Answer a SUBSCRIBE with 200 and let the package tell the state."""
+        self.notifier.extend(subscription, seconds)
+        fields = [
+            f"Expires: {seconds}",
+            f"Contact: {self._contact(subscription.account.user, flow)}",
+            f"Allow-Events: {subscription.package.name}",
+        ]
+        fields += [f"Record-Route: {route}" for route in request.lines("record-route")]
+        self._reply(request, flow, 200, fields, key=key)
+        subscription.package.subscribed(subscription, command)
+
+    # Checks
+
+    def _admit(self, request: Request, flow: Flow) -> Account | None:
+        """Return whose credentials a request carries; else challenge it."""
+        if not self.config.authenticate:
+            account = self._line_of(request)
+            if account is None:
+                raise SipError(404, "No such line")
+            return account
+        verdict = self._authenticator.check(request, self._credentials_of)
+        if verdict.outcome is Outcome.RIGHT and verdict.credentials is not None:
+            account = self._by_username[verdict.credentials.username]
+            if isinstance(flow, StreamFlow):
+                flow.greeted = True
+            if self._transactions.is_full(flow.remote[0]):
+                raise SipError(503, "Too many requests", ("Retry-After: 32",))
+            return account
+        if verdict.outcome is Outcome.WRONG:
+            self._log.info(
+                flow.remote[0],
+                "Wrong user or password in a %s of %r",
+                request.method,
+                verdict.username,
+            )
+        challenge = self._authenticator.challenge(
+            request, stale=verdict.outcome is Outcome.STALE
+        )
+        self._reply(request, flow, 401, challenge)
+        return None
+
+    def _credentials_of(self, username: str) -> Credentials | None:
+        account = self._by_username.get(username)
+        if account is None and self.account_factory is not None:
+            account = self.account_factory(username)
+        return None if account is None else account.credentials
+
+    def _line_of(self, request: Request) -> Account | None:
+        """Return the line of an initial request: by Request-URI, else by To."""
+        account = self._find_account(_target_of(request).user)
+        return account or self._line_of_to(request)
+
+    def _line_of_to(self, request: Request) -> Account | None:
+        try:
+            uri = parse_uri(parse_address(request.fields["to"]).uri)
+        except HeaderError as err:
+            raise SipError(400, f"To: {err}") from err
+        return self._find_account(uri.user)
+
+    def _find_account(self, user: str) -> Account | None:
+        account = self._accounts.get(user)
+        if account is None and self.account_factory is not None:
+            account = self.account_factory(user)
+        return account
+
+    @staticmethod
+    def _check_target(account: Account, target: Account | None) -> None:
+        """Refuse whoever asks for no line, or another than his own."""
+        if target is None:
+            raise SipError(404, "No such line")
+        if target is not account:
+            raise SipError(403, "Not your line")
+
+    @staticmethod
+    def _check_scheme(request: Request, flow: Flow) -> None:
+        """Refuse a Request-URI that is not for this server (RFC 3261 8.2.2.1)."""
+        uri = _target_of(request)
+        if not uri.is_sip or (uri.scheme == "sips" and flow.transport != "TLS"):
+            raise SipError(416)
+
+    def _check_merged(self, request: Request, key: TransactionKey) -> None:
+        if self._transactions.is_merged(request, key):
+            raise SipError(482, "Merged Request")
+
+    def _package_of(self, request: Request) -> tuple[EventPackage, str | None]:
+        """Return the event package and the id of a request's Event (RFC 6665 8.2.1).
+
+        In any case of letters, as phones have it.
+        """
+        value = request.get("event") or ""
+        name, _, parameters = value.partition(";")
+        package = self._packages.get(name.strip(" \t").lower())
+        if package is None:
+            allowed = f"Allow-Events: {', '.join(self._packages)}"
+            raise SipError(489, None, (allowed,))
+        if not parameters:
+            return package, None
+        try:
+            return package, parse_parameters(parameters).get("id")
+        except HeaderError as err:
+            raise SipError(400, f"Event: {err}") from err
+
+    def _expires(self, request: Request) -> int:
+        """Return the seconds that a SUBSCRIBE gets (RFC 6665 4.2.1.1)."""
+        seconds = parse_expires(request.get("expires"), DEFAULT_EXPIRES)
+        if 0 < seconds < self.config.min_expires:
+            minimum = f"Min-Expires: {self.config.min_expires}"
+            raise SipError(423, None, (minimum,))
+        return min(seconds, self.config.max_expires)
+
+    @staticmethod
+    def _content(request: Request, account: Account, package: EventPackage) -> object:
+        """Understand the body, if there is one (RFC 3261 8.2.3). Raises SipError."""
+        if not request.body.strip():
+            return None
+        disposition = (request.get("content-disposition") or "").lower()
+        optional = "handling=optional" in disposition.replace(" ", "")
+        encoding = (request.get("content-encoding") or "identity").lower()
+        if encoding != "identity":
+            if optional:
+                return None
+            raise SipError(415, None, ("Accept-Encoding: identity",))
+        content_type = (request.get("content-type") or "").partition(";")[0]
+        if not package.takes(content_type.strip(" \t").lower()):
+            if optional:
+                return None
+            raise SipError(415, None, (f"Accept: {package.accept}",))
+        return package.parse(account, request.body)
+
+    # Going out
+
+    def _refuse(
+        self,
+        request: Request,
+        flow: Flow,
+        err: SipError,
+        key: TransactionKey | None = None,
+    ) -> None:
+        _LOGGER.debug(
+            "%s: %s refused: %s %s",
+            flow.remote[0],
+            request.method,
+            err.status,
+            err.reason,
+        )
+        try:
+            self._reply(request, flow, err.status, err.fields, err.reason, key)
+        except FlowError as error:
+            _LOGGER.debug("No answer to %s: %s", flow.remote[0], error.strerror)
+
+    def _reply(
+        self,
+        request: Request,
+        flow: Flow,
+        status: int,
+        fields: tuple[str, ...] | list[str] = (),
+        reason: str | None = None,
+        key: TransactionKey | None = None,
+    ) -> None:
+        """Send a final answer; with a key keep it for retransmissions."""
+        if request.to_tag is None and request.to_text == request.fields.get("to"):
+            request.to_text += f";tag={self._stateless_tag(request)}"
+        answer = request.answer(status, fields, reason=reason)
+        if key is not None:
+            self._transactions.keep(request, key, answer, flow)
+        _answer_flow(request, flow).send(answer)
+
+    def _stateless_tag(self, request: Request) -> str:
+        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
+        text = f"{request.via.branch}\n{request.call_id}\n{request.from_tag}"
+        octets = text.encode("latin-1")
+        return hashlib.blake2s(octets, key=self._tag_key, digest_size=8).hexdigest()
+
+    def _sent_by(self, flow: Flow) -> str:
+        """Return our host and port for Via (RFC 3261 18.1.1)."""
+        host = self.config.advertised_host or flow.local[0]
+        return f"{bracketed(host)}:{self.config.advertised_port or self.port}"
+
+    def _contact(self, user: str, flow: Flow) -> str:
+        """Return our Contact for a line: where the phone reached us (12.1.1)."""
+        host = self.config.advertised_host or flow.local[0]
+        port = self.config.advertised_port or self.port
+        return contact_uri(user, host, port, flow.transport)
+
+
+def _target_of(request: Request) -> Uri:
+    """Return the Request-URI. Raises SipError."""
+    try:
+        return request.target
+    except HeaderError as err:
+        raise SipError(400, f"Request-URI: {err}") from err
+
+
+def _check_require(request: Request) -> None:
+    """Refuse extensions that are required and not there (RFC 3261 8.2.2.3)."""
+    unknown = [tag for tag in request.tokens("require") if tag not in SUPPORTED]
+    if unknown:
+        raise SipError(420, None, (f"Unsupported: {', '.join(unknown)}",))
+
+
+def _subscription_of(dialog: Dialog, event_id: str | None) -> Subscription | None:
+    for subscription in dialog.subscriptions:
+        if subscription.event_id == event_id:
+            return subscription
+    return None
+
+
+def _mark_source(request: Request, flow: Flow) -> None:
+    """Write into the top Via where the request came from (18.2.1, RFC 3581 4)."""
+    via = request.via
+    host, port = flow.remote
+    wants_port = "rport" in via.parameters
+    if not wants_port and unbracketed(via.host) == host:
+        return
+    text = request.via_text
+    end = text.find("\n")
+    line, others = (text, "") if end < 0 else (text[:end], text[end:])
+    if "," in line:
+        line, *more = split_list(line)
+        others = "".join(f"\n{value}" for value in more) + others
+    line = _RECEIVED.sub("", line)
+    if wants_port:
+        line = _RPORT.sub("", line)
+        request.via_text = f"{line};rport={port};received={host}{others}"
+    else:
+        request.via_text = f"{line};received={host}{others}"
+
+
+def _answer_flow(request: Request, flow: Flow) -> Flow:
+    """Return where an answer goes (18.2.2): to rport, else to the port of the Via.
+
+    maddr is ignored: it would let anyone point our answers at others.
+    """
+    if not isinstance(flow, UdpFlow) or "rport" in request.via.parameters:
+        return flow
+    port = request.via.port or DEFAULT_PORT
+    return flow if port == flow.remote[1] else flow.towards(flow.remote[0], port)

@@ -1,0 +1,279 @@
+"""Non-INVITE transactions, both ways (RFC 3261 17.1.2 and 17.2.2).
+
+Server side: a request that was let in is answered at once, so a transaction here is
+its final answer, kept for timer J and sent again, octet by octet, for each
+retransmission. Answers to requests that were not let in are not kept: they are made
+again from the request.
+
+Client side: a request is sent again by timer E until a final response, timer F or a
+transport error ends it. Late responses find no transaction and are dropped, which is
+all that timer K is for.
+"""
+
+from collections import deque
+from collections.abc import Callable
+import secrets
+from typing import NamedTuple
+
+from .clock import Clock, Timer, Timers
+from .message import Request, Response
+from .transport import Flow, FlowError
+
+# Seconds (RFC 3261 table 4).
+T1 = 0.5
+T2 = 4.0
+# Timers F and J.
+TIMEOUT = 64 * T1
+
+# Server transactions are dropped in sweeps, so that 10,000 of them need no timer each.
+SWEEP = 1.0
+
+MAGIC_COOKIE = "z9hG4bK"
+
+type TransactionKey = tuple[str | int | None, ...]
+type MergeKey = tuple[str | int | None, ...]
+
+
+def transaction_key(request: Request) -> TransactionKey:
+    """Return what retransmissions of a request have in common (17.2.3)."""
+    via = request.via
+    branch = via.branch
+    if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
+        return (branch, via.host, via.port, request.method)
+    # A peer of RFC 2543, or one whose branch says nothing.
+    return (
+        request.uri,
+        request.to_tag,
+        request.from_tag,
+        request.call_id,
+        request.cseq,
+        request.method,
+        request.get("via"),
+    )
+
+
+class _Kept(NamedTuple):
+    """A final answer and what it is found by."""
+
+    until: float
+    key: TransactionKey
+    merge_key: MergeKey | None
+    source: str
+
+
+class ServerTransactions:
+    """The final answers that retransmissions get again."""
+
+    def __init__(
+        self, clock: Clock, timers: Timers, per_source: int | None = None
+    ) -> None:
+        """Keep at most `per_source` answers for one source address."""
+        self._clock = clock
+        self._timers = timers
+        self._per_source = per_source
+        self._answers: dict[TransactionKey, bytes] = {}
+        self._merge_keys: dict[MergeKey, TransactionKey] = {}
+        self._sources: dict[str, int] = {}
+        self._queue: deque[_Kept] = deque()
+        self._sweeping = False
+
+    def __len__(self) -> int:
+        """Return the number of live transactions."""
+        return len(self._answers)
+
+    def answer_to(self, key: TransactionKey) -> bytes | None:
+        """Return the answer that the request of this key got."""
+        return self._answers.get(key)
+
+    def is_full(self, source: str) -> bool:
+        """Whether a source has as many live transactions as it may have."""
+        return (
+            self._per_source is not None
+            and self._sources.get(source, 0) >= self._per_source
+        )
+
+    def is_merged(self, request: Request, key: TransactionKey) -> bool:
+        """Whether the same request came before by another way (8.2.2.2)."""
+        other = self._merge_keys.get(
+            (request.from_tag, request.call_id, request.cseq, request.method)
+        )
+        return other is not None and other != key
+
+    def keep(
+        self, request: Request, key: TransactionKey, answer: bytes, flow: Flow
+    ) -> None:
+        """Keep an answer for timer J; over a reliable transport it needs none."""
+        if flow.reliable:
+            return
+        merge_key = None
+        if request.to_tag is None:
+            merge_key = (
+                request.from_tag,
+                request.call_id,
+                request.cseq,
+                request.method,
+            )
+            self._merge_keys[merge_key] = key
+        self._answers[key] = answer
+        source = flow.remote[0]
+        if self._per_source is not None:
+            self._sources[source] = self._sources.get(source, 0) + 1
+        until = self._clock.monotonic() + TIMEOUT
+        self._queue.append(_Kept(until, key, merge_key, source))
+        if not self._sweeping:
+            self._sweeping = True
+            self._timers.at(until, self._sweep)
+
+    def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        queue = self._queue
+        while queue and queue[0].until <= now:
+            kept = queue.popleft()
+            self._answers.pop(kept.key, None)
+            if kept.merge_key is not None:
+                self._merge_keys.pop(kept.merge_key, None)
+            if self._per_source is not None:
+                self._release(kept.source)
+        self._sweeping = bool(queue)
+        if queue:
+            self._timers.at(max(queue[0].until, now + SWEEP), self._sweep)
+
+    def _release(self, source: str) -> None:
+        left = self._sources[source] - 1
+        if left:
+            self._sources[source] = left
+        else:
+            del self._sources[source]
+
+
+class ClientTransaction:
+    """One request of ours that waits for its final response."""
+
+    __slots__ = (
+        "_data",
+        "_deadline",
+        "_flow",
+        "_interval",
+        "_owner",
+        "_timer",
+        "branch",
+        "on_failure",
+        "on_response",
+    )
+
+    def __init__(
+        self,
+        owner: ClientTransactions,
+        branch: str,
+        data: bytes,
+        flow: Flow,
+        on_response: Callable[[Response], None],
+        on_failure: Callable[[], None],
+    ) -> None:
+        """Send the request; one of the callbacks is called once, unless cancelled."""
+        self._owner = owner
+        self.branch = branch
+        self._data = data
+        self._flow = flow
+        self.on_response = on_response
+        self.on_failure = on_failure
+        self._interval = T1
+        self._timer: Timer | None = None
+        now = owner.clock.monotonic()
+        self._deadline = now + TIMEOUT
+        flow.send(data)
+        # A stream delivers by itself; timer F alone runs (17.1.2.2).
+        first = TIMEOUT if flow.reliable else T1
+        self._timer = owner.timers.at(now + first, self._elapsed)
+
+    def proceed(self) -> None:
+        """Take note of a provisional response: from now on repeat by T2."""
+        self._interval = T2
+
+    def end(self) -> None:
+        """Stop: no more retransmissions, no callbacks."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._data = b""
+
+    def _elapsed(self) -> None:
+        now = self._owner.clock.monotonic()
+        if now >= self._deadline:
+            self._owner.fail(self)
+            return
+        try:
+            self._flow.send(self._data)
+        except FlowError:
+            self._owner.fail(self)
+            return
+        self._interval = min(2 * self._interval, T2)
+        self._timer = self._owner.timers.at(
+            min(now + self._interval, self._deadline), self._elapsed
+        )
+
+
+class ClientTransactions:
+    """The requests of ours that wait for their final responses."""
+
+    def __init__(self, clock: Clock, timers: Timers) -> None:
+        """Start without any."""
+        self.clock = clock
+        self.timers = timers
+        self._waiting: dict[str, ClientTransaction] = {}
+        # Unpredictable and new with every start, and a count (RFC 3261 8.1.1.7).
+        self._prefix = f"{MAGIC_COOKIE}{secrets.token_hex(8)}"
+        self._count = 0
+
+    def __len__(self) -> int:
+        """Return the number of live transactions."""
+        return len(self._waiting)
+
+    def new_branch(self) -> str:
+        """Return a branch parameter that no other request has."""
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
+
+    def send(
+        self,
+        branch: str,
+        data: bytes,
+        flow: Flow,
+        on_response: Callable[[Response], None],
+        on_failure: Callable[[], None],
+    ) -> ClientTransaction:
+        """Send a request; raises FlowError where it cannot even be tried."""
+        transaction = ClientTransaction(
+            self, branch, data, flow, on_response, on_failure
+        )
+        self._waiting[branch] = transaction
+        return transaction
+
+    def receive(self, response: Response) -> None:
+        """Hand a response to its transaction; a stray one is dropped (17.1.3)."""
+        transaction = self._waiting.get(response.branch)
+        if transaction is None or response.method != "NOTIFY":
+            return
+        if response.status < 200:
+            transaction.proceed()
+            return
+        del self._waiting[response.branch]
+        transaction.end()
+        transaction.on_response(response)
+
+    def unreachable(self, branch: str) -> None:
+        """Take an error of the transport for the request of this branch (18.4)."""
+        transaction = self._waiting.get(branch)
+        if transaction is not None:
+            self.fail(transaction)
+
+    def fail(self, transaction: ClientTransaction) -> None:
+        """End a transaction as failed."""
+        self._waiting.pop(transaction.branch, None)
+        transaction.end()
+        transaction.on_failure()
+
+    def forget(self, transaction: ClientTransaction) -> None:
+        """End a transaction whose outcome nobody needs any more."""
+        self._waiting.pop(transaction.branch, None)
+        transaction.end()

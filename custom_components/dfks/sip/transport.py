@@ -1,0 +1,760 @@
+"""UDP and streams: octets in and out, and where they came from.
+
+A *flow* is the way back to a peer: for UDP the socket, the peer's address and the
+local address that the peer wrote to; for a stream its connection. Whoever answers,
+or notifies later, sends on the flow.
+
+UDP sockets are read in bursts straight from the event loop, because asyncio's datagram
+endpoints tell neither the local address of a datagram nor ICMP errors, and cost half
+as much again.
+"""
+
+from abc import ABC, abstractmethod
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+import struct
+from typing import override
+
+from .clock import Clock, Timers
+from .headers import unbracketed
+
+_LOGGER = logging.getLogger(__name__)
+
+# Datagrams taken in one go before other callbacks of the loop get their turn.
+BURST = 32
+
+# The largest datagram there is, in octets.
+MAX_DATAGRAM = 65_535
+
+# Asked of the kernel, in octets, so that a burst of phones does not overflow it.
+RECEIVE_BUFFER = 4 * 1024 * 1024
+
+# Datagrams that wait for a full socket; more are dropped, as the network would.
+MAX_WAITING = 4096
+
+# A message on a stream, in octets: head and body.
+MAX_STREAM_MESSAGE = 65_535
+
+# A peer that does not read what it is sent, in octets.
+MAX_UNREAD = 256 * 1024
+
+# Seconds for the rest of a message that has begun, for the first message of a
+# connection, and for a connection that says nothing at all.
+MESSAGE_TIMEOUT = 30.0
+GREETING_TIMEOUT = 60.0
+IDLE_TIMEOUT = 2 * 3600.0
+
+# Seconds between looks at the deadlines of all connections.
+SWEEP = 5.0
+
+# Seconds to connect to a peer.
+CONNECT_TIMEOUT = 10.0
+
+# Seconds between keepalives of the kernel, so that a connection through NAT stays and
+# one to a phone that was unplugged is found out.
+KEEPALIVE_SECONDS = 60
+
+# Linux's numbers where the socket module does not name them.
+_IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
+_IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
+_IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
+_IP_RECVERR = 11
+_IPV6_RECVERR = 25
+
+type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+type Receiver = Callable[[bytes, Flow], None]
+
+
+class FlowError(OSError):
+    """Nothing can be sent on this flow (any more)."""
+
+
+class Flow(ABC):
+    """A way back to a peer.
+
+    `remote` and `local` are (host, port), hosts without brackets.
+    """
+
+    __slots__ = ()
+
+    transport: str
+    reliable: bool
+    remote: tuple[str, int]
+    local: tuple[str, int]
+
+    @property
+    @abstractmethod
+    def closed(self) -> bool:
+        """Whether the flow is gone for good."""
+
+    @abstractmethod
+    def send(self, data: bytes) -> None:
+        """Send one message. Raises FlowError."""
+
+
+class UdpFlow(Flow):
+    """A peer's address at one of our UDP sockets."""
+
+    __slots__ = ("_socket", "address", "local", "remote")
+
+    transport = "UDP"
+    reliable = False
+
+    def __init__(
+        self, udp_socket: UdpSocket, address: SocketAddress, local: tuple[str, int]
+    ) -> None:
+        """Remember who wrote and to which local address."""
+        self._socket = udp_socket
+        self.address = address
+        self.remote = address[:2]
+        self.local = local
+
+    @property
+    @override
+    def closed(self) -> bool:
+        return self._socket.closed
+
+    def towards(self, host: str, port: int) -> UdpFlow:
+        """Return a flow from the same local address to another peer."""
+        return UdpFlow(
+            self._socket, _address_like(self.address, host, port), self.local
+        )
+
+    @override
+    def send(self, data: bytes) -> None:
+        self._socket.send(data, self.address, self.local[0])
+
+
+def _address_like(address: SocketAddress, host: str, port: int) -> SocketAddress:
+    if len(address) == 2:
+        return (host, port)
+    # The scope belongs to the interface, so a neighbour's link-local address keeps it.
+    return (host, port, 0, address[3] if host.startswith("fe80") else 0)
+
+
+class UdpSocket:
+    """One bound UDP socket."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        receive: Receiver,
+        unreachable: Callable[[bytes], None],
+    ) -> None:
+        """Read from `sock`; `unreachable` gets datagrams that ICMP sent back."""
+        self._sock = sock
+        self._receive = receive
+        self._unreachable = unreachable
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[bytes, SocketAddress, str]] = deque()
+        host, port = sock.getsockname()[:2]
+        self.family = sock.family
+        self.port: int = port
+        self.wildcard = ipaddress.ip_address(host.partition("%")[0]).is_unspecified
+        self._local = (host, port)
+        self.closed = False
+        self._prepare()
+        self._loop.add_reader(sock.fileno(), self._read)
+
+    def _prepare(self) -> None:
+        sock = self._sock
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        if self.family == socket.AF_INET6:
+            level, errors, wanted = (
+                socket.IPPROTO_IPV6,
+                _IPV6_RECVERR,
+                _IPV6_RECVPKTINFO,
+            )
+        else:
+            level, errors, wanted = socket.IPPROTO_IP, _IP_RECVERR, _IP_PKTINFO
+        with contextlib.suppress(OSError):
+            sock.setsockopt(level, errors, 1)
+        if self.wildcard:
+            sock.setsockopt(level, wanted, 1)
+
+    def _read(self) -> None:
+        """Take what is there, up to a burst."""
+        read_one = self._read_with_local if self.wildcard else self._read_plain
+        for _ in range(BURST):
+            try:
+                more = read_one()
+            except BlockingIOError:
+                return
+            except OSError as err:
+                self._read_errors(err)
+                continue
+            if not more:
+                return
+
+    def _read_plain(self) -> bool:
+        data, address = self._sock.recvfrom(MAX_DATAGRAM)
+        self._receive(data, UdpFlow(self, address, self._local))
+        return not self.closed
+
+    def _read_with_local(self) -> bool:
+        data, ancillary, _, address = self._sock.recvmsg(MAX_DATAGRAM, 64)
+        local = self._local
+        for level, kind, content in ancillary:
+            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+                # struct in_pktinfo: interface, local address, header destination.
+                local = (socket.inet_ntoa(content[4:8]), self.port)
+            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
+                local = (socket.inet_ntop(socket.AF_INET6, content[:16]), self.port)
+        self._receive(data, UdpFlow(self, address, local))
+        return not self.closed
+
+    def _read_errors(self, err: OSError) -> None:
+        """Hand back what ICMP reported as undeliverable."""
+        flag = getattr(socket, "MSG_ERRQUEUE", None)
+        if flag is None:
+            return
+        for _ in range(BURST):
+            try:
+                data = self._sock.recvmsg(MAX_DATAGRAM, 512, flag)[0]
+            except OSError:
+                return
+            _LOGGER.debug("A datagram came back: %s", err.strerror)
+            self._unreachable(data)
+
+    def send(self, data: bytes, address: SocketAddress, local: str) -> None:
+        """Send one datagram from a local address. Raises FlowError."""
+        if self.closed:
+            raise FlowError(errno.EBADF, "The socket is closed")
+        if self._waiting:
+            self._wait(data, address, local)
+            return
+        try:
+            self._send(data, address, local)
+        except BlockingIOError:
+            self._loop.add_writer(self._sock.fileno(), self._write)
+            self._wait(data, address, local)
+        except OSError as err:
+            # An error that ICMP reported for an earlier datagram comes up here too.
+            self._read_errors(err)
+            try:
+                self._send(data, address, local)
+            except OSError as again:
+                raise FlowError(again.errno, again.strerror) from again
+
+    def _send(self, data: bytes, address: SocketAddress, local: str) -> None:
+        if not self.wildcard:
+            self._sock.sendto(data, address)
+        elif self.family == socket.AF_INET6:
+            info = socket.inet_pton(socket.AF_INET6, local) + struct.pack("@I", 0)
+            ancillary = [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, info)]
+            self._sock.sendmsg([data], ancillary, 0, address)
+        else:
+            info = struct.pack("@I4s4s", 0, socket.inet_aton(local), bytes(4))
+            ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+            self._sock.sendmsg([data], ancillary, 0, address)
+
+    def _wait(self, data: bytes, address: SocketAddress, local: str) -> None:
+        if len(self._waiting) < MAX_WAITING:
+            self._waiting.append((data, address, local))
+
+    def _write(self) -> None:
+        """Go on sending; what cannot be sent at all is dropped."""
+        while self._waiting:
+            try:
+                self._send(*self._waiting[0])
+            except BlockingIOError:
+                return
+            except OSError as err:
+                _LOGGER.debug("A datagram could not be sent: %s", err.strerror)
+            self._waiting.popleft()
+        self._loop.remove_writer(self._sock.fileno())
+
+    def flow_to(self, host: str, port: int) -> UdpFlow:
+        """Return a flow to a numeric address that has not written to us."""
+        address: SocketAddress = (host, port)
+        if self.family == socket.AF_INET6:
+            address = (host, port, 0, 0)
+        local = self._local
+        if self.wildcard:
+            local = (_source_address(self.family, address) or local[0], self.port)
+        return UdpFlow(self, address, local)
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._sock.fileno())
+        self._loop.remove_writer(self._sock.fileno())
+        self._waiting.clear()
+        self._sock.close()
+
+
+def _source_address(family: int, address: SocketAddress) -> str | None:
+    """Return the local address from which the kernel would reach another one."""
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(family, socket.SOCK_DGRAM) as probe_socket,
+    ):
+        probe_socket.connect(address)
+        host: str = probe_socket.getsockname()[0]
+        return host
+    return None
+
+
+class FramingError(ValueError):
+    """A stream that cannot be split into messages any further.
+
+    `head` is the head of the message that could not be framed.
+    """
+
+    def __init__(self, reason: str, head: bytes = b"") -> None:
+        """Say what is wrong."""
+        super().__init__(reason)
+        self.head = head
+
+
+class Framer:
+    """Splits a stream into messages by Content-Length (RFC 3261 18.3).
+
+    Takes time linear in what it is fed, at whatever octet the stream is cut.
+    """
+
+    def __init__(self) -> None:
+        """Start at the beginning of a message."""
+        self._buffer = bytearray()
+        self._searched = 0
+        self._size: int | None = None
+        self._after_break = False
+
+    @property
+    def inside(self) -> bool:
+        """Whether a message has begun that is not complete."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> tuple[list[bytes], int]:
+        """Return the messages that are complete, and the number of pings between them.
+
+        A ping is a double CRLF (RFC 5626 4.4.1). Raises FramingError.
+        """
+        self._buffer += data
+        messages = []
+        pings = 0
+        while self._buffer:
+            if self._size is None:
+                pings += self._skip_line_ends()
+                if not self._find_size():
+                    break
+            if self._size is None or len(self._buffer) < self._size:
+                break
+            messages.append(bytes(self._buffer[: self._size]))
+            del self._buffer[: self._size]
+            self._size, self._searched = None, 0
+        return messages, pings
+
+    def _skip_line_ends(self) -> int:
+        """Drop line ends before a start line (RFC 3261 7.5); return the pings in them."""
+        buffer = self._buffer
+        length = len(buffer)
+        end = self._searched
+        if end:
+            return 0
+        while end < length and buffer[end] in b"\r\n":
+            end += 1
+        if not end:
+            return 0
+        breaks = buffer.count(b"\n", 0, end) + self._after_break
+        # Half a ping may still be on its way.
+        self._after_break = end == length and breaks % 2 == 1
+        del buffer[:end]
+        return breaks // 2
+
+    def _find_size(self) -> bool:
+        """Find the end of the head and with it the size of the message."""
+        buffer = self._buffer
+        end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
+        if end < 0:
+            self._searched = len(buffer)
+            if len(buffer) > MAX_STREAM_MESSAGE:
+                raise FramingError("Header Too Large")
+            return False
+        head = bytes(buffer[:end])
+        self._size = end + 4 + self._content_length(head)
+        if self._size > MAX_STREAM_MESSAGE:
+            raise FramingError("Message Too Large", head)
+        return True
+
+    @staticmethod
+    def _content_length(head: bytes) -> int:
+        """Return the Content-Length of a head; none counts as 0, as phones mean it."""
+        found = None
+        for line in head.split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            if name.strip().lower() not in (b"content-length", b"l"):
+                continue
+            value = value.strip()
+            if not value.isdigit() or len(value) > 9 or found not in (None, int(value)):
+                raise FramingError("Content-Length does not fit", head)
+            found = int(value)
+        return found or 0
+
+
+class StreamFlow(Flow, asyncio.Protocol):
+    """A TCP or TLS connection."""
+
+    __slots__ = (
+        "_framer",
+        "_inside",
+        "_owner",
+        "_unsent",
+        "_writer",
+        "deadline",
+        "greeted",
+        "local",
+        "remote",
+        "transport",
+    )
+
+    reliable = True
+
+    def __init__(
+        self, owner: Transports, transport: str, remote: tuple[str, int] | None = None
+    ) -> None:
+        """Be a connection of `owner`; with `remote` one that we are opening."""
+        self.transport = transport
+        self.remote = remote or ("", 0)
+        self.local = ("", 0)
+        # Whether the peer has been let in: strangers get less time.
+        self.greeted = remote is not None
+        self._owner = owner
+        self._framer = Framer()
+        self._writer: asyncio.Transport | None = None
+        self._unsent: list[bytes] | None = [] if remote else None
+        self._inside = False
+        # When the connection has been silent too long, in seconds of the clock.
+        self.deadline = 0.0
+
+    @property
+    @override
+    def closed(self) -> bool:
+        return self._writer is None and self._unsent is None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take over a new connection."""
+        assert isinstance(transport, asyncio.Transport)
+        self._writer = transport
+        self.remote = transport.get_extra_info("peername")[:2]
+        self.local = transport.get_extra_info("sockname")[:2]
+        _keep_alive(transport.get_extra_info("socket"))
+        unsent, self._unsent = self._unsent or [], None
+        if not self._owner.opened(self):
+            transport.abort()
+            return
+        self._grant(IDLE_TIMEOUT if self.greeted else GREETING_TIMEOUT)
+        for data in unsent:
+            transport.write(data)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        """Split the stream, hand on the messages and answer pings."""
+        try:
+            messages, pings = self._framer.feed(data)
+        except FramingError as err:
+            self._owner.receive_broken(err, self)
+            self.close()
+            return
+        for message in messages:
+            self._owner.receive(message, self)
+            if self.closed:
+                return
+        if pings:
+            self.send(b"\r\n" * pings)
+        began, self._inside = self._inside, self._framer.inside
+        if not self._inside:
+            self._grant(IDLE_TIMEOUT if self.greeted else GREETING_TIMEOUT)
+        elif messages or pings or not began:
+            # Not put off by further octets: a message has this long.
+            self._grant(MESSAGE_TIMEOUT)
+
+    @override
+    def send(self, data: bytes) -> None:
+        if self._unsent is not None:
+            self._unsent.append(data)
+            return
+        if self._writer is None:
+            raise FlowError(errno.ENOTCONN, "The connection is closed")
+        self._writer.write(data)
+        if self._writer.get_write_buffer_size() > MAX_UNREAD:
+            _LOGGER.debug("Closing a connection whose peer does not read")
+            self._writer.abort()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell that the flow is gone."""
+        self._writer = None
+        self._owner.lost(self)
+
+    def fail(self) -> None:
+        """Give up on a connection that could not be opened."""
+        self._unsent = None
+        self._owner.lost(self)
+
+    def close(self) -> None:
+        """Close the connection after what is still to be sent."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _grant(self, seconds: float) -> None:
+        self.deadline = self._owner.clock.monotonic() + seconds
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
+            if (option := getattr(socket, name, None)) is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, KEEPALIVE_SECONDS)
+
+
+class ResolvingFlow(Flow):
+    """A UDP flow to a host that is known by name only, until it has been looked up."""
+
+    __slots__ = ("_found", "_unsent", "local", "remote")
+
+    transport = "UDP"
+    reliable = False
+
+    def __init__(self, host: str, port: int, local: tuple[str, int]) -> None:
+        """Wait for `found` or `fail`."""
+        self.remote = (host, port)
+        self.local = local
+        self._found: UdpFlow | None = None
+        self._unsent: list[bytes] | None = []
+
+    @property
+    @override
+    def closed(self) -> bool:
+        return self._found is None and self._unsent is None
+
+    @override
+    def send(self, data: bytes) -> None:
+        if self._found is not None:
+            self._found.send(data)
+        elif self._unsent is not None:
+            self._unsent.append(data)
+        else:
+            raise FlowError(errno.EHOSTUNREACH, "The host is not known")
+
+    def found(self, flow: UdpFlow) -> None:
+        """Send on `flow` from now on."""
+        unsent, self._unsent = self._unsent or [], None
+        self._found = flow
+        with contextlib.suppress(FlowError):
+            for data in unsent:
+                flow.send(data)
+
+    def fail(self) -> None:
+        """Give up: the host has no address."""
+        self._unsent = None
+
+
+class Transports:
+    """All sockets of a server."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        receive: Receiver,
+        receive_broken: Callable[[FramingError, Flow], None],
+        lost: Callable[[Flow], None],
+        unreachable: Callable[[bytes], None],
+        *,
+        max_connections: int = 1024,
+        max_connections_per_source: int = 64,
+    ) -> None:
+        """Hand messages and mishaps to the callables given.
+
+        `lost` gets a stream that is gone; `unreachable` a datagram that came back.
+        """
+        self.clock = clock
+        self.timers = timers
+        self.receive = receive
+        self.receive_broken = receive_broken
+        self._lost = lost
+        self._unreachable = unreachable
+        self._max_connections = max_connections
+        self._max_per_source = max_connections_per_source
+        self._udp: list[UdpSocket] = []
+        self._servers: list[asyncio.Server] = []
+        self._streams: set[StreamFlow] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._sweeping = False
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Bind UDP and TCP. Raises OSError, and leaves nothing bound then."""
+        loop = asyncio.get_running_loop()
+        udp, tcp = await bind(host, port)
+        self.port = udp.getsockname()[1]
+        self._udp.append(UdpSocket(udp, self.receive, self._unreachable))
+        self._servers.append(
+            await loop.create_server(lambda: StreamFlow(self, "TCP"), sock=tcp)
+        )
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for task in self._tasks:
+            task.cancel()
+        for server in self._servers:
+            server.close()
+        for stream in list(self._streams):
+            stream.close()
+        for udp in self._udp:
+            udp.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._servers.clear()
+        self._udp.clear()
+
+    def opened(self, stream: StreamFlow) -> bool:
+        """Take note of a new connection; False where there are too many."""
+        source = stream.remote[0]
+        from_source = sum(other.remote[0] == source for other in self._streams)
+        if (
+            len(self._streams) >= self._max_connections
+            or from_source >= self._max_per_source
+        ):
+            _LOGGER.warning("Too many connections; one from %s is refused", source)
+            return False
+        self._streams.add(stream)
+        if not self._sweeping:
+            self._sweeping = True
+            self.timers.after(SWEEP, self._sweep)
+        return True
+
+    def lost(self, stream: StreamFlow) -> None:
+        """Take note of a connection that is gone."""
+        self._streams.discard(stream)
+        self._lost(stream)
+
+    def _sweep(self) -> None:
+        """Close connections that were silent too long."""
+        now = self.clock.monotonic()
+        for stream in [item for item in self._streams if item.deadline <= now]:
+            stream.close()
+        self._sweeping = bool(self._streams)
+        if self._sweeping:
+            self.timers.after(SWEEP, self._sweep)
+
+    def flow_to(self, transport: str, host: str, port: int, near: Flow) -> Flow:
+        """Return a flow to a next hop, from the same side as `near`.
+
+        A name is looked up, and a connection opened, while the flow keeps what is
+        sent; where that fails, the flow is lost.
+        """
+        host = unbracketed(host)
+        if transport == "UDP":
+            return self._udp_flow_to(host, port, near)
+        for stream in self._streams:
+            if stream.transport == transport and stream.remote == (host, port):
+                return stream
+        stream = StreamFlow(self, transport, (host, port))
+        stream.local = near.local
+        self._run(self._connect(stream))
+        return stream
+
+    def _udp_flow_to(self, host: str, port: int, near: Flow) -> Flow:
+        if not _is_numeric(host):
+            flow = ResolvingFlow(host, port, near.local)
+            self._run(self._resolve(flow))
+            return flow
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        if isinstance(near, UdpFlow) and (len(near.address) == 4) == (":" in host):
+            return near.towards(host, port)
+        for udp in self._udp:
+            if udp.family == family:
+                return udp.flow_to(host, port)
+        raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, stream: StreamFlow) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                await loop.create_connection(lambda: stream, *stream.remote)
+        except OSError as err:
+            _LOGGER.debug("No connection to %s: %s", stream.remote[0], err)
+            stream.fail()
+
+    async def _resolve(self, flow: ResolvingFlow) -> None:
+        loop = asyncio.get_running_loop()
+        for udp in self._udp:
+            try:
+                found = await loop.getaddrinfo(
+                    *flow.remote, family=udp.family, type=socket.SOCK_DGRAM
+                )
+            except OSError as err:
+                _LOGGER.debug("%s is not known: %s", flow.remote[0], err)
+                continue
+            host, port = found[0][4][:2]
+            flow.found(udp.flow_to(str(host), int(port)))
+            return
+        flow.fail()
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+async def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """Bind UDP and TCP to one port of an address; port 0 finds one free for both.
+
+    Raises OSError.
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    family = found[0][0]
+    address: SocketAddress = found[0][4]  # type: ignore[assignment]
+    for _ in range(8):
+        udp = _bind_one(family, socket.SOCK_DGRAM, address)
+        bound: SocketAddress = udp.getsockname()
+        try:
+            return udp, _bind_one(family, socket.SOCK_STREAM, bound)
+        except OSError as err:
+            udp.close()
+            if port or err.errno != errno.EADDRINUSE:
+                raise
+    raise OSError(errno.EADDRINUSE, "No port is free for both UDP and TCP")
+
+
+def _bind_one(family: int, kind: int, address: SocketAddress) -> socket.socket:
+    sock = socket.socket(family, kind)
+    try:
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_STREAM:
+            # Connections of an earlier run that linger do not keep the port.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def probe(host: str, port: int) -> None:
+    """Bind UDP and TCP once, to find out whether it can be done. Raises OSError."""
+    for sock in await bind(host, port):
+        sock.close()
