@@ -1,0 +1,181 @@
+"""The documents of as-feature-event: requests in, events out.
+
+In: whatever phones send. Names are matched without namespace, order and white space
+do not matter, ISO-8859-1 and UTF-8 are taken, an empty value counts as none. Nothing
+outside the document is ever looked at, and a DOCTYPE is refused.
+
+Out: one strict form, because some phones stop at anything else: a declaration, one
+root with the ECMA-323 namespace as its default, `device` first.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+from lxml import etree
+
+from ..sip.headers import number
+from ..sip.message import SipError
+from .model import MAX_RING_COUNT, Feature, FeatureState, is_target
+
+CONTENT_TYPE = "application/x-as-feature-event+xml"
+NAMESPACE = "http://www.ecma-international.org/standards/ecma-323/csta/ed3"
+
+# Escaped text holds no line break, so no document can hold this line.
+BOUNDARY = "as-feature-event-part"
+MULTIPART = f'multipart/mixed; boundary="{BOUNDARY}"'
+
+_DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
+
+_FORWARDING_TYPES = {
+    Feature.CALL_FORWARDING_ALWAYS: "forwardImmediate",
+    Feature.CALL_FORWARDING_BUSY: "forwardBusy",
+    Feature.CALL_FORWARDING_NO_ANSWER: "forwardNoAns",
+}
+_FEATURES = {name.lower(): feature for feature, name in _FORWARDING_TYPES.items()}
+
+# xs:boolean, in any case of letters.
+_STATUS = {"true": True, "1": True, "false": False, "0": False}
+
+
+class Command(NamedTuple):
+    """What a phone's request document asks for; None keeps what is stored."""
+
+    feature: Feature
+    status: bool
+    forward_to: str | None = None
+    ring_count: int | None = None
+
+
+def _make_parser(encoding: str | None = None) -> etree.XMLParser:
+    return etree.XMLParser(
+        encoding=encoding,
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+
+
+_PARSER = _make_parser()
+_LATIN_1_PARSER = _make_parser("ISO-8859-1")
+
+
+def _refusal(text: str) -> SipError:
+    """Return the error for a document that is no good, with the reason in words."""
+    return SipError(400, "Bad Feature Document", (f'Warning: 399 dfks "{text}"',))
+
+
+def parse_command(body: bytes) -> Command | None:
+    """Understand a request document; None for one that asks for something unknown.
+
+    Raises SipError (400) for one that is malformed or leaves out what it must say.
+    """
+    root = _parse(body)
+    kind = _local_name(root)
+    values: dict[str, str] = {}
+    for element in root:
+        values.setdefault(_local_name(element), (element.text or "").strip())
+    if kind == "SetDoNotDisturb":
+        return Command(Feature.DO_NOT_DISTURB, _status(values, "doNotDisturbOn"))
+    if kind == "SetForwarding":
+        return _forwarding(values)
+    return None
+
+
+def _parse(body: bytes) -> etree._Element:
+    body = body.strip()
+    if b"<!DOCTYPE" in body:
+        raise _refusal("DOCTYPE is not allowed")
+    parser = (
+        _PARSER if body.startswith(b"<?xml") or _is_utf_8(body) else _LATIN_1_PARSER
+    )
+    try:
+        root = etree.fromstring(body, parser)
+    except (etree.XMLSyntaxError, ValueError) as err:
+        raise _refusal("The XML is malformed") from err
+    if root.getroottree().docinfo.internalDTD is not None:
+        # One in an encoding where the octets above do not show it.
+        raise _refusal("DOCTYPE is not allowed")
+    return root
+
+
+def _is_utf_8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _local_name(element: etree._Element) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _status(values: dict[str, str], name: str) -> bool:
+    value = values.get(name)
+    if value is None:
+        raise _refusal(f"{name} is missing")
+    status = _STATUS.get(value.lower())
+    if status is None:
+        raise _refusal(f"{name} is neither true nor false")
+    return status
+
+
+def _forwarding(values: dict[str, str]) -> Command | None:
+    kind = values.get("forwardingType")
+    if not kind:
+        raise _refusal("forwardingType is missing")
+    feature = _FEATURES.get(kind.lower())
+    if feature is None:
+        return None
+    status = _status(values, "activateForward")
+    forward_to = values.get("forwardDN") or None
+    if forward_to is not None and not is_target(forward_to):
+        raise _refusal("forwardDN is too long or holds a line break")
+    ring_count = None
+    if feature is Feature.CALL_FORWARDING_NO_ANSWER:
+        # A count that makes no sense keeps the stored one: the NOTIFY tells which.
+        ring_count = number(values.get("ringCount", ""), MAX_RING_COUNT)
+    return Command(feature, status, forward_to, ring_count)
+
+
+def event_document(feature: Feature, state: FeatureState, device: str) -> bytes:
+    """Write the event document of one feature."""
+    status = "true" if state.status else "false"
+    device = escape(device)
+    if feature is Feature.DO_NOT_DISTURB:
+        text = (
+            f'{_DECLARATION}<DoNotDisturbEvent xmlns="{NAMESPACE}">'
+            f"<device>{device}</device><doNotDisturbOn>{status}</doNotDisturbOn>"
+            "</DoNotDisturbEvent>"
+        )
+    else:
+        target = rings = ""
+        if state.forward_to:
+            target = f"<forwardTo>{escape(state.forward_to)}</forwardTo>"
+        if feature is Feature.CALL_FORWARDING_NO_ANSWER:
+            rings = f"<ringCount>{state.ring_count}</ringCount>"
+        text = (
+            f'{_DECLARATION}<ForwardingEvent xmlns="{NAMESPACE}">'
+            f"<device>{device}</device>"
+            f"<forwardingType>{_FORWARDING_TYPES[feature]}</forwardingType>"
+            f"<forwardStatus>{status}</forwardStatus>{target}{rings}"
+            "</ForwardingEvent>"
+        )
+    return text.encode("iso-8859-1", "xmlcharrefreplace")
+
+
+def multipart(documents: Iterable[tuple[Feature, bytes]]) -> bytes:
+    """Join event documents into one multipart/mixed body (RFC 2046 5.1)."""
+    pieces: list[bytes] = []
+    for feature, document in documents:
+        head = (
+            f"--{BOUNDARY}\r\nContent-Type: {CONTENT_TYPE}\r\n"
+            f"Content-Length: {len(document)}\r\nContent-ID: <{feature}@dfks>\r\n\r\n"
+        )
+        pieces += (head.encode(), document, b"\r\n")
+    pieces.append(f"--{BOUNDARY}--\r\n".encode())
+    return b"".join(pieces)

@@ -1,0 +1,232 @@
+"""Features, their states, and the phone lines that have them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+import re
+
+from ..sip.registrar import Account
+
+# Ring counts that phones and Home Assistant take; 3 until somebody sets another.
+MAX_RING_COUNT = 100
+DEFAULT_RING_COUNT = 3
+
+# Characters of a forwarding's target, at most. Phones send digits or a SIP URI.
+MAX_TARGET = 4096
+
+# What neither XML 1.0 nor a phone's display can show.
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class Feature(StrEnum):
+    """The features, by the names of OpenSIPS; in the order of the full state."""
+
+    DO_NOT_DISTURB = "DoNotDisturb"
+    CALL_FORWARDING_ALWAYS = "CallForwardingAlways"
+    CALL_FORWARDING_BUSY = "CallForwardingBusy"
+    CALL_FORWARDING_NO_ANSWER = "CallForwardingNoAnswer"
+
+
+class NotifyStyle(StrEnum):
+    """How a phone is told several features at once."""
+
+    # One NOTIFY with a part a feature.
+    MULTIPART = "multipart"
+    # One NOTIFY a feature, for phones that do not read multipart.
+    SEPARATE = "separate"
+
+
+class Origin(StrEnum):
+    """Who asks for a change; it decides who is told when nothing changes."""
+
+    PHONE = "phone"
+    ENTITY = "entity"
+    ACTION = "action"
+
+
+def is_target(text: str) -> bool:
+    """Whether a text can be the target of a forwarding; the empty one is none."""
+    return len(text) <= MAX_TARGET and not _UNFIT.search(text)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureState:
+    """What is stored of one feature.
+
+    `forward_to` is empty while no target is known; `ring_count` counts only for
+    CallForwardingNoAnswer.
+    """
+
+    status: bool = False
+    forward_to: str = ""
+    ring_count: int = DEFAULT_RING_COUNT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureChange:
+    """A wish to change one feature; None keeps what is stored."""
+
+    feature: Feature
+    status: bool | None = None
+    # The empty text clears the target.
+    forward_to: str | None = None
+    ring_count: int | None = None
+    origin: Origin
+    # host:port of the phone.
+    source: str | None = None
+    # What the caller of an action hands to the set hook.
+    param: object = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no phone could be told."""
+        if self.forward_to is not None and not is_target(self.forward_to):
+            raise ValueError("A target is too long or holds a control character")
+        if self.ring_count is not None and not 0 <= self.ring_count <= MAX_RING_COUNT:
+            raise ValueError(f"A ring count is not from 0 to {MAX_RING_COUNT}")
+
+    def applied_to(self, state: FeatureState) -> FeatureState:
+        """Return the state after this change.
+
+        A forwarding whose target is cleared is off: it would lead nowhere. A phone
+        never clears: there an empty target means that it says nothing about it.
+        """
+        status = state.status if self.status is None else self.status
+        forward_to = state.forward_to if self.forward_to is None else self.forward_to
+        if self.forward_to == "":
+            status = False
+        ring_count = state.ring_count if self.ring_count is None else self.ring_count
+        return FeatureState(status, forward_to, ring_count)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOutcome:
+    """What became of a change: the state stored, and how many watchers are told."""
+
+    state: FeatureState
+    told: int
+
+
+class ChangeRefused(Exception):
+    """A change that is not wanted; `reason` is for the user."""
+
+    def __init__(self, reason: str) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineConfig:
+    """What is configured of a line. `id` stays when all else changes."""
+
+    id: str
+    user: str
+    password: str = field(repr=False)
+    auth_name: str
+    assigned: tuple[Feature, ...] = tuple(Feature)
+    style: NotifyStyle = NotifyStyle.MULTIPART
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChanged:
+    """A feature of a line has another state than before."""
+
+    line: Line
+    old: FeatureState
+    new: FeatureState
+    change: FeatureChange
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChanged:
+    """The first phone of a line came, or the last one went."""
+
+    line: Line
+    connected: bool
+
+
+type LineEvent = FeatureChanged | ConnectionChanged
+type Listener = Callable[[LineEvent], None]
+
+_INITIAL = FeatureState()
+
+
+class Line:
+    """A phone line: its configuration and the states of its features.
+
+    Only `FeatureSync` changes it; everybody else reads, and subscribes to events.
+    """
+
+    __slots__ = (
+        "_listeners",
+        "_states",
+        "account",
+        "assigned",
+        "config",
+        "connected",
+        "presentity",
+        "style",
+        "watchers",
+    )
+
+    def __init__(
+        self,
+        config: LineConfig,
+        account: Account,
+        presentity: str,
+        states: Mapping[Feature, FeatureState],
+    ) -> None:
+        """Make a line that nobody watches."""
+        self.account = account
+        self._listeners: tuple[Listener, ...] = ()
+        self._states = dict(states)
+        self.connected = False
+        self.watchers = 0
+        self.configure(config, presentity)
+
+    def configure(self, config: LineConfig, presentity: str) -> None:
+        """Take a new configuration; states and listeners stay."""
+        self.config = config
+        self.presentity = presentity
+        self.assigned = sorted_features(config.assigned)
+        self.style = config.style
+
+    def state(self, feature: Feature) -> FeatureState:
+        """Return what is stored of a feature."""
+        return self._states.get(feature, _INITIAL)
+
+    def states(self) -> dict[Feature, FeatureState]:
+        """Return what is stored of all features that were ever set."""
+        return dict(self._states)
+
+    def store(self, feature: Feature, state: FeatureState) -> None:
+        """Keep the state of a feature."""
+        self._states[feature] = state
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with the line's events; returns what ends that."""
+        self._listeners = (*self._listeners, listener)
+
+        def unsubscribe() -> None:
+            self._listeners = tuple(
+                other for other in self._listeners if other is not listener
+            )
+
+        return unsubscribe
+
+    def publish(self, event: LineEvent) -> None:
+        """Hand an event to the listeners."""
+        for listener in self._listeners:
+            listener(event)
+
+
+# One tuple for all lines that have the same features assigned.
+_ALL_FEATURES = tuple(Feature)
+
+
+def sorted_features(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """Return features in the order of the full state."""
+    wanted = frozenset(features)
+    if len(wanted) == len(_ALL_FEATURES):
+        return _ALL_FEATURES
+    return tuple(feature for feature in _ALL_FEATURES if feature in wanted)
