@@ -6,7 +6,7 @@ Adding and reconfiguring are one form each, so both ways check the same things.
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
-from typing import Any, Final, override
+from typing import TYPE_CHECKING, Any, Final, cast, override
 
 from homeassistant.config_entries import (
     SOURCE_USER,
@@ -23,6 +23,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import callback
+from homeassistant.data_entry_flow import FlowHandler
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
     NumberSelector,
@@ -63,6 +64,9 @@ from .const import (
 from .features.model import NotifyStyle
 from .listener import DfksConfigEntry, bind_problem, bind_reason, line_subentries
 from .sip.transport import probe
+
+if TYPE_CHECKING:
+    from probatio import Schema
 
 LISTENER_TITLE: Final = "SIP listener"
 
@@ -162,6 +166,15 @@ def _line_schema(*, password_known: bool) -> vol.Schema:
     )
 
 
+def _filled(
+    flow: FlowHandler[Any, Any, Any], schema: vol.Schema, values: Mapping[str, Any]
+) -> Schema:
+    """Return the schema of a form that opens with these values."""
+    # Home Assistant puts probatio in the place of voluptuous: only a type checker
+    # sees two.
+    return flow.add_suggested_values_to_schema(cast("Schema", schema), values)
+
+
 class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
     """Adds and reconfigures the listener."""
 
@@ -233,9 +246,7 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
             values = {CONF_PORT: await _async_free_port()}
         return self.async_show_form(
             step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(
-                _listener_schema(values[CONF_PORT]), values
-            ),
+            data_schema=_filled(self, _listener_schema(values[CONF_PORT]), values),
             errors=errors,
             description_placeholders=placeholders,
         )
@@ -262,9 +273,7 @@ class DfksOptionsFlow(OptionsFlow):
             return self.async_create_entry(data=user_input)
         return self.async_show_form(
             step_id="init",
-            data_schema=self.add_suggested_values_to_schema(
-                OPTIONS_SCHEMA, self.config_entry.options
-            ),
+            data_schema=_filled(self, OPTIONS_SCHEMA, self.config_entry.options),
         )
 
 
@@ -307,8 +316,8 @@ class LineSubentryFlow(ConfigSubentryFlow):
             del values[CONF_PASSWORD]
         return self.async_show_form(
             step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(
-                _line_schema(password_known=stored is not None), values
+            data_schema=_filled(
+                self, _line_schema(password_known=stored is not None), values
             ),
             errors=errors,
             description_placeholders=placeholders,

@@ -1,5 +1,6 @@
 """What the entities of a line share."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import override
@@ -67,9 +68,9 @@ class DfksEntity(Entity):
     @property
     def _line_name(self) -> str:
         """The line as the user calls it, for messages."""
-        if (device := self.device_entry) is None:
-            return self._line.config.user
-        return device.name_by_user or device.name or self._line.config.user
+        device = self.device_entry
+        name = device and (device.name_by_user or device.name)
+        return name or self._line.config.user
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -77,9 +78,9 @@ class DfksEntity(Entity):
         self.async_on_remove(self._line.subscribe(self._handle_event))
 
     @callback
+    @abstractmethod
     def _handle_event(self, event: LineEvent) -> None:
         """Write the state anew where an event of the line concerns the entity."""
-        raise NotImplementedError
 
 
 class DfksConnectionEntity(DfksEntity):

@@ -228,14 +228,11 @@ class DfksListener:
 
     @callback
     def _handle_line_event(self, event: LineEvent) -> None:
-        if isinstance(event, FeatureChanged) and event.old != event.new:
+        if isinstance(event, FeatureChanged):
             self._schedule_save()
 
     def _schedule_save(self) -> None:
         self._store.async_schedule_save(self._states)
 
     def _states(self) -> dict[str, LineStates]:
-        return {
-            line_id: {feature: line.state(feature) for feature in Feature}
-            for line_id, line in self.sync.lines.items()
-        }
+        return {line_id: line.states() for line_id, line in self.sync.lines.items()}

@@ -19,7 +19,7 @@ from .entity import (
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .features.model import Feature
+from .features.model import MAX_RING_COUNT, Feature
 from .listener import DfksConfigEntry
 
 PARALLEL_UPDATES = 0
@@ -38,7 +38,7 @@ DESCRIPTIONS: Final = (
         entity_category=EntityCategory.CONFIG,
         mode=NumberMode.BOX,
         native_min_value=0,
-        native_max_value=100,
+        native_max_value=MAX_RING_COUNT,
         native_step=1,
     ),
 )

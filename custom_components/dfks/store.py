@@ -6,14 +6,14 @@ and written within a second of a change: Home Assistant may be killed at any tim
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeIs
+from typing import Any, Final, TypeGuard
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN
-from .features.model import Feature, FeatureState
+from .features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
 
 STORAGE_VERSION: Final = 1
 
@@ -100,8 +100,12 @@ def _states_from_json(stored: object) -> dict[Feature, FeatureState]:
     }
 
 
-def _are_rings(value: object) -> TypeIs[int]:
-    return isinstance(value, int) and 0 <= value <= 100
+def _is_target(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and is_target(value)
+
+
+def _are_rings(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and 0 <= value <= MAX_RING_COUNT
 
 
 def _state_from_json(stored: dict[str, Any]) -> FeatureState:
@@ -111,6 +115,6 @@ def _state_from_json(stored: dict[str, Any]) -> FeatureState:
     ring_count = stored.get("ring_count")
     return FeatureState(
         status=status if isinstance(status, bool) else default.status,
-        forward_to=forward_to if isinstance(forward_to, str) else default.forward_to,
+        forward_to=forward_to if _is_target(forward_to) else default.forward_to,
         ring_count=ring_count if _are_rings(ring_count) else default.ring_count,
     )

@@ -7,11 +7,26 @@ from typing import Any
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentryDataWithId
 from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import HomeAssistant
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import (  # type: ignore[import-untyped]
+    MockConfigEntry,
+    async_fire_time_changed,
+    async_fire_time_changed_exact,
+    snapshot_platform,
+)
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension  # type: ignore[import-untyped]
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
 from custom_components.dfks.listener import DfksListener
+
+# Home Assistant's test helpers have no types: imported here, once for all.
+__all__ = [
+    "HomeAssistantSnapshotExtension",
+    "MockConfigEntry",
+    "async_fire_time_changed",
+    "async_fire_time_changed_exact",
+    "snapshot_platform",
+]
 
 LOCALHOST = "127.0.0.1"
 RECEPTION = "reception"
@@ -98,6 +113,12 @@ def runtime(entry: MockConfigEntry) -> DfksListener:
     """Return the listener that runs for the entry."""
     listener: DfksListener = entry.runtime_data
     return listener
+
+
+def entry_state(entry: MockConfigEntry) -> ConfigEntryState:
+    """Return what has become of the entry."""
+    state: ConfigEntryState = entry.state
+    return state
 
 
 def line(entry: MockConfigEntry, line_id: str = RECEPTION) -> Line:

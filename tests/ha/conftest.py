@@ -2,7 +2,7 @@
 
 from homeassistant.core import HomeAssistant
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.dfks.listener import DfksListener
 
@@ -11,6 +11,8 @@ from .common import (
     RECEPTION_DATA,
     WORKSHOP,
     WORKSHOP_DATA,
+    HomeAssistantSnapshotExtension,
+    MockConfigEntry,
     free_port,
     line_data,
     listener_entry,
@@ -45,3 +47,9 @@ def entry(port: int) -> MockConfigEntry:
 async def listener(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
     """Set `entry` up and return its listener."""
     return await set_up(hass, entry)
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Write snapshots of Home Assistant's objects without what changes every run."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)

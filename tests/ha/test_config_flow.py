@@ -14,7 +14,6 @@ from homeassistant.config_entries import (
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 import voluptuous as vol
 
 from custom_components.dfks.const import DOMAIN
@@ -24,6 +23,8 @@ from .common import (
     LOCALHOST,
     RECEPTION,
     RECEPTION_DATA,
+    MockConfigEntry,
+    entry_state,
     free_port,
     line,
     reception_form,
@@ -46,6 +47,11 @@ def fields(result: ShownForm) -> list[vol.Marker]:
     return list(result["data_schema"].schema)
 
 
+def placeholders(result: ShownForm) -> dict[str, str]:
+    """Return the words for the messages of a shown form."""
+    return dict(result["description_placeholders"] or {})
+
+
 def suggested(result: ShownForm) -> dict[str, Any]:
     """Return what a shown form has filled in, by field."""
     return {
@@ -57,7 +63,11 @@ def suggested(result: ShownForm) -> dict[str, Any]:
 
 def defaults(result: ShownForm) -> dict[str, Any]:
     """Return what a field of a shown form is taken to be where nothing is entered."""
-    return {str(key): key.default() for key in fields(result) if callable(key.default)}
+    return {
+        str(key): key.default()
+        for key in fields(result)
+        if isinstance(key, vol.Required) and callable(key.default)
+    }
 
 
 async def show_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
@@ -175,7 +185,7 @@ class TestListener:
 
             assert result["type"] is FlowResultType.FORM
             assert result["errors"] == {"port": "port_in_use"}
-            assert result["description_placeholders"]["port"] == str(port)
+            assert placeholders(result)["port"] == str(port)
             assert suggested(result)["port"] == port
 
             result = await resubmit(hass, result, listener_form(free_port()))
@@ -188,7 +198,7 @@ class TestListener:
         result = await add_listener(hass, listener_form(port, host="192.0.2.1"))
 
         assert result["errors"] == {"host": "address_not_available"}
-        assert result["description_placeholders"]["host"] == "192.0.2.1"
+        assert placeholders(result)["host"] == "192.0.2.1"
         result = await resubmit(hass, result, listener_form(port))
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -316,7 +326,7 @@ class TestReconfigureListener:
             await hass.async_block_till_done()
 
         probe.assert_not_called()
-        assert entry.state is ConfigEntryState.LOADED
+        assert entry_state(entry) is ConfigEntryState.LOADED
         assert runtime(entry) is not listener
         assert entry.data == listener_form(port, **changes)
 
@@ -384,7 +394,7 @@ class TestReconfigureListener:
         await hass.async_block_till_done()
 
         assert result["reason"] == "reconfigure_successful"
-        assert entry.state is ConfigEntryState.LOADED
+        assert entry_state(entry) is ConfigEntryState.LOADED
         assert entry.data["host"] == "0.0.0.0"
 
     async def test_helps_an_entry_that_could_not_listen(
@@ -395,7 +405,7 @@ class TestReconfigureListener:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind((LOCALHOST, port))
             await hass.config_entries.async_setup(entry.entry_id)
-            assert entry.state is ConfigEntryState.SETUP_RETRY
+            assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
 
             shown = await entry.start_reconfigure_flow(hass)
             result = await resubmit(hass, shown, listener_form(port))
@@ -405,7 +415,7 @@ class TestReconfigureListener:
             await hass.async_block_till_done()
 
         assert result["reason"] == "reconfigure_successful"
-        assert entry.state is ConfigEntryState.LOADED
+        assert entry_state(entry) is ConfigEntryState.LOADED
 
 
 class TestOptions:
@@ -597,7 +607,7 @@ class TestLine:
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(user="202"))
 
-        assert result["description_placeholders"] == {"line": "Workshop"}
+        assert placeholders(result) == {"line": "Workshop"}
 
     async def test_user_must_not_be_the_authentication_name_of_another(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -699,7 +709,7 @@ class TestReconfigureLine:
         start = AsyncMock(side_effect=OSError(errno.EADDRINUSE, "in use"))
         with patch("custom_components.dfks.listener.SipServer.start", start):
             await hass.config_entries.async_setup(entry.entry_id)
-        assert entry.state is ConfigEntryState.SETUP_RETRY
+        assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
 
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         result = await submit_line(hass, shown, reception_form(name="Front desk"))

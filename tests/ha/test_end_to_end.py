@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers.event import async_track_state_change_event
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
@@ -19,6 +18,7 @@ from .common import (
     LOCALHOST,
     RECEPTION,
     RECEPTION_DATA,
+    MockConfigEntry,
     line_data,
     listener_entry,
     reception_form,

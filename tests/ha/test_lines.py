@@ -8,7 +8,6 @@ from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
@@ -22,6 +21,7 @@ from .common import (
     RINGS,
     WORKSHOP,
     WORKSHOP_DATA,
+    MockConfigEntry,
     line,
     press,
     runtime,
@@ -256,28 +256,3 @@ async def test_two_lines_may_swap_their_users(
 
     assert line(entry).config.user == "202"
     assert line(entry, WORKSHOP).config.user == "201"
-
-
-async def test_entities_of_a_feature_unassigned_while_away_are_removed(
-    hass: HomeAssistant, entry: MockConfigEntry, entity_registry: er.EntityRegistry
-) -> None:
-    """The registry is tidied at start too."""
-    stale = entity_registry.async_get_or_create(
-        "switch",
-        "dfks",
-        "dfks_entry_gate_call_forwarding_busy",
-        config_entry=entry,
-    )
-    gate = ConfigSubentry(
-        subentry_id="gate",
-        subentry_type="line",
-        title="Gate",
-        unique_id="203",
-        data=MappingProxyType({**GATE.data, "features": ["do_not_disturb"]}),
-    )
-    hass.config_entries.async_add_subentry(entry, gate)
-    await hass.async_block_till_done()
-    await hass.config_entries.async_reload(entry.entry_id)
-    await hass.async_block_till_done()
-
-    assert entity_registry.async_get(stale.entity_id) is None

@@ -10,12 +10,9 @@ from unittest.mock import patch
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 import pytest
-from pytest_homeassistant_custom_component.common import (
-    MockConfigEntry,
-    async_fire_time_changed,
-)
 
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.features.sync import FeatureSync
@@ -26,6 +23,12 @@ from .common import (
     DND,
     LOCALHOST,
     RECEPTION,
+    RECEPTION_DATA,
+    MockConfigEntry,
+    async_fire_time_changed,
+    entry_state,
+    line_data,
+    listener_entry,
     reception_form,
     runtime,
     set_up,
@@ -58,7 +61,7 @@ async def test_listens_on_udp_and_tcp_while_loaded(
     assert await hass.config_entries.async_unload(entry.entry_id)
     await hass.async_block_till_done()
 
-    assert entry.state is ConfigEntryState.NOT_LOADED
+    assert entry_state(entry) is ConfigEntryState.NOT_LOADED
     assert can_listen(socket.SOCK_DGRAM, port)
     assert can_listen(socket.SOCK_STREAM, port)
 
@@ -73,6 +76,20 @@ async def test_unload_leaves_no_live_entity(
     assert state_of(hass, DND) == "unavailable"
 
 
+async def test_failed_unload_keeps_the_listener(
+    hass: HomeAssistant, entry: MockConfigEntry, port: int, listener: DfksListener
+) -> None:
+    """A platform that cannot be unloaded must not be left without its lines."""
+    with patch.object(
+        hass.config_entries, "async_unload_platforms", return_value=False
+    ):
+        assert not await hass.config_entries.async_unload(entry.entry_id)
+    assert not can_listen(socket.SOCK_DGRAM, port)
+
+    # Let the end of the test tidy up.
+    entry.mock_state(hass, ConfigEntryState.LOADED)
+
+
 async def test_reload_brings_everything_back(
     hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
 ) -> None:
@@ -82,7 +99,7 @@ async def test_reload_brings_everything_back(
     assert await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
 
-    assert entry.state is ConfigEntryState.LOADED
+    assert entry_state(entry) is ConfigEntryState.LOADED
     assert runtime(entry) is not listener
     assert state_of(hass, DND) == "on"
 
@@ -111,16 +128,16 @@ async def test_taken_port_is_not_ready_and_tried_again(
         assert not await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
 
-    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
     assert entry.reason is not None
     assert f"Port {port} is already in use" in entry.reason
     assert "Voice over IP" in entry.reason
     assert entry.error_reason_translation_key == "port_in_use"
 
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=1))
-    await hass.async_block_till_done()
+    await hass.async_block_till_done(wait_background_tasks=True)
 
-    assert entry.state is ConfigEntryState.LOADED
+    assert entry_state(entry) is ConfigEntryState.LOADED
     assert state_of(hass, DND) == "off"
 
 
@@ -140,7 +157,7 @@ async def test_other_failures_say_what_is_wrong(
     with patch(START, side_effect=OSError(error, "bind failed")):
         assert not await hass.config_entries.async_setup(entry.entry_id)
 
-    assert entry.state is ConfigEntryState.SETUP_RETRY
+    assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
     assert entry.reason is not None
     assert reason in entry.reason
 
@@ -230,3 +247,22 @@ async def test_removal_deletes_the_stored_state(
 
     assert "dfks.dfks_entry" not in hass_storage
     assert hass.states.async_all() == []
+
+
+async def test_entities_of_a_feature_unassigned_while_away_are_removed(
+    hass: HomeAssistant, port: int, entity_registry: er.EntityRegistry
+) -> None:
+    """A line can be changed while its listener does not run."""
+    data = {**RECEPTION_DATA, "features": ["do_not_disturb"]}
+    entry = listener_entry(port, [line_data(RECEPTION, "Reception", data)])
+    entry.add_to_hass(hass)
+    stale = entity_registry.async_get_or_create(
+        "switch",
+        "dfks",
+        "dfks_entry_reception_call_forwarding_busy",
+        config_entry=entry,
+        config_subentry_id=RECEPTION,
+    )
+    await set_up(hass, entry)
+
+    assert entity_registry.async_get(stale.entity_id) is None

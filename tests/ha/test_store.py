@@ -10,10 +10,6 @@ from homeassistant.const import (
 )
 from homeassistant.core import CoreState, HomeAssistant
 import pytest
-from pytest_homeassistant_custom_component.common import (
-    MockConfigEntry,
-    async_fire_time_changed_exact,
-)
 
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
@@ -25,6 +21,8 @@ from .common import (
     NO_ANSWER_TARGET,
     RECEPTION,
     RINGS,
+    MockConfigEntry,
+    async_fire_time_changed_exact,
     press,
     set_up,
     state_of,
@@ -166,6 +164,7 @@ async def test_restart_brings_the_state_back(
         {RECEPTION: {"DoNotDisturb": None, "Hoteling": {"status": True}}},
         {RECEPTION: {"DoNotDisturb": {"status": "yes", "since": 5}}},
         {RECEPTION: {"CallForwardingAlways": {"forward_to": 5}}},
+        {RECEPTION: {"CallForwardingAlways": {"forward_to": "30\x000"}}},
         {RECEPTION: {"CallForwardingNoAnswer": {"ring_count": "9"}}},
         {RECEPTION: {"CallForwardingNoAnswer": {"ring_count": 101}}},
     ],
