@@ -1,8 +1,9 @@
 """Digest authentication, the server's side (RFC 3261 22, RFC 7616, RFC 8760).
 
 Nonces are stateless: a slot of time, a salt and a keyed hash of both, so that a flood
-of unauthenticated requests costs no memory. The salt is a keyed hash of the request,
-so that a retransmission is challenged with the same octets. Only a nonce that was
+of unauthenticated requests costs no memory. The hash covers the source that asked, so
+that nobody can use a nonce in another's name; the salt is made of the request, so that
+a retransmission is challenged with the same octets. Only a nonce that was
 answered rightly is remembered, with a window of the nonce counts seen (RFC 7616 3.4).
 """
 
@@ -75,13 +76,14 @@ class Outcome(Enum):
     RIGHT = "right"
     # No credentials for this realm in a form that we offered: no failure.
     NONE = "none"
-    # The password is right, the nonce too old, foreign or its count used: ask again.
+    # The nonce is too old, not from here or its count was used: ask again. Whether the
+    # password is right is not looked at: nobody can try passwords without a challenge.
     STALE = "stale"
     WRONG = "wrong"
 
 
 class Verdict(NamedTuple):
-    """An outcome and, with RIGHT and STALE, whose credentials they are.
+    """An outcome and, with RIGHT, whose credentials they are.
 
     `username` is what the request claimed, for the log.
     """
@@ -146,9 +148,11 @@ class Authenticator:
         # Nonces of earlier slots are stale: their counts are no longer remembered.
         self._oldest_slot = 0
 
-    def challenge(self, request: Request, *, stale: bool = False) -> tuple[str, ...]:
+    def challenge(
+        self, request: Request, source: str, *, stale: bool = False
+    ) -> tuple[str, ...]:
         """Return the WWW-Authenticate lines for a request, one an algorithm."""
-        nonce = self._make_nonce(request)
+        nonce = self._make_nonce(request, source)
         suffix = ", stale=true" if stale else ""
         return tuple(
             f'WWW-Authenticate: Digest realm="{self.realm}", nonce="{nonce}", '
@@ -157,7 +161,10 @@ class Authenticator:
         )
 
     def check(
-        self, request: Request, lookup: Callable[[str], Credentials | None]
+        self,
+        request: Request,
+        source: str,
+        lookup: Callable[[str], Credentials | None],
     ) -> Verdict:
         """Judge a request's Authorization; `lookup` finds credentials by username.
 
@@ -166,6 +173,8 @@ class Authenticator:
         answer = self._read_answer(request)
         if answer is None:
             return Verdict(Outcome.NONE)
+        if not self._is_ours(answer.nonce, source):
+            return Verdict(Outcome.STALE)
         username = answer.username.encode("latin-1").decode("utf-8", "replace")
         credentials = lookup(username)
         digest = _HASHES[answer.algorithm]
@@ -184,8 +193,9 @@ class Authenticator:
             or not _same_target(answer.uri, request.uri)
         ):
             return Verdict(Outcome.WRONG, username=username)
-        fresh = self._is_ours(answer.nonce) and self._use(answer)
-        return Verdict(Outcome.RIGHT if fresh else Outcome.STALE, credentials, username)
+        if not self._use(answer):
+            return Verdict(Outcome.STALE)
+        return Verdict(Outcome.RIGHT, credentials, username)
 
     def _read_answer(self, request: Request) -> _Answer | None:
         for line in request.lines("authorization"):
@@ -223,22 +233,22 @@ class Authenticator:
         octets = text.encode("latin-1")
         return hashlib.blake2s(octets, key=self._key, digest_size=10).hexdigest()
 
-    def _make_nonce(self, request: Request) -> str:
+    def _make_nonce(self, request: Request, source: str) -> str:
         slot = f"{self._slot():08x}"
         salt = self._hash(
             f"{slot}{request.via.branch}\n{request.call_id}\n{request.cseq}"
         )
-        return f"{slot}{salt}{self._hash(slot + salt)}"
+        return f"{slot}{salt}{self._hash(slot + salt + source)}"
 
-    def _is_ours(self, nonce: str) -> bool:
-        """Whether this server made the nonce, within its lifetime."""
+    def _is_ours(self, nonce: str, source: str) -> bool:
+        """Whether this server made the nonce for a source, within its lifetime."""
         if len(nonce) != 48 or not _HEX_32.match(nonce):
             return False
         slot = int(nonce[:8], 16)
         return (
             0 <= self._slot() - slot <= LIFETIME_SLOTS
             and slot >= self._oldest_slot
-            and hmac.compare_digest(self._hash(nonce[:28]), nonce[28:])
+            and hmac.compare_digest(self._hash(nonce[:28] + source), nonce[28:])
         )
 
     def _use(self, answer: _Answer) -> bool:

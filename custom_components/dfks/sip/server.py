@@ -7,14 +7,17 @@ costs no memory: those answers are made again when the request is sent again.
 """
 
 from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
 import hashlib
 import logging
 import re
 import secrets
+import ssl
 
 from .clock import Clock, Timers
 from .digest import ALGORITHMS, Authenticator, Credentials, Outcome
+from .guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
 from .headers import (
     HeaderError,
     Uri,
@@ -34,7 +37,15 @@ from .transaction import (
     TransactionKey,
     transaction_key,
 )
-from .transport import Flow, FlowError, FramingError, StreamFlow, Transports, UdpFlow
+from .transport import (
+    Flow,
+    FlowError,
+    FramingError,
+    StreamFlow,
+    Transports,
+    UdpFlow,
+    split_hosts,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -66,6 +77,9 @@ DEFAULT_PORT = 5060
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
 
+# Challenges that wait at one time because their sources failed before.
+MAX_DELAYED = 100
+
 # Seconds between two log lines about one source, and sources remembered for that.
 LOG_INTERVAL = 60.0
 MAX_LOG_SOURCES = 1000
@@ -75,8 +89,11 @@ MAX_LOG_SOURCES = 1000
 class ServerConfig:
     """Where to listen and what to offer. Times are in seconds."""
 
+    # One address or several, separated by commas.
     host: str = "0.0.0.0"
     port: int = 5060
+    # TLS is served where `start` is given a context.
+    tls_port: int = 5061
     realm: str = "homeassistant"
     # What stands in Contact and Via where the local address is of no use to phones.
     advertised_host: str | None = None
@@ -84,6 +101,10 @@ class ServerConfig:
     algorithms: tuple[str, ...] = ALGORITHMS
     # Off only to measure what the rest costs.
     authenticate: bool = True
+    # Sources that are answered; none is all. Proxies are not asked for a password.
+    allowed_networks: tuple[Network, ...] = DEFAULT_NETWORKS
+    trusted_proxies: tuple[Network, ...] = ()
+    max_failures: int = DEFAULT_MAX_FAILURES
     min_expires: int = 60
     max_expires: int = 3600
     # None is no limit.
@@ -145,15 +166,23 @@ class SipServer:
         self._accounts: dict[str, Account] = {}
         self._by_username: dict[str, Account] = {}
         self._log = SourceLog(clock)
+        self.guard = Guard(
+            clock, config.allowed_networks, config.trusted_proxies, config.max_failures
+        )
+        self._delayed = 0
         self._tag_key = secrets.token_bytes(16)
         # Finds the account of a user that has none yet; for servers without a list.
         self.account_factory: Callable[[str], Account | None] | None = None
 
     # Life
 
-    async def start(self) -> None:
-        """Bind and listen. Raises OSError."""
-        await self._transports.start(self.config.host, self.config.port)
+    async def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Bind and listen, with `tls` on the TLS port too. Raises OSError."""
+        hosts = split_hosts(self.config.host)
+        await self._transports.bind(hosts, self.config.port)
+        if tls is not None:
+            await self._transports.bind_tls(hosts, self.config.tls_port, tls)
+        await self._transports.listen()
 
     async def stop(self) -> None:
         """Close all sockets and forget all dialogs, without a word to the phones."""
@@ -163,8 +192,13 @@ class SipServer:
 
     @property
     def port(self) -> int:
-        """The port that is bound."""
+        """The port that is bound for UDP and TCP."""
         return self._transports.port
+
+    @property
+    def tls_port(self) -> int:
+        """The port that is bound for TLS, 0 where there is none."""
+        return self._transports.tls_port
 
     # What is served
 
@@ -217,6 +251,9 @@ class SipServer:
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message. Nothing that comes from outside makes this raise."""
+        if not self.guard.lets_in(flow.remote[0]):
+            self._log.info(flow.remote[0], "Not let in")
+            return
         # White space, a keepalive, NUL or STUN: not a letter of a start line.
         if data[:1] < b"!":
             data = data.lstrip(b"\r\n")
@@ -423,30 +460,63 @@ class SipServer:
     def _admit(self, request: Request, flow: Flow) -> Account | None:
         """Return whose credentials a request carries; else challenge it."""
         if not self.config.authenticate:
-            account = self._line_of(request)
-            if account is None:
-                raise SipError(404, "No such line")
-            return account
-        verdict = self._authenticator.check(request, self._credentials_of)
+            return self._vouched_for(request)
+        source = flow.remote[0]
+        if self.guard.trusts(source):
+            return self._vouched_for(request)
+        verdict = self._authenticator.check(request, source, self._credentials_of)
         if verdict.outcome is Outcome.RIGHT and verdict.credentials is not None:
             account = self._by_username[verdict.credentials.username]
             if isinstance(flow, StreamFlow):
                 flow.greeted = True
-            if self._transactions.is_full(flow.remote[0]):
+            self.guard.succeeded(source)
+            if self._transactions.is_full(source):
                 raise SipError(503, "Too many requests", ("Retry-After: 32",))
             return account
+        stale = verdict.outcome is Outcome.STALE
+        challenge = self._authenticator.challenge(request, source, stale=stale)
         if verdict.outcome is Outcome.WRONG:
             self._log.info(
-                flow.remote[0],
+                source,
                 "Wrong user or password in a %s of %r",
                 request.method,
                 verdict.username,
             )
-        challenge = self._authenticator.challenge(
-            request, stale=verdict.outcome is Outcome.STALE
-        )
+            delay = self.guard.failed(source, (request.call_id, request.cseq))
+            if not self.guard.lets_in(source):
+                return None
+            if delay:
+                self._challenge_later(delay, request, flow, challenge)
+                return None
         self._reply(request, flow, 401, challenge)
         return None
+
+    def _vouched_for(self, request: Request) -> Account:
+        """Return the line of a request that a trusted proxy has let through."""
+        account = None
+        if request.to_tag is not None:
+            dialog = self.notifier.find_dialog(request)
+            if dialog is not None:
+                account = dialog.subscriptions[0].account
+        account = account or self._line_of(request)
+        if account is None:
+            raise SipError(404, "No such line")
+        return account
+
+    def _challenge_later(
+        self, delay: float, request: Request, flow: Flow, challenge: tuple[str, ...]
+    ) -> None:
+        """Slow a guesser down; where many are being slowed down, stay silent."""
+        if self._delayed >= MAX_DELAYED:
+            return
+
+        def send() -> None:
+            self._delayed -= 1
+            with contextlib.suppress(FlowError):
+                self._reply(request, flow, 401, challenge)
+
+        self._delayed += 1
+        self.timers.after(delay, send)
 
     def _credentials_of(self, username: str) -> Credentials | None:
         account = self._by_username.get(username)
@@ -583,13 +653,21 @@ class SipServer:
     def _sent_by(self, flow: Flow) -> str:
         """Return our host and port for Via (RFC 3261 18.1.1)."""
         host = self.config.advertised_host or flow.local[0]
-        return f"{bracketed(host)}:{self.config.advertised_port or self.port}"
+        return f"{bracketed(host)}:{self._port_of(flow)}"
 
     def _contact(self, user: str, flow: Flow) -> str:
         """Return our Contact for a line: where the phone reached us (12.1.1)."""
         host = self.config.advertised_host or flow.local[0]
-        port = self.config.advertised_port or self.port
-        return contact_uri(user, host, port, flow.transport)
+        return contact_uri(user, host, self._port_of(flow), flow.transport)
+
+    def _port_of(self, flow: Flow) -> int:
+        """Return the port where phones reach this server over a transport.
+
+        The advertised port is one of UDP and TCP; TLS has its own.
+        """
+        if flow.transport == "TLS":
+            return self.tls_port
+        return self.config.advertised_port or self.port
 
 
 def _target_of(request: Request) -> Uri:

@@ -12,12 +12,14 @@ as much again.
 from abc import ABC, abstractmethod
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 import contextlib
 import errno
+from functools import partial
 import ipaddress
 import logging
 import socket
+import ssl
 import struct
 from typing import override
 
@@ -52,6 +54,9 @@ IDLE_TIMEOUT = 2 * 3600.0
 
 # Seconds between looks at the deadlines of all connections.
 SWEEP = 5.0
+
+# Seconds for a TLS handshake.
+HANDSHAKE_TIMEOUT = 10.0
 
 # Seconds to connect to a peer.
 CONNECT_TIMEOUT = 10.0
@@ -160,7 +165,10 @@ class UdpSocket:
         self._local = (host, port)
         self.closed = False
         self._prepare()
-        self._loop.add_reader(sock.fileno(), self._read)
+
+    def listen(self) -> None:
+        """Take in what comes."""
+        self._loop.add_reader(self._sock.fileno(), self._read)
 
     def _prepare(self) -> None:
         sock = self._sock
@@ -590,21 +598,63 @@ class Transports:
         self._max_connections = max_connections
         self._max_per_source = max_connections_per_source
         self._udp: list[UdpSocket] = []
+        self._bound: list[tuple[socket.socket, str, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
         self._streams: set[StreamFlow] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping = False
         self.port = 0
+        self.tls_port = 0
 
-    async def start(self, host: str, port: int) -> None:
-        """Bind UDP and TCP. Raises OSError, and leaves nothing bound then."""
+    async def bind(self, hosts: Sequence[str], port: int) -> None:
+        """Bind UDP and TCP to one port of some addresses; port 0 is any free one.
+
+        Raises OSError, and leaves nothing bound then.
+        """
+        try:
+            for host in hosts:
+                udp, tcp = await bind(host, self.port or port)
+                self.port = udp.getsockname()[1]
+                self._udp.append(UdpSocket(udp, self.receive, self._unreachable))
+                self._bound.append((tcp, "TCP", None))
+        except OSError:
+            await self.stop()
+            raise
+
+    async def bind_tls(
+        self, hosts: Sequence[str], port: int, context: ssl.SSLContext
+    ) -> None:
+        """Bind TLS to one port of some addresses.
+
+        Raises OSError, and leaves nothing bound then.
+        """
+        try:
+            for host in hosts:
+                family, address = await _resolve_local(host, self.tls_port or port)
+                sock = _bind_one(family, socket.SOCK_STREAM, address)
+                self.tls_port = sock.getsockname()[1]
+                self._bound.append((sock, "TLS", context))
+        except OSError:
+            await self.stop()
+            raise
+
+    async def listen(self) -> None:
+        """Take in what comes to the sockets that are bound."""
         loop = asyncio.get_running_loop()
-        udp, tcp = await bind(host, port)
-        self.port = udp.getsockname()[1]
-        self._udp.append(UdpSocket(udp, self.receive, self._unreachable))
-        self._servers.append(
-            await loop.create_server(lambda: StreamFlow(self, "TCP"), sock=tcp)
-        )
+        for udp in self._udp:
+            udp.listen()
+        while self._bound:
+            sock, transport, context = self._bound.pop()
+            self._servers.append(
+                await loop.create_server(
+                    partial(StreamFlow, self, transport),
+                    sock=sock,
+                    ssl=context,
+                    ssl_handshake_timeout=None
+                    if context is None
+                    else HANDSHAKE_TIMEOUT,
+                )
+            )
 
     async def stop(self) -> None:
         """Close everything."""
@@ -612,11 +662,14 @@ class Transports:
             task.cancel()
         for server in self._servers:
             server.close()
+        for sock, _, _ in self._bound:
+            sock.close()
         for stream in list(self._streams):
             stream.close()
         for udp in self._udp:
             udp.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._bound.clear()
         self._servers.clear()
         self._udp.clear()
 
@@ -723,10 +776,7 @@ async def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 
     Raises OSError.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    family = found[0][0]
-    address: SocketAddress = found[0][4]  # type: ignore[assignment]
+    family, address = await _resolve_local(host, port)
     for _ in range(8):
         udp = _bind_one(family, socket.SOCK_DGRAM, address)
         bound: SocketAddress = udp.getsockname()
@@ -737,6 +787,14 @@ async def bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
             if port or err.errno != errno.EADDRINUSE:
                 raise
     raise OSError(errno.EADDRINUSE, "No port is free for both UDP and TCP")
+
+
+async def _resolve_local(host: str, port: int) -> tuple[int, SocketAddress]:
+    """Return family and address of a local host. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(unbracketed(host), port, type=socket.SOCK_DGRAM)
+    address: SocketAddress = found[0][4]  # type: ignore[assignment]
+    return found[0][0], address
 
 
 def _bind_one(family: int, kind: int, address: SocketAddress) -> socket.socket:
@@ -754,7 +812,13 @@ def _bind_one(family: int, kind: int, address: SocketAddress) -> socket.socket:
     return sock
 
 
-async def probe(host: str, port: int) -> None:
+def split_hosts(text: str) -> list[str]:
+    """Split a list of addresses, separated by commas."""
+    return [host.strip() for host in text.split(",") if host.strip()]
+
+
+async def probe(hosts: str, port: int) -> None:
     """Bind UDP and TCP once, to find out whether it can be done. Raises OSError."""
-    for sock in await bind(host, port):
-        sock.close()
+    for host in split_hosts(hosts):
+        for sock in await bind(host, port):
+            sock.close()
