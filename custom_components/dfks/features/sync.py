@@ -74,7 +74,7 @@ class FeatureSync(EventPackage):
     ) -> Line:
         """Serve a line. Raises ValueError where user or auth name is taken."""
         credentials = self._server.make_credentials(config.auth_name, config.password)
-        account = Account(config.user, credentials)
+        account = Account(config.id, config.user, credentials)
         self._server.add_account(account)
         line = Line(config, account, self._presentity(config), states or {})
         self.lines[config.id] = line

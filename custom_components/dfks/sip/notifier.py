@@ -24,7 +24,7 @@ There is one way out of each: NOTIFYs are rendered when they are sent, so each c
 the newest state, and the CSeq of a dialog only ever rises.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import logging
 import secrets
 from typing import NamedTuple, Protocol
@@ -40,6 +40,7 @@ from .headers import (
     parse_uri,
     unbracketed,
 )
+from .memory import CSEQ_RESERVE, DialogRecord, SubscriptionRecord, flow_record
 from .message import MAX_VALUES, Request, Response, SipError
 from .registrar import Account, instance_of
 from .transaction import ClientTransaction, ClientTransactions
@@ -62,6 +63,13 @@ UNREADABLE = frozenset({400, 406, 415, 488})
 
 # NOTIFYs sent in one go before other callbacks of the loop get their turn.
 SLICE = 50
+
+# Seconds between slices of the NOTIFYs that follow a start, so that the phones' answers
+# do not overflow anything.
+RESUME_PAUSE = 0.05
+
+# No remembered subscription lasts longer, in seconds, whatever the wall clock says.
+MAX_REMEMBERED = 3600.0
 
 # The topic that stands for the full state, and the set of it.
 FULL = "*"
@@ -111,12 +119,20 @@ class EventPackage(Protocol):
         """Take note that a subscription came, went, fell silent or was heard again."""
 
 
+class Changed(Protocol):
+    """Hears that there is something new to remember."""
+
+    def __call__(self, *, urgent: bool) -> None:
+        """Take note; what is not urgent (a plain refresh) may wait for minutes."""
+
+
 class Dialog:
     """One dialog (RFC 3261 12): who, where, by which way, and the two counts."""
 
     __slots__ = (
         "call_id",
         "cseq",
+        "cseq_remembered",
         "flow",
         "local",
         "local_tag",
@@ -129,22 +145,59 @@ class Dialog:
         "way",
     )
 
-    def __init__(self, request: Request, flow: Flow, local_tag: str) -> None:
-        """Make the dialog of an initial SUBSCRIBE. Raises SipError."""
-        self.call_id = request.call_id
+    def __init__(
+        self,
+        *,
+        call_id: str,
+        local: str,
+        local_tag: str,
+        remote: str,
+        remote_tag: str | None,
+        remote_cseq: int,
+        routes: tuple[str, ...],
+        flow: Flow,
+        cseq: int = 0,
+        target: str = "",
+    ) -> None:
+        """Make a dialog without subscriptions."""
+        self.call_id = call_id
+        # From and To of our requests, as they stand on the wire.
+        self.local = local
         self.local_tag = local_tag
-        self.remote_tag = request.from_tag
-        self.local = f"{request.to_text};tag={local_tag}"
-        self.remote = request.fields["from"]
-        self.cseq = 0
-        self.remote_cseq = request.cseq
-        self.routes = tuple(request.values("record-route"))
+        self.remote = remote
+        self.remote_tag = remote_tag
+        self.remote_cseq = remote_cseq
+        self.cseq = cseq
+        self.cseq_remembered = cseq
+        self.routes = routes
         self.flow = flow
-        self.target = ""
+        self.target = target
         # Request-URI, Route lines and flow of our requests, once they are known.
         self.way: tuple[str, str, Flow] | None = None
         self.subscriptions: list[Subscription] = []
-        self.refresh(request, flow)
+
+    @classmethod
+    def from_request(cls, request: Request, flow: Flow) -> Dialog:
+        """Make the dialog of an initial SUBSCRIBE. Raises SipError."""
+        local_tag = secrets.token_hex(8)
+        try:
+            routes = tuple(request.values("record-route"))
+        except HeaderError as err:
+            raise SipError(400, f"Record-Route: {err}") from err
+        if len(routes) > MAX_VALUES:
+            raise SipError(400, "Too many Record-Route values")
+        dialog = cls(
+            call_id=request.call_id,
+            local=f"{request.to_text};tag={local_tag}",
+            local_tag=local_tag,
+            remote=request.fields["from"],
+            remote_tag=request.from_tag,
+            remote_cseq=request.cseq,
+            routes=routes,
+            flow=flow,
+        )
+        dialog.refresh(request, flow)
+        return dialog
 
     def refresh(self, request: Request, flow: Flow) -> None:
         """Take target and flow of a request in the dialog (12.2.2). Raises SipError."""
@@ -168,7 +221,6 @@ class Subscription:
 
     __slots__ = (
         "account",
-        "contact",
         "dialog",
         "ending",
         "event",
@@ -194,7 +246,8 @@ class Subscription:
         dialog: Dialog,
         event: str,
         event_id: str | None,
-        request: Request,
+        instance: str | None,
+        user_agent: str | None,
     ) -> None:
         """Make a subscription that has not been told anything."""
         self.account = account
@@ -203,9 +256,8 @@ class Subscription:
         # The Event value as the phone wrote it: NOTIFYs repeat it.
         self.event = event
         self.event_id = event_id
-        self.instance = instance_of(request)
-        self.contact = dialog.target
-        self.user_agent = request.text("user-agent")
+        self.instance = instance
+        self.user_agent = user_agent
         self.expires_at = 0.0
         self.expiry: Timer | None = None
         self.hold: Timer | None = None
@@ -255,14 +307,17 @@ class Notifier:
         reach: Callable[[str, str, int, Flow], Flow],
         local_contact: Callable[[str, Flow], str],
         via_host: Callable[[Flow], str],
+        changed: Changed,
         *,
         max_per_account: int | None = None,
     ) -> None:
         """Send by `transactions` over flows of `reach` (transport, host, port, near).
 
         `local_contact` writes our Contact for a user on a flow, `via_host` our
-        sent-by. `max_per_account` limits the subscriptions of one line.
+        sent-by. `changed` is told that there is something new to remember.
+        `max_per_account` limits the subscriptions of one line.
         """
+        self.changed = changed
         self._clock = clock
         self._timers = timers
         self._transactions = transactions
@@ -288,12 +343,6 @@ class Notifier:
         dialog = self._dialogs.get(request.to_tag or "")
         return dialog if dialog is not None and dialog.is_of(request) else None
 
-    def has_room(self, account: Account) -> bool:
-        """Whether a line may have one more subscription."""
-        return self._max_per_account is None or (
-            len(self._by_account.get(account, ())) < self._max_per_account
-        )
-
     # Coming in
 
     def open(
@@ -309,17 +358,13 @@ class Notifier:
         An older subscription of the same phone goes in silence: it rebooted, and a
         last NOTIFY would only make it subscribe once more.
         """
-        try:
-            dialog = Dialog(request, flow, secrets.token_hex(8))
-        except HeaderError as err:
-            raise SipError(400, f"Record-Route: {err}") from err
-        if len(dialog.routes) > MAX_VALUES:
-            raise SipError(400, "Too many Record-Route values")
+        dialog = Dialog.from_request(request, flow)
         subscription = self.add(account, package, dialog, event_id, request)
         for other in self.of(account):
             if other is not subscription and _is_same_phone(other, subscription):
                 self._remove(other)
-        if not self.has_room(account):
+        limit = self._max_per_account
+        if limit is not None and len(self._by_account[account]) > limit:
             self._remove(subscription)
             raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
         self._dialogs[dialog.local_tag] = dialog
@@ -335,21 +380,35 @@ class Notifier:
         request: Request,
     ) -> Subscription:
         """Add a subscription to a dialog."""
-        event = request.get("event") or package.name
-        subscription = Subscription(account, package, dialog, event, event_id, request)
-        dialog.subscriptions.append(subscription)
-        self._by_account.setdefault(account, []).append(subscription)
+        subscription = Subscription(
+            account,
+            package,
+            dialog,
+            request.get("event") or package.name,
+            event_id,
+            instance_of(request),
+            request.text("user-agent"),
+        )
+        self._attach(subscription)
         return subscription
+
+    def _attach(self, subscription: Subscription) -> None:
+        subscription.dialog.subscriptions.append(subscription)
+        self._by_account.setdefault(subscription.account, []).append(subscription)
 
     def refresh(self, dialog: Dialog, request: Request, flow: Flow) -> None:
         """Take an accepted request in a dialog. Raises SipError."""
-        before = dialog.flow
+        before, target = dialog.flow, dialog.target
         dialog.refresh(request, flow)
         dialog.remote_cseq = request.cseq
         self._follow_stream(dialog, before)
+        if dialog.target != target or not _same_ends(flow, before):
+            self.changed(urgent=True)
 
     def extend(self, subscription: Subscription, seconds: int) -> None:
         """Let a subscription run for some seconds from now; 0 ends it."""
+        if seconds:
+            self.changed(urgent=not subscription.expires_at)
         subscription.suspended = False
         if subscription.hold is not None:
             subscription.hold.cancel()
@@ -447,6 +506,8 @@ class Notifier:
     def _send(self, subscription: Subscription, told: Notification) -> None:
         dialog = subscription.dialog
         dialog.cseq += 1
+        if dialog.cseq - dialog.cseq_remembered >= CSEQ_RESERVE // 2:
+            self.changed(urgent=True)
         if dialog.way is None or dialog.way[2].closed:
             dialog.way = self._way(dialog)
         uri, route, flow = dialog.way
@@ -594,6 +655,108 @@ class Notifier:
         subscription.package.watchers_changed(subscription.account)
         self._go_on(subscription)
 
+    # Memory
+
+    def records(self) -> Iterator[DialogRecord]:
+        """Return what there is to remember, a record a dialog.
+
+        Dialogs may come and go between two records; each is whole in itself.
+        """
+        for dialog in list(self._dialogs.values()):
+            subscriptions = [
+                self._subscription_record(subscription)
+                for subscription in dialog.subscriptions
+                if subscription.ending is None
+            ]
+            if not subscriptions:
+                continue
+            dialog.cseq_remembered = dialog.cseq
+            yield DialogRecord(
+                call_id=dialog.call_id,
+                local=dialog.local,
+                local_tag=dialog.local_tag,
+                remote=dialog.remote,
+                remote_tag=dialog.remote_tag,
+                cseq=dialog.cseq,
+                remote_cseq=dialog.remote_cseq,
+                routes=[*dialog.routes],
+                target=dialog.target,
+                flow=flow_record(dialog.flow),
+                subscriptions=subscriptions,
+            )
+
+    def _subscription_record(self, subscription: Subscription) -> SubscriptionRecord:
+        left = subscription.expires_at - self._clock.monotonic()
+        return SubscriptionRecord(
+            line=subscription.account.id,
+            package=subscription.package.name,
+            event=subscription.event,
+            event_id=subscription.event_id,
+            instance=subscription.instance,
+            user_agent=subscription.user_agent,
+            expires_at=self._clock.time() + left,
+        )
+
+    def restore(
+        self,
+        record: DialogRecord,
+        flow: Flow,
+        accounts: Mapping[str, Account],
+        packages: Mapping[str, EventPackage],
+        grace: float,
+    ) -> None:
+        """Take back a dialog; `resume_remembered` goes on with it.
+
+        `accounts` are by id. A subscription gets `grace` more seconds, because its
+        last refreshes may not have been written. Raises KeyError, TypeError or
+        ValueError for a record that is no good.
+        """
+        dialog = Dialog(
+            call_id=record["call_id"],
+            local=record["local"],
+            local_tag=record["local_tag"],
+            remote=record["remote"],
+            remote_tag=record["remote_tag"],
+            remote_cseq=record["remote_cseq"],
+            routes=tuple(record["routes"]),
+            flow=flow,
+            cseq=record["cseq"] + CSEQ_RESERVE,
+            target=record["target"],
+        )
+        now = self._clock.monotonic()
+        for item in record["subscriptions"]:
+            account = accounts.get(item["line"])
+            package = packages.get(item["package"])
+            if account is None or package is None:
+                continue
+            subscription = Subscription(
+                account,
+                package,
+                dialog,
+                item["event"],
+                item["event_id"],
+                item["instance"],
+                item["user_agent"],
+            )
+            left = item["expires_at"] - self._clock.time()
+            subscription.expires_at = now + min(left, MAX_REMEMBERED) + grace
+            subscription.suspended = True
+            self._attach(subscription)
+            self._watch_expiry(subscription)
+        if dialog.subscriptions:
+            self._dialogs[dialog.local_tag] = dialog
+
+    def resume_remembered(self) -> None:
+        """Tell every phone of an earlier run the full state, a few at a time."""
+        self._resume_some(tuple(self))
+
+    def _resume_some(self, subscriptions: tuple[Subscription, ...]) -> None:
+        for subscription in subscriptions[:SLICE]:
+            if subscription.suspended and subscription.hold is None:
+                self._resume(subscription)
+        if rest := subscriptions[SLICE:]:
+            self._timers.after(RESUME_PAUSE, lambda: self._resume_some(rest))
+
     # Expiry and the end
 
     def _watch_expiry(self, subscription: Subscription) -> None:
@@ -641,6 +804,7 @@ class Notifier:
             self._dialogs.pop(dialog.local_tag, None)
             self._leave_stream(dialog, dialog.flow)
         if tell:
+            self.changed(urgent=True)
             subscription.package.watchers_changed(subscription.account)
 
     def _follow_stream(self, dialog: Dialog, before: Flow | None) -> None:
@@ -658,6 +822,11 @@ class Notifier:
             dialogs.discard(dialog)
             if not dialogs:
                 del self._by_stream[flow]
+
+
+def _same_ends(one: Flow, other: Flow) -> bool:
+    """Whether two flows lead to one address by one transport."""
+    return one.remote == other.remote and one.transport == other.transport
 
 
 def _join(topics: Topics, more: Topics) -> Topics:

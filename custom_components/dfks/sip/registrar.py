@@ -4,6 +4,7 @@ A line registered here gets no calls; phones register because that is how they f
 the server to subscribe at, and many subscribe only after a successful REGISTER.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import formatdate
 import re
@@ -19,6 +20,7 @@ from .headers import (
     parse_uri,
     same_uri,
 )
+from .memory import BindingRecord, flow_record
 from .message import MAX_VALUES, Request, SipError
 from .transport import Flow
 
@@ -56,10 +58,14 @@ class Account:
     Compared by identity: an account keeps its dialogs when user or password change.
     """
 
-    __slots__ = ("bindings", "credentials", "user")
+    __slots__ = ("bindings", "credentials", "id", "user")
 
-    def __init__(self, user: str, credentials: Credentials) -> None:
-        """Make an account without bindings. `user` is decoded."""
+    def __init__(self, id: str, user: str, credentials: Credentials) -> None:
+        """Make an account without bindings.
+
+        `id` stays when all else changes; `user` is decoded.
+        """
+        self.id = id
         self.user = user
         self.credentials = credentials
         self.bindings: list[Binding] = []
@@ -207,6 +213,44 @@ class Registrar:
         if len(bindings) > MAX_BINDINGS:
             raise SipError(403, "Too many bindings")
         return bindings
+
+    def records(self, account: Account) -> Iterator[BindingRecord]:
+        """Return what there is to remember of an account's bindings."""
+        offset = self._clock.time() - self._clock.monotonic()
+        for binding in self.bindings(account):
+            yield BindingRecord(
+                line=account.id,
+                contact=binding.text,
+                expires_at=binding.expires_at + offset,
+                call_id=binding.call_id,
+                cseq=binding.cseq,
+                path=list(binding.path),
+                user_agent=binding.user_agent,
+                flow=flow_record(binding.flow),
+            )
+
+    def restore(
+        self, account: Account, record: BindingRecord, flow: Flow, grace: float
+    ) -> None:
+        """Take back a binding. Raises KeyError, TypeError or ValueError."""
+        address = parse_address(record["contact"])
+        left = record["expires_at"] - self._clock.time() + grace
+        if left <= 0:
+            return
+        account.bindings.append(
+            Binding(
+                uri=parse_uri(address.uri),
+                text=record["contact"],
+                expires_at=self._clock.monotonic() + min(left, self._max_expires),
+                call_id=record["call_id"],
+                cseq=record["cseq"],
+                path=tuple(record["path"]),
+                instance=address.parameters.get("+sip.instance"),
+                reg_id=address.parameters.get("reg-id"),
+                user_agent=record["user_agent"],
+                flow=flow,
+            )
+        )
 
     def _answer(self, account: Account, request: Request) -> tuple[str, ...]:
         """Return the lines of the 200: all bindings, what is left of each, the date."""

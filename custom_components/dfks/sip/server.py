@@ -6,7 +6,8 @@ request that is refused changes nothing. What is refused before its sender is kn
 costs no memory: those answers are made again when the request is sent again.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
 import hashlib
@@ -28,8 +29,9 @@ from .headers import (
     split_list,
     unbracketed,
 )
+from .memory import Memory, flow_ends
 from .message import NotSip, Request, Response, SipError, parse
-from .notifier import Dialog, EventPackage, Notifier, Subscription, contact_uri
+from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
 from .transaction import (
     ClientTransactions,
@@ -76,6 +78,9 @@ DEFAULT_PORT = 5060
 # Parameters of a Via that are ours to write.
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
+
+# Records written or taken back before other callbacks of the loop get their turn.
+MEMORY_SLICE = 100
 
 # Challenges that wait at one time because their sources failed before.
 MAX_DELAYED = 100
@@ -147,6 +152,7 @@ class SipServer:
             self._receive_broken,
             self._lost,
             self._unreachable,
+            self._lets_in,
         )
         self._transactions = ServerTransactions(
             clock, self.timers, config.max_transactions_per_source
@@ -159,6 +165,7 @@ class SipServer:
             self._transports.flow_to,
             self._contact,
             self._sent_by,
+            self._changed,
             max_per_account=config.max_subscriptions_per_line,
         )
         self._authenticator = Authenticator(config.realm, clock, config.algorithms)
@@ -171,24 +178,76 @@ class SipServer:
         )
         self._delayed = 0
         self._tag_key = secrets.token_bytes(16)
+        # Called when there is something new to remember; see `records`.
+        self.on_change: Changed | None = None
         # Finds the account of a user that has none yet; for servers without a list.
         self.account_factory: Callable[[str], Account | None] | None = None
 
     # Life
 
-    async def start(self, tls: ssl.SSLContext | None = None) -> None:
-        """Bind and listen, with `tls` on the TLS port too. Raises OSError."""
+    async def start(
+        self,
+        tls: ssl.SSLContext | None = None,
+        memory: Memory | None = None,
+        *,
+        grace: float = 0.0,
+    ) -> None:
+        """Bind and listen, with `tls` on the TLS port too. Raises OSError.
+
+        What `records` gave to an earlier run is taken back before anything is
+        answered; each expiry is `grace` seconds later then.
+        """
         hosts = split_hosts(self.config.host)
         await self._transports.bind(hosts, self.config.port)
         if tls is not None:
             await self._transports.bind_tls(hosts, self.config.tls_port, tls)
+        if memory is not None:
+            await self._restore(memory, grace)
         await self._transports.listen()
+        self.notifier.resume_remembered()
 
     async def stop(self) -> None:
         """Close all sockets and forget all dialogs, without a word to the phones."""
         self.notifier.stop()
         await self._transports.stop()
         self.timers.stop()
+
+    async def records(self) -> Memory:
+        """Return what is to be remembered, without holding the event loop."""
+        memory = Memory(dialogs=[], bindings=[])
+        for count, dialog in enumerate(self.notifier.records()):
+            memory["dialogs"].append(dialog)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        for account in list(self._accounts.values()):
+            memory["bindings"].extend(self.registrar.records(account))
+            if not len(memory["bindings"]) % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        return memory
+
+    async def _restore(self, memory: Memory, grace: float) -> None:
+        """Take back dialogs and bindings; a record that is no good is left out."""
+        accounts = {account.id: account for account in self._accounts.values()}
+        flow_of = self._transports.remembered_flow
+        for count, dialog in enumerate(memory["dialogs"]):
+            with _skipping():
+                flow = flow_of(*flow_ends(dialog["flow"]))
+                self.notifier.restore(dialog, flow, accounts, self._packages, grace)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        for count, binding in enumerate(memory["bindings"]):
+            account = accounts.get(binding["line"])
+            if account is None:
+                continue
+            with _skipping():
+                flow = flow_of(*flow_ends(binding["flow"]))
+                self.registrar.restore(account, binding, flow, grace)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+
+    def _changed(self, *, urgent: bool) -> None:
+        if self.on_change is not None:
+            self.on_change(urgent=urgent)
 
     @property
     def port(self) -> int:
@@ -251,8 +310,7 @@ class SipServer:
 
     def receive(self, data: bytes, flow: Flow) -> None:
         """Take one message. Nothing that comes from outside makes this raise."""
-        if not self.guard.lets_in(flow.remote[0]):
-            self._log.info(flow.remote[0], "Not let in")
+        if not self._lets_in(flow.remote[0]):
             return
         # White space, a keepalive, NUL or STUN: not a letter of a start line.
         if data[:1] < b"!":
@@ -274,6 +332,12 @@ class SipServer:
         elif message.method != "ACK":
             _mark_source(message, flow)
             self._receive_request(message, flow)
+
+    def _lets_in(self, source: str) -> bool:
+        if self.guard.lets_in(source):
+            return True
+        self._log.info(source, "Not let in")
+        return False
 
     def _receive_request(self, request: Request, flow: Flow) -> None:
         """Answer a request; an error of ours is a 500 and no more (21.5.1)."""
@@ -355,7 +419,10 @@ class SipServer:
             self._check_target(account, self._line_of_to(request))
             self._check_merged(request, key)
             _check_require(request)
+            before = account.bindings
             fields = self.registrar.register(account, request, flow)
+            if account.bindings is not before:
+                self._changed(urgent=len(account.bindings) != len(before))
             self._reply(request, flow, 200, fields, key=key)
         except SipError as err:
             self._refuse(request, flow, err, key)
@@ -668,6 +735,15 @@ class SipServer:
         if flow.transport == "TLS":
             return self.tls_port
         return self.config.advertised_port or self.port
+
+
+@contextlib.contextmanager
+def _skipping() -> Iterator[None]:
+    """Leave out a record of an earlier run that cannot be understood."""
+    try:
+        yield
+    except (FlowError, KeyError, TypeError, ValueError) as err:
+        _LOGGER.warning("A remembered phone is left out: %s", err)
 
 
 def _target_of(request: Request) -> Uri:

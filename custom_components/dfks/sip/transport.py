@@ -290,6 +290,13 @@ class UdpSocket:
             local = (_source_address(self.family, address) or local[0], self.port)
         return UdpFlow(self, address, local)
 
+    def remembered_flow(self, remote: tuple[str, int], local: str) -> UdpFlow:
+        """Return a flow of an earlier run, from the same local address if it is left."""
+        flow = self.flow_to(*remote)
+        if self.wildcard and local != flow.local[0] and _is_local(self.family, local):
+            flow.local = (local, self.port)
+        return flow
+
     def close(self) -> None:
         """Close the socket."""
         if self.closed:
@@ -311,6 +318,16 @@ def _source_address(family: int, address: SocketAddress) -> str | None:
         host: str = probe_socket.getsockname()[0]
         return host
     return None
+
+
+def _is_local(family: int, host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe_socket:
+            probe_socket.bind((host, 0))
+    except OSError:
+        return False
+    return True
 
 
 class FramingError(ValueError):
@@ -516,6 +533,11 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self._writer is not None:
             self._writer.close()
 
+    def abort(self) -> None:
+        """Close the connection at once."""
+        if self._writer is not None:
+            self._writer.abort()
+
     def _grant(self, seconds: float) -> None:
         self.deadline = self._owner.clock.monotonic() + seconds
 
@@ -526,6 +548,27 @@ def _keep_alive(sock: socket.socket) -> None:
         for name in ("TCP_KEEPIDLE", "TCP_KEEPINTVL"):
             if (option := getattr(socket, name, None)) is not None:
                 sock.setsockopt(socket.IPPROTO_TCP, option, KEEPALIVE_SECONDS)
+
+
+class GoneFlow(Flow):
+    """A connection of an earlier run: it tells whose it was, and carries nothing."""
+
+    __slots__ = ("local", "remote", "transport")
+
+    reliable = True
+    closed = True
+
+    def __init__(
+        self, transport: str, remote: tuple[str, int], local: tuple[str, int]
+    ) -> None:
+        """Remember the two ends."""
+        self.transport = transport
+        self.remote = remote
+        self.local = local
+
+    @override
+    def send(self, data: bytes) -> None:
+        raise FlowError(errno.ENOTCONN, "The connection is gone")
 
 
 class ResolvingFlow(Flow):
@@ -581,13 +624,15 @@ class Transports:
         receive_broken: Callable[[FramingError, Flow], None],
         lost: Callable[[Flow], None],
         unreachable: Callable[[bytes], None],
+        lets_in: Callable[[str], bool],
         *,
         max_connections: int = 1024,
         max_connections_per_source: int = 64,
     ) -> None:
         """Hand messages and mishaps to the callables given.
 
-        `lost` gets a stream that is gone; `unreachable` a datagram that came back.
+        `lost` gets a stream that is gone, `unreachable` a datagram that came back;
+        `lets_in` decides by its source whether a connection stays open.
         """
         self.clock = clock
         self.timers = timers
@@ -595,6 +640,7 @@ class Transports:
         self.receive_broken = receive_broken
         self._lost = lost
         self._unreachable = unreachable
+        self._lets_in = lets_in
         self._max_connections = max_connections
         self._max_per_source = max_connections_per_source
         self._udp: list[UdpSocket] = []
@@ -664,11 +710,16 @@ class Transports:
             server.close()
         for sock, _, _ in self._bound:
             sock.close()
-        for stream in list(self._streams):
+        streams = list(self._streams)
+        for stream in streams:
             stream.close()
         for udp in self._udp:
             udp.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Whoever does not read, or shake hands on the end of TLS, is not waited for.
+        await asyncio.sleep(0)
+        for stream in streams:
+            stream.abort()
         self._bound.clear()
         self._servers.clear()
         self._udp.clear()
@@ -676,6 +727,8 @@ class Transports:
     def opened(self, stream: StreamFlow) -> bool:
         """Take note of a new connection; False where there are too many."""
         source = stream.remote[0]
+        if not self._lets_in(source):
+            return False
         from_source = sum(other.remote[0] == source for other in self._streams)
         if (
             len(self._streams) >= self._max_connections
@@ -719,6 +772,18 @@ class Transports:
         stream.local = near.local
         self._run(self._connect(stream))
         return stream
+
+    def remembered_flow(
+        self, transport: str, remote: tuple[str, int], local: tuple[str, int]
+    ) -> Flow:
+        """Return the flow of an earlier run. Raises FlowError where there is none."""
+        if transport != "UDP":
+            return GoneFlow(transport, remote, local)
+        family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+        for udp in self._udp:
+            if udp.family == family:
+                return udp.remembered_flow(remote, local[0])
+        raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
 
     def _udp_flow_to(self, host: str, port: int, near: Flow) -> Flow:
         if not _is_numeric(host):

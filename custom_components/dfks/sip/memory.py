@@ -1,0 +1,92 @@
+"""What of dialogs and bindings outlives the process, in the form of JSON.
+
+Times are seconds since the epoch. A line is named by its id, which stays when its user
+part changes. The counts of a dialog go on from what is written here plus a reserve, so
+that no NOTIFY ever has a lower CSeq than one before it, not even after a crash: phones
+answer such a one with an error and some of them go wild.
+"""
+
+from typing import TypedDict
+
+from .transport import Flow
+
+# NOTIFYs that may go out in a dialog before its count must be written once more. Asked
+# for at half of it, so that the write has time.
+CSEQ_RESERVE = 10_000
+
+
+class FlowRecord(TypedDict):
+    """The way back to a peer; addresses as [host, port]."""
+
+    transport: str
+    remote: list[str | int]
+    local: list[str | int]
+
+
+class SubscriptionRecord(TypedDict):
+    """One subscription of a dialog."""
+
+    line: str
+    package: str
+    event: str
+    event_id: str | None
+    instance: str | None
+    user_agent: str | None
+    expires_at: float
+
+
+class DialogRecord(TypedDict):
+    """One dialog with its subscriptions."""
+
+    call_id: str
+    local: str
+    local_tag: str
+    remote: str
+    remote_tag: str | None
+    cseq: int
+    remote_cseq: int
+    routes: list[str]
+    target: str
+    flow: FlowRecord
+    subscriptions: list[SubscriptionRecord]
+
+
+class BindingRecord(TypedDict):
+    """One binding of a line."""
+
+    line: str
+    contact: str
+    expires_at: float
+    call_id: str
+    cseq: int
+    path: list[str]
+    user_agent: str | None
+    flow: FlowRecord
+
+
+class Memory(TypedDict):
+    """Everything that a server remembers."""
+
+    dialogs: list[DialogRecord]
+    bindings: list[BindingRecord]
+
+
+def flow_record(flow: Flow) -> FlowRecord:
+    """Return what there is to remember of a flow."""
+    return FlowRecord(
+        transport=flow.transport, remote=[*flow.remote], local=[*flow.local]
+    )
+
+
+def flow_ends(record: FlowRecord) -> tuple[str, tuple[str, int], tuple[str, int]]:
+    """Return transport, remote and local address of a remembered flow.
+
+    Raises KeyError, TypeError or ValueError.
+    """
+    remote_host, remote_port = record["remote"]
+    local_host, local_port = record["local"]
+    return (
+        str(record["transport"]),
+        (str(remote_host), int(remote_port)),
+        (str(local_host), int(local_port)),
+    )
