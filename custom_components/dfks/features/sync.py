@@ -1,12 +1,19 @@
 """The one way through the house for a change, and for the state.
 
-    FeatureChange -> model -> store and entities (events), one NOTIFY to every watcher
+    FeatureChange -> set hook (may rewrite or refuse) -> model
+                  -> store and entities (events), one NOTIFY to every watcher
+    full state    -> get hook (may supply or hide) -> model -> NOTIFY
 
 Whoever asks for a change, a phone or Home Assistant, comes through here, and entities
-and phones alike are told from the model alone.
+and phones alike are told from the model alone. Without hooks all of it happens at once,
+in the call that asks for it.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from dataclasses import replace
+import logging
 from typing import override
 
 from ..sip.headers import bracketed, encode_user
@@ -29,8 +36,10 @@ from .documents import (
     multipart,
     parse_command,
 )
+from .hooks import HOOK_TIMEOUT, GetHook, HookQueue, Ruling, SetHook, inside_hook
 from .model import (
     ChangeOutcome,
+    ChangeRefused,
     ConnectionChanged,
     Feature,
     FeatureChange,
@@ -44,8 +53,14 @@ from .model import (
     Origin,
 )
 
+_LOGGER = logging.getLogger(__name__)
+
 # Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
 _WITHOUT_STATE = frozenset({"noresource", "deactivated"})
+
+
+# A set of topics that names no feature: a NOTIFY without a body.
+NO_FEATURE = frozenset({"none"})
 
 
 class FeatureSync(EventPackage):
@@ -61,6 +76,13 @@ class FeatureSync(EventPackage):
         self._notifier = server.notifier
         self._by_account: dict[Account, Line] = {}
         self._listeners: tuple[Listener, ...] = ()
+        # Run for each change, and for each feature of the full state.
+        self.set_hook: SetHook | None = None
+        self.get_hook: GetHook | None = None
+        self.hook_timeout = HOOK_TIMEOUT
+        self.queue = HookQueue()
+        # The changes of Home Assistant that wait for a hook.
+        self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
         # The body written last, and for what: a fan-out needs it many times over.
         self._written: tuple[Line, Topics, Notification] | None = None
         server.add_package(self)
@@ -127,19 +149,146 @@ class FeatureSync(EventPackage):
 
     # Changes
 
+    async def stop(self) -> None:
+        """Refuse the changes that wait for a hook."""
+        await self.queue.stop()
+        for outcome in self._outcomes:
+            if not outcome.done():
+                outcome.set_exception(ChangeRefused("Home Assistant is stopping"))
+
     async def change(self, line_id: str, change: FeatureChange) -> ChangeOutcome:
         """Change a feature from Home Assistant. Raises ChangeRefused."""
-        return self._commit(self.lines[line_id], change, None)
+        line = self.lines[line_id]
+        if self._is_immediate():
+            return self._commit(line, change, None)
+        if self.queue.full:
+            raise ChangeRefused("Too many changes are waiting")
+        outcome: asyncio.Future[ChangeOutcome] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._outcomes.add(outcome)
+        outcome.add_done_callback(self._outcomes.discard)
+
+        async def run() -> None:
+            if outcome.done():
+                # The caller has given up.
+                return
+            try:
+                outcome.set_result(await self._rule(line, change, None))
+            except ChangeRefused as err:
+                outcome.set_exception(err)
+
+        self.queue.put(run)
+        return await outcome
+
+    def _is_immediate(self) -> bool:
+        """Whether a change need not stand in the queue."""
+        return inside_hook.get() or (self.set_hook is None and not self.queue.busy)
+
+    def _change_from_phone(
+        self, line: Line, change: FeatureChange, sender: Subscription
+    ) -> None:
+        """Make a phone's change, now or when it is its turn."""
+        if self._is_immediate():
+            self._commit(line, change, sender)
+            return
+        lamp = frozenset((change.feature,))
+        if self.queue.full:
+            self._notifier.notify(sender, lamp)
+            return
+
+        async def run() -> None:
+            try:
+                await self._rule(line, change, sender)
+            except ChangeRefused:
+                self._notifier.notify(sender, lamp)
+
+        self.queue.put(run)
+
+    async def _rule(
+        self, line: Line, change: FeatureChange, sender: Subscription | None
+    ) -> ChangeOutcome:
+        """Ask the set hook about a change and make it. Raises ChangeRefused."""
+        ruling = Ruling()
+        if self.set_hook is not None:
+            ruling = await self._ask(self.set_hook(line, change))
+        if line.config.id not in self.lines:
+            raise ChangeRefused("The line has been removed")
+        change = _ruled(change, ruling)
+        hidden = not ruling.assigned and sender is not None
+        outcome = self._commit(line, change, sender, quiet=hidden or not ruling.notify)
+        if sender is not None and hidden:
+            rest = frozenset(line.assigned) - {change.feature}
+            self._notifier.notify(sender, rest or NO_FEATURE)
+        return outcome
+
+    async def _ask[T](self, call: Awaitable[T]) -> T:
+        """Wait for a hook; whatever goes wrong is a refusal. Raises ChangeRefused."""
+        token = inside_hook.set(True)
+        try:
+            async with asyncio.timeout(self.hook_timeout):
+                return await call
+        except ChangeRefused:
+            raise
+        except TimeoutError as err:
+            raise ChangeRefused("The script took too long") from err
+        except Exception as err:
+            _LOGGER.warning("A hook failed: %s", type(err).__name__)
+            raise ChangeRefused("The script failed") from err
+        finally:
+            inside_hook.reset(token)
+
+    def _tell_all(self, subscription: Subscription) -> None:
+        """Tell a phone the full state, now or when the get hook has had its turn."""
+        if self.get_hook is None and not self.queue.busy:
+            self._notifier.notify(subscription, ALL)
+            return
+
+        async def run() -> None:
+            await self._supply(subscription)
+
+        self.queue.put(run)
+
+    async def _supply(self, subscription: Subscription) -> None:
+        """Ask the get hook about each feature and tell a phone what comes of it."""
+        line = self._by_account.get(subscription.account)
+        if line is None or self.get_hook is None:
+            self._notifier.notify(subscription, ALL)
+            return
+        shown = set()
+        changed = set()
+        for feature in line.assigned:
+            before = line.state(feature)
+            ruling = Ruling()
+            with contextlib.suppress(ChangeRefused):
+                ruling = await self._ask(self.get_hook(line, feature))
+                supplied = FeatureChange(feature=feature, origin=Origin.ENTITY)
+                self._commit(line, _ruled(supplied, ruling), None, quiet=True)
+            if line.state(feature) != before:
+                changed.add(feature)
+            if ruling.assigned and ruling.notify:
+                shown.add(feature)
+        all_shown = len(shown) == len(line.assigned)
+        topics = ALL if all_shown else frozenset(shown) or NO_FEATURE
+        self._notifier.notify(subscription, topics)
+        for other in self._notifier.of(line.account):
+            if changed and other is not subscription:
+                self._notifier.notify(other, frozenset(changed))
 
     def _commit(
-        self, line: Line, change: FeatureChange, sender: Subscription | None
+        self,
+        line: Line,
+        change: FeatureChange,
+        sender: Subscription | None,
+        *,
+        quiet: bool = False,
     ) -> ChangeOutcome:
         """Store a change and tell everybody whom it concerns.
 
         A change that changes nothing is not passed on: a phone whose key dials a
         code that makes the server toggle would otherwise never come to rest. The
         phone itself is told, because its lamp follows the NOTIFY; an action always
-        tells all, so that there is a way to set every lamp right.
+        tells all, so that there is a way to set every lamp right. Quiet tells nobody.
         """
         feature = change.feature
         old = line.state(feature)
@@ -149,10 +298,14 @@ class FeatureSync(EventPackage):
             line.store(feature, new)
             self._written = None
             self._publish(FeatureChanged(line, old, new, change))
-        elif change.origin is Origin.PHONE and sender is not None:
+        if quiet:
+            return ChangeOutcome(new, 0)
+        if new != old:
+            return ChangeOutcome(new, self._notifier.notify_all(line.account, topics))
+        if change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
             return ChangeOutcome(new, 1)
-        elif change.origin is Origin.ENTITY:
+        if change.origin is Origin.ENTITY:
             return ChangeOutcome(new, 0)
         return ChangeOutcome(new, self._notifier.notify_all(line.account, topics))
 
@@ -175,7 +328,7 @@ class FeatureSync(EventPackage):
     def subscribed(self, subscription: Subscription, command: object) -> None:
         """Make a phone's change, or tell it everything."""
         if not isinstance(command, Command):
-            self._notifier.notify(subscription, ALL)
+            self._tell_all(subscription)
             return
         if subscription.ending is not None:
             # The last NOTIFY of a subscription tells everything.
@@ -189,7 +342,8 @@ class FeatureSync(EventPackage):
             origin=Origin.PHONE,
             source=f"{bracketed(host)}:{port}",
         )
-        self._commit(self._by_account[subscription.account], change, subscription)
+        line = self._by_account[subscription.account]
+        self._change_from_phone(line, change, subscription)
 
     @override
     def render(self, subscription: Subscription, topics: Topics) -> Notification:
@@ -246,3 +400,16 @@ class FeatureSync(EventPackage):
             line.connected = live > 0
             self._publish(ConnectionChanged(line, line.connected))
         self._forget_removed(line)
+
+
+def _ruled(change: FeatureChange, ruling: Ruling) -> FeatureChange:
+    """Return a change with what a hook has put in its place. Raises ChangeRefused."""
+    status = change.status if ruling.status is None else ruling.status
+    forward_to = change.forward_to if ruling.forward_to is None else ruling.forward_to
+    ring_count = change.ring_count if ruling.ring_count is None else ruling.ring_count
+    try:
+        return replace(
+            change, status=status, forward_to=forward_to, ring_count=ring_count
+        )
+    except ValueError as err:
+        raise ChangeRefused(f"The script answered nonsense: {err}") from err

@@ -103,7 +103,9 @@ class EventPackage(Protocol):
     def subscribed(self, subscription: Subscription, command: object) -> None:
         """Take a SUBSCRIBE that was answered 200; `command` is from `parse` or None.
 
-        The package must see to it that `Notifier.notify` is called for it.
+        The package must see to it that `Notifier.notify` is called for it. Without a
+        command the phone is to be told the full state; so it is when it was away for a
+        while, and when the subscription ends.
         """
 
     def render(self, subscription: Subscription, topics: Topics) -> Notification:
@@ -409,10 +411,10 @@ class Notifier:
         """Let a subscription run for some seconds from now; 0 ends it."""
         if seconds:
             self.changed(urgent=not subscription.expires_at)
-        subscription.suspended = False
-        if subscription.hold is not None:
-            subscription.hold.cancel()
-            subscription.hold = None
+        if subscription.suspended:
+            subscription.suspended = False
+            self.owe(subscription, ALL)
+        _drop_hold(subscription)
         subscription.expires_at = self._clock.monotonic() + seconds
         if not seconds:
             subscription.ending = "timeout"
@@ -475,7 +477,9 @@ class Notifier:
         for subscription in self.of(account):
             subscription.ending = reason
             self._stop_expiry(subscription)
-            self._resume(subscription)
+            subscription.suspended = False
+            _drop_hold(subscription)
+            self.notify(subscription, ALL)
 
     def stop(self) -> None:
         """Forget everything without a word: a restart is no end of a subscription."""
@@ -634,10 +638,8 @@ class Notifier:
         if subscription.ending is not None:
             self._remove(subscription)
             return
-        subscription.missed = NOTHING
-        subscription.owed = ALL
-        if subscription.hold is not None:
-            subscription.hold.cancel()
+        subscription.missed = subscription.owed = NOTHING
+        _drop_hold(subscription)
         subscription.hold = self._timers.after(
             PROBE, lambda: self._resume(subscription)
         )
@@ -646,14 +648,11 @@ class Notifier:
             subscription.package.watchers_changed(subscription.account)
 
     def _resume(self, subscription: Subscription) -> None:
-        """Tell a suspended phone the full state."""
+        """Have a suspended phone told the full state."""
         subscription.suspended = False
-        if subscription.hold is not None:
-            subscription.hold.cancel()
-            subscription.hold = None
-        subscription.owed = ALL
+        _drop_hold(subscription)
         subscription.package.watchers_changed(subscription.account)
-        self._go_on(subscription)
+        subscription.package.subscribed(subscription, None)
 
     # Memory
 
@@ -779,16 +778,13 @@ class Notifier:
             self._remove(subscription)
             return
         subscription.ending = "timeout"
-        subscription.owed = ALL
         subscription.package.watchers_changed(subscription.account)
-        self._go_on(subscription)
+        subscription.package.subscribed(subscription, None)
 
     def _remove(self, subscription: Subscription, *, tell: bool = True) -> None:
         """Forget a subscription, and its dialog with the last one (RFC 6665 4.4.1)."""
         self._stop_expiry(subscription)
-        if subscription.hold is not None:
-            subscription.hold.cancel()
-            subscription.hold = None
+        _drop_hold(subscription)
         if subscription.in_flight is not None:
             self._transactions.forget(subscription.in_flight)
             subscription.in_flight = None
@@ -822,6 +818,12 @@ class Notifier:
             dialogs.discard(dialog)
             if not dialogs:
                 del self._by_stream[flow]
+
+
+def _drop_hold(subscription: Subscription) -> None:
+    if subscription.hold is not None:
+        subscription.hold.cancel()
+        subscription.hold = None
 
 
 def _same_ends(one: Flow, other: Flow) -> bool:
