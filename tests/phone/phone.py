@@ -725,7 +725,7 @@ class Phone:
         began = len(self.log)
         while not condition():
             if self.lost:
-                raise PhoneError(f"no {awaited}: {self.lost}")
+                raise PhoneError(f"{self.lost}, no {awaited} came")
             waiter: asyncio.Future[None] = loop.create_future()
             self._waiters.append(waiter)
             left = None if deadline is None else max(deadline - loop.time(), 0)

@@ -1,0 +1,1 @@
+"""Programs that no one here wrote against the lower floors; see scripts/interop."""
