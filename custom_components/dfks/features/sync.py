@@ -174,9 +174,13 @@ class FeatureSync(EventPackage):
                 # The caller has given up.
                 return
             try:
-                outcome.set_result(await self._rule(line, change, None))
+                result = await self._rule(line, change, None)
             except ChangeRefused as err:
-                outcome.set_exception(err)
+                if not outcome.done():
+                    outcome.set_exception(err)
+            else:
+                if not outcome.done():
+                    outcome.set_result(result)
 
         self.queue.put(run)
         return await outcome

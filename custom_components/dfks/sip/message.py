@@ -281,10 +281,21 @@ class Response(Message):
         self.status = status
         self.reason = reason
         try:
-            self.branch = parse_via(split_list(self.get("via") or "")[0]).branch
+            self.branch = _read_branch(self.get("via") or "")
             self.method = parse_cseq(self.get("cseq") or "")[1]
         except HeaderError as err:
             raise NotSip(f"Response: {err}") from err
+
+
+def _read_branch(via: str) -> str:
+    """Return the branch of the top Via of a line. Raises HeaderError."""
+    if "," not in via and '"' not in via:
+        # The usual case by hand: what we sent comes back as it was.
+        start = via.find(";branch=") + 8
+        if start > 7:
+            end = via.find(";", start)
+            return via[start:] if end < 0 else via[start:end]
+    return parse_via(split_list(via)[0]).branch
 
 
 def parse(data: bytes) -> Request | Response:
@@ -312,9 +323,11 @@ def parse(data: bytes) -> Request | Response:
         # An answer would echo them, and they end a line for some readers.
         raise NotSip("A control character in a header field")
     start_line = lines[0]
-    fields, broken = _parse_fields(lines)
+    fields, broken, repeated = _parse_fields(lines)
     if start_line[:8].upper() == "SIP/2.0 ":
         return _make_response(start_line, fields, data[start_of_body:], broken)
+    if repeated:
+        broken = _merge_repeated(fields) or broken
     return _make_request(
         start_line, fields, data[start_of_body:], broken, len(head) > MAX_HEAD
     )
@@ -334,10 +347,11 @@ def _unfold(text: str) -> str:
     return re.sub(r"\n[ \t]+", " ", text).replace("\n", "\r\n")
 
 
-def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None]:
-    """Return the fields behind the start line, and what is wrong with them."""
+def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None, bool]:
+    """Return the fields behind the start line, what is wrong, and whether one repeats."""
     fields: dict[str, str] = {}
     broken = None
+    repeated = False
     names = _NAMES
     if len(lines) > MAX_FIELDS + 1:
         broken = "Too many header fields"
@@ -357,9 +371,10 @@ def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None]:
         value = value.strip(" \t")
         if name in fields:
             fields[name] += "\n" + value
+            repeated = True
         else:
             fields[name] = value
-    return fields, broken
+    return fields, broken, repeated
 
 
 def _make_response(
@@ -386,7 +401,6 @@ def _make_request(
     uri, _, version = remainder.rpartition(" ")
     if not _VERSION.fullmatch(version):
         raise NotSip("No SIP version in the start line")
-    differing = _merge_repeated(fields)
     request = Request(method, uri, fields, rest)
     _read_via(request)
     if too_long:
@@ -395,8 +409,8 @@ def _make_request(
         raise SipError(505, request=request)
     if not is_token(method) or _is_bad_uri_text(uri):
         raise SipError(400, "Malformed Request-Line", request=request)
-    if broken or differing:
-        raise SipError(400, broken or differing, request=request)
+    if broken:
+        raise SipError(400, broken, request=request)
     _read_mandatory(request)
     length = request.fields.get("content-length")
     if length is not None:

@@ -133,6 +133,7 @@ class Dialog:
 
     __slots__ = (
         "call_id",
+        "contact",
         "cseq",
         "cseq_remembered",
         "flow",
@@ -174,6 +175,8 @@ class Dialog:
         self.routes = routes
         self.flow = flow
         self.target = target
+        # The Contact field that the target is from: most refreshes repeat it.
+        self.contact: str | None = None
         # Request-URI, Route lines and flow of our requests, once they are known.
         self.way: tuple[str, str, Flow] | None = None
         self.subscriptions: list[Subscription] = []
@@ -203,10 +206,16 @@ class Dialog:
 
     def refresh(self, request: Request, flow: Flow) -> None:
         """Take target and flow of a request in the dialog (12.2.2). Raises SipError."""
-        self.target = contact_of(request) or self.target
-        if not self.target:
-            raise SipError(400, "Missing Contact")
-        self.move_to(flow)
+        contact = request.fields.get("contact")
+        if contact != self.contact or not self.target:
+            self.target = contact_of(request) or self.target
+            if not self.target:
+                raise SipError(400, "Missing Contact")
+            self.contact = contact
+            self.way = None
+        if not _same_ends(flow, self.flow) or flow.local != self.flow.local:
+            self.way = None
+        self.flow = flow
 
     def move_to(self, flow: Flow) -> None:
         """Go on over another flow."""
@@ -409,6 +418,7 @@ class Notifier:
 
     def extend(self, subscription: Subscription, seconds: int) -> None:
         """Let a subscription run for some seconds from now; 0 ends it."""
+        was_live = subscription.live and subscription.expires_at > 0
         if seconds:
             self.changed(urgent=not subscription.expires_at)
         if subscription.suspended:
@@ -421,7 +431,8 @@ class Notifier:
             self._stop_expiry(subscription)
         elif subscription.expiry is None:
             self._watch_expiry(subscription)
-        subscription.package.watchers_changed(subscription.account)
+        if subscription.live is not was_live:
+            subscription.package.watchers_changed(subscription.account)
 
     def heard(self, account: Account, request: Request, flow: Flow) -> None:
         """Take note that a phone of a line is alive: tell it what it has missed."""
@@ -492,7 +503,8 @@ class Notifier:
             not subscription.owed
             or subscription.suspended
             or subscription.hold is not None
-            or any(other.in_flight for other in subscription.dialog.subscriptions)
+            or subscription.in_flight is not None
+            or _is_busy(subscription.dialog)
         ):
             return
         topics, subscription.owed = subscription.owed, NOTHING
@@ -818,6 +830,13 @@ class Notifier:
             dialogs.discard(dialog)
             if not dialogs:
                 del self._by_stream[flow]
+
+
+def _is_busy(dialog: Dialog) -> bool:
+    """Whether a NOTIFY of another subscription of the dialog is in flight."""
+    return len(dialog.subscriptions) > 1 and any(
+        subscription.in_flight for subscription in dialog.subscriptions
+    )
 
 
 def _drop_hold(subscription: Subscription) -> None:
