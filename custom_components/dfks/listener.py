@@ -164,6 +164,7 @@ class DfksListener:
 
     async def async_stop(self, _event: object = None) -> None:
         """Close the sockets, then write what is not written yet."""
+        await self.sync.stop()
         await self.server.stop()
         await self._store.async_flush()
 

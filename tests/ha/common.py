@@ -1,6 +1,7 @@
 """What the tests of the Home Assistant floor say again and again."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 import socket
 from typing import Any
 
@@ -63,14 +64,17 @@ CONNECTED = "binary_sensor.reception_phone_connected"
 
 def free_port() -> int:
     """Return a port that is free for UDP and TCP on the loopback address."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-    ):
-        udp.bind((LOCALHOST, 0))
-        port: int = udp.getsockname()[1]
-        tcp.bind((LOCALHOST, port))
-        return port
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind((LOCALHOST, 0))
+            port: int = udp.getsockname()[1]
+            # The port that is free for UDP may be somebody's for TCP.
+            with suppress(OSError):
+                tcp.bind((LOCALHOST, port))
+                return port
 
 
 def line_data(

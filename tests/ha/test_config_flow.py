@@ -70,14 +70,20 @@ def defaults(result: ShownForm) -> dict[str, Any]:
     }
 
 
-async def show_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
-    """Open the form that adds the listener."""
+async def open_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
+    """Open the form that adds the listener, which looks for a free port first."""
     result = await hass.config_entries.flow.async_init(
         DOMAIN, context={"source": SOURCE_USER}
     )
     assert result["type"] is FlowResultType.FORM
     assert result["step_id"] == "user"
     return result
+
+
+async def show_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
+    """Open the form that adds the listener without a look at this machine's ports."""
+    with patch(PROBE):
+        return await open_listener_form(hass)
 
 
 async def add_listener(hass: HomeAssistant, form: dict[str, Any]) -> ConfigFlowResult:
@@ -142,7 +148,7 @@ class TestListener:
     ) -> None:
         """Where 5060 is free it is proposed."""
         with patch(PROBE):
-            result = await show_listener_form(hass)
+            result = await open_listener_form(hass)
 
         assert defaults(result) == {
             "host": "0.0.0.0",
@@ -154,7 +160,7 @@ class TestListener:
         """Where 5060 and 5062 are taken, 5064 is proposed."""
         taken = OSError(errno.EADDRINUSE, "in use")
         with patch(PROBE, side_effect=[taken, taken, None]) as probe:
-            result = await show_listener_form(hass)
+            result = await open_listener_form(hass)
 
         assert defaults(result)["port"] == 5064
         assert [call.args for call in probe.call_args_list] == [
@@ -168,7 +174,7 @@ class TestListener:
     ) -> None:
         """The search ends."""
         with patch(PROBE, side_effect=OSError(errno.EADDRINUSE, "in use")):
-            result = await show_listener_form(hass)
+            result = await open_listener_form(hass)
 
         assert defaults(result)["port"] == 5060
 
@@ -390,12 +396,12 @@ class TestReconfigureListener:
         result = await resubmit(hass, shown, listener_form(port, host="192.0.2.1"))
         assert result["errors"] == {"host": "address_not_available"}
 
-        result = await resubmit(hass, result, listener_form(port, host="0.0.0.0"))
+        result = await resubmit(hass, result, listener_form(port, host="127.0.0.2"))
         await hass.async_block_till_done()
 
         assert result["reason"] == "reconfigure_successful"
         assert entry_state(entry) is ConfigEntryState.LOADED
-        assert entry.data["host"] == "0.0.0.0"
+        assert entry.data["host"] == "127.0.0.2"
 
     async def test_helps_an_entry_that_could_not_listen(
         self, hass: HomeAssistant, entry: MockConfigEntry, port: int
