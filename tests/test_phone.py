@@ -4,6 +4,7 @@ The bodies have the shapes that servers in the field send, among them the flawed
 that the phone must notice.
 """
 
+import ast
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 import hashlib
@@ -279,6 +280,30 @@ async def subscribed(phone: Phone) -> Phone:
     return phone
 
 
+# --- What it is made of ---
+
+
+SOURCES = sorted((Path(__file__).parent / "phone").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_needs_nothing_but_python_3_11(path: Path) -> None:
+    """scripts/phone runs on a system's own Python; the phone is independent."""
+    tree = ast.parse(path.read_text(), feature_version=(3, 11))
+
+    imported = {
+        name.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for name in node.names
+    } | {
+        (node.module or "").partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level == 0
+    }
+    assert imported <= sys.stdlib_module_names
+
+
 # --- A phone's life ---
 
 
@@ -377,6 +402,18 @@ async def test_dnd_key_sends_a_request_in_the_dialog(
     assert request.get("Content-Type") == TYPE
     assert request.body == set_dnd(True)
     assert subscribed.violations == []
+
+
+async def test_a_panasonic_writes_its_own_address_in_a_dialog(
+    server: CannedServer,
+) -> None:
+    """The server must know the dialog by its tags alone."""
+    async with Phone("201", PASSWORD, server.address, aor_in_dialog=True) as phone:
+        await phone.subscribe()
+        await phone.set_dnd(True)
+
+    host, port = server.address
+    assert server.requests[-1].uri == f"sip:201@{host}:{port}"
 
 
 async def test_forward_key_sends_target_and_rings(

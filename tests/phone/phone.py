@@ -125,6 +125,8 @@ class Dialog:
     local_tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     remote_tag: str = ""
     remote_target: str = ""
+    contact: str = ""
+    """Where the phone said last that it can be reached: a URI."""
     routes: list[str] = field(default_factory=list)
     cseq: int = 0
     remote_cseq: int = 0
@@ -180,6 +182,7 @@ class Phone:
         tls: ssl.SSLContext | None = None,
         retransmit: bool = True,
         timeout: float = 5.0,
+        aor_in_dialog: bool = False,
         answer: Answering | None = None,
     ) -> None:
         """Describe the phone; `start` puts it on the network.
@@ -187,7 +190,9 @@ class Phone:
         `transport` is udp, tcp or tls. `algorithm` is MD5 (an old phone that reads the
         first challenge only) or SHA-256. `instance` is a `urn:uuid:…`. `contact`
         replaces the whole Contact value, `domain` the host in From and To. `expires`
-        and `timeout` (of an answer) are in seconds. `answer` decides how NOTIFYs
+        and `timeout` (of an answer) are in seconds. With `aor_in_dialog` the phone
+        writes its own address instead of the server's Contact into the Request-URI of
+        a dialog, as Panasonic's do. `answer` decides how NOTIFYs
         are answered that `answer_next` says nothing about: 200 by default.
         """
         self.user = user
@@ -205,6 +210,7 @@ class Phone:
         self.tls = tls
         self.retransmit = retransmit
         self.timeout = timeout
+        self.aor_in_dialog = aor_in_dialog
         self.answer = answer or (lambda _: Answer())
 
         self.features: dict[str, Lamp] = {}
@@ -415,7 +421,10 @@ class Phone:
     async def until(
         self, condition: Callable[[dict[str, Lamp]], bool], timeout: float = 2.0
     ) -> dict[str, Lamp]:
-        """Wait until the lamps fulfil a condition; takes all NOTIFYs so far."""
+        """Wait until the lamps fulfil a condition; takes all NOTIFYs so far.
+
+        It returns at once where they fulfil it already.
+        """
 
         def fulfilled() -> bool:
             try:
@@ -485,6 +494,7 @@ class Phone:
         authenticate: bool,
     ) -> Response:
         self._dialogs[dialog.call_id, dialog.local_tag] = dialog
+        dialog.contact = address(self.contact)
         dialog.expires = max(dialog.expires, expires)
         response = await self.request(
             "SUBSCRIBE",
@@ -541,9 +551,10 @@ class Phone:
         branch = f"z9hG4bK{uuid.uuid4().hex}"
         tag = f";tag={dialog.remote_tag}" if dialog.remote_tag else ""
         target = f"sip:{self.user}@{_bracketed(self.server[0])}:{self.server[1]}"
+        remote = "" if self.aor_in_dialog else dialog.remote_target
         request = Request(
             method=method,
-            uri=uri or dialog.remote_target or target,
+            uri=uri or remote or target,
             headers=[
                 ("Via", f"SIP/2.0/{self.link.name} {sent_by};branch={branch};rport"),
                 ("Max-Forwards", "70"),
@@ -650,7 +661,7 @@ class Phone:
             return
         found, violations = check_notify(
             request,
-            uri=address(self.contact),
+            uri=dialog.contact,
             to=self.aor,
             event=dialog.event,
             transport=self.link.name,
