@@ -269,6 +269,9 @@ def parse_address(text: str) -> Address:
         if start:
             raise HeaderError("A quoted name without an address in <>")
         uri, _, rest = text.partition(";")
+        if "?" in uri:
+            # Whether the header fields are the URI's, nobody can tell (20.10).
+            raise HeaderError("A URI with header fields that is not in <>")
         return Address("", uri.strip(" \t"), parse_parameters(rest))
     closing = text.find(">", opening)
     if closing < 0:
@@ -294,10 +297,14 @@ def parse_via(text: str) -> Via:
 
 
 def _parse_spaced_via(text: str) -> Via:
-    """Parse a Via with white space around its slashes (RFC 3261 25.1)."""
+    """Parse a Via with white space around its slashes (RFC 3261 25.1).
+
+    Its version may be any: the start line decides about that.
+    """
     name, version, rest = (*text.split("/", 2), "", "")[:3]
     pieces = rest.strip(" \t").split(None, 1)
-    if name.strip().upper() != "SIP" or version.strip() != "2.0" or len(pieces) < 2:
+    known = name.strip().upper() == "SIP" and is_token(version.strip(" \t"))
+    if not known or len(pieces) < 2:
         raise HeaderError("A Via is malformed")
     return _make_via(pieces[0], pieces[1])
 

@@ -9,6 +9,7 @@ line feed, which no field value can hold.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 import re
 
 from .headers import (
@@ -319,8 +320,9 @@ def parse(data: bytes) -> Request | Response:
         strays = text.count("\r")
     else:
         strays = text.count("\r") - len(lines) + 1
-    if strays or "\x00" in text:
-        # An answer would echo them, and they end a line for some readers.
+    if strays or ("\x00" in text and "\x00" in text.replace("\\\x00", "")):
+        # An answer would echo them, and they end a line for some readers. A NUL may
+        # stand in a quoted string, escaped (RFC 3261 25.1).
         raise NotSip("A control character in a header field")
     start_line = lines[0]
     fields, broken, repeated = _parse_fields(lines)
@@ -398,19 +400,19 @@ def _make_request(
     too_long: bool,
 ) -> Request:
     method, _, remainder = start_line.partition(" ")
-    uri, _, version = remainder.rpartition(" ")
+    uri, _, version = remainder.rstrip(" \t").rpartition(" ")
     if not _VERSION.fullmatch(version):
         raise NotSip("No SIP version in the start line")
     request = Request(method, uri, fields, rest)
     _read_via(request)
     if too_long:
-        raise SipError(413, "Header Too Large", request=request)
+        raise _refusal(request, 413, "Header Too Large")
     if version.upper() != "SIP/2.0":
-        raise SipError(505, request=request)
-    if not is_token(method) or _is_bad_uri_text(uri):
-        raise SipError(400, "Malformed Request-Line", request=request)
+        raise _refusal(request, 505)
+    if not is_token(method) or _is_bad_uri_text(uri) or remainder[-1] in " \t":
+        raise _refusal(request, 400, "Malformed Request-Line")
     if broken:
-        raise SipError(400, broken, request=request)
+        raise _refusal(request, 400, broken)
     _read_mandatory(request)
     length = request.fields.get("content-length")
     if length is not None:
@@ -420,6 +422,16 @@ def _make_request(
         if size != len(rest):
             request.body = rest[:size]
     return request
+
+
+def _refusal(request: Request, status: int, reason: str | None = None) -> SipError:
+    """Return the error for a request that was not read to its end.
+
+    A To tag counts all the same: the answer must not add another one.
+    """
+    with suppress(HeaderError):
+        request.to_tag = read_tag(request.to_text)
+    return SipError(status, reason, request=request)
 
 
 def _is_bad_uri_text(uri: str) -> bool:
@@ -454,13 +466,17 @@ def _read_mandatory(request: Request) -> None:
     try:
         if request.via_text.count("\n") + request.via_text.count(",") >= MAX_VALUES:
             raise HeaderError("Too many Via values")
+        if "," in request.via_text and not all(
+            all(split_list(line)) for line in request.lines("via")
+        ):
+            raise HeaderError("A Via is empty")
         request.from_tag = read_tag(fields["from"])
         request.to_tag = read_tag(fields["to"])
         request.cseq, method = parse_cseq(fields["cseq"])
     except KeyError as err:
-        raise SipError(400, f"Missing {err.args[0].title()}", request=request) from None
+        raise _refusal(request, 400, f"Missing {err.args[0].title()}") from None
     except HeaderError as err:
-        raise SipError(400, str(err), request=request) from err
+        raise _refusal(request, 400, str(err)) from err
     if not request.call_id:
         raise SipError(400, "Missing Call-ID", request=request)
     if method != request.method:

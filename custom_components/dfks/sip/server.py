@@ -23,6 +23,7 @@ from .headers import (
     HeaderError,
     Uri,
     bracketed,
+    is_token,
     parse_address,
     parse_parameters,
     parse_uri,
@@ -325,7 +326,7 @@ class SipServer:
         except SipError as err:
             if err.request is not None and err.request.method != "ACK":
                 _mark_source(err.request, flow)
-                self._refuse(err.request, flow, err)
+                self._refuse(err.request, flow, _method_first(err))
             return
         if isinstance(message, Response):
             self._requests.receive(message)
@@ -744,6 +745,18 @@ def _skipping() -> Iterator[None]:
         yield
     except (FlowError, KeyError, TypeError, ValueError) as err:
         _LOGGER.warning("A remembered phone is left out: %s", err)
+
+
+def _method_first(err: SipError) -> SipError:
+    """Return the error that a malformed request gets: 501 where the method is unknown.
+
+    The method is inspected before all else (RFC 3261 8.2.1).
+    """
+    method = "" if err.request is None else err.request.method
+    known = method in METHODS or method in KNOWN_METHODS or method == "CANCEL"
+    if err.status != 400 or known or not is_token(method):
+        return err
+    return SipError(501, None, (ALLOW,))
 
 
 def _target_of(request: Request) -> Uri:
