@@ -1,0 +1,132 @@
+"""Fixtures of the SIP floor's tests: a real server on loopback, and callers."""
+
+from collections.abc import AsyncIterator
+import contextlib
+from typing import Protocol
+
+import pytest
+import pytest_socket
+
+from custom_components.dfks.features.model import Line, LineConfig
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from tests.clock import ManualClock
+from tests.phone.link import Address
+
+from .caller import PASSWORDS, Caller
+
+LOOPBACK = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
+
+
+class Connect(Protocol):
+    """Opens callers that are closed at the end of the test."""
+
+    async def __call__(
+        self,
+        transport: str = "udp",
+        *,
+        user: str = "201",
+        host: str = "127.0.0.1",
+        local: Address | None = None,
+    ) -> Caller:
+        """Open a caller to the server at one of its addresses."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker that ties a test to rows of docs/sip-conformance.md."""
+    config.addinivalue_line(
+        "markers", "requirement(id, …): the rows of docs/sip-conformance.md it checks"
+    )
+
+
+@pytest.fixture(autouse=True)
+def loopback(socket_enabled: None) -> None:
+    """Let the tests use sockets on all of loopback."""
+    pytest_socket.socket_allow_hosts(LOOPBACK)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Return the server's time."""
+    return ManualClock()
+
+
+@pytest.fixture
+def config() -> ServerConfig:
+    """Return the server's configuration; tests parametrise it to have another."""
+    return ServerConfig(host="127.0.0.1", port=0)
+
+
+@pytest.fixture
+def built_server(config: ServerConfig, clock: ManualClock) -> SipServer:
+    """Return a server that has not been started."""
+    return SipServer(config, clock)
+
+
+@pytest.fixture
+def sync(built_server: SipServer) -> FeatureSync:
+    """Return the event package with the lines 201 and 202."""
+    sync = FeatureSync(built_server)
+    for user, password in PASSWORDS.items():
+        sync.add_line(LineConfig(id=user, user=user, password=password, auth_name=user))
+    return sync
+
+
+@pytest.fixture
+async def server(
+    built_server: SipServer, sync: FeatureSync
+) -> AsyncIterator[SipServer]:
+    """Run the server with the lines of `sync`."""
+    await built_server.start()
+    yield built_server
+    await built_server.stop()
+
+
+@pytest.fixture
+def reception(sync: FeatureSync) -> Line:
+    """Return the line 201."""
+    return sync.lines["201"]
+
+
+@pytest.fixture
+async def connect(server: SipServer) -> AsyncIterator[Connect]:
+    """Return what opens callers to the server."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def connect(
+            transport: str = "udp",
+            *,
+            user: str = "201",
+            host: str = "127.0.0.1",
+            local: Address | None = None,
+        ) -> Caller:
+            caller = await Caller.open(
+                (host, server.port), transport, user=user, local=local
+            )
+            return await stack.enter_async_context(caller)
+
+        yield connect
+
+
+@pytest.fixture
+async def caller(connect: Connect) -> Caller:
+    """Return a phone of line 201 on UDP."""
+    return await connect()
+
+
+@pytest.fixture
+async def colleague(connect: Connect) -> Caller:
+    """Return another phone of line 201 on UDP."""
+    return await connect()
+
+
+@pytest.fixture
+async def stranger(connect: Connect) -> Caller:
+    """Return a phone of line 202 on UDP."""
+    return await connect(user="202")
+
+
+@pytest.fixture
+async def stream(connect: Connect) -> Caller:
+    """Return a phone of line 201 on TCP."""
+    return await connect("tcp")
