@@ -7,13 +7,19 @@ that the phone must notice.
 import ast
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+import datetime as dt
 import hashlib
+import ipaddress
 from pathlib import Path
 import re
 import signal
+import ssl
 import sys
 from typing import override
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 import pytest
 
 from .phone import (
@@ -137,8 +143,9 @@ class CannedServer(asyncio.DatagramProtocol):
         """Serve a connection, each answer in pieces of 100 bytes."""
         peer = writer.get_extra_info("peername")
         self.address = writer.get_extra_info("sockname")
+        transport = "TLS" if writer.get_extra_info("sslcontext") else "TCP"
         while data := await reader.read(65_535):
-            answer = b"\r\n".join([b"", *self.react(data, peer, "TCP")])
+            answer = b"\r\n".join([b"", *self.react(data, peer, transport)])
             for index in range(0, len(answer), 100):
                 writer.write(answer[index : index + 100])
                 await writer.drain()
@@ -483,6 +490,53 @@ async def test_works_over_tcp(server: CannedServer) -> None:
         assert phone.violations == []
         assert ";transport=tcp" in phone.contact
         assert server.requests[-1].get("Via").startswith("SIP/2.0/TCP ")
+
+
+async def test_works_over_tls(server: CannedServer, tmp_path: Path) -> None:
+    """With a certificate that it was told to trust."""
+    certificate, context = self_signed(tmp_path)
+    listener = await asyncio.start_server(server.stream, "127.0.0.1", 0, ssl=context)
+    place = listener.sockets[0].getsockname()
+    trust = ssl.create_default_context(cafile=certificate)
+    async with (
+        listener,
+        Phone("201", PASSWORD, place, transport="tls", tls=trust) as phone,
+    ):
+        await phone.subscribe()
+        await phone.notification()
+        assert phone.violations == []
+        assert ";transport=tls" in phone.contact
+
+
+def self_signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """Return the file of a certificate for 127.0.0.1 and a context that shows it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pbx")])
+    place = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([place]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, key_pem = folder / "certificate.pem", folder / "key.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key_pem)
+    return pem, context
 
 
 async def test_says_when_the_connection_is_gone() -> None:

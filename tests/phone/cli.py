@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import json
 import os
 import signal
+import ssl
 import sys
 import time
 from typing import Self, TextIO
 
 from .documents import ALWAYS, BUSY, DND, KINDS, NO_ANSWER, Lamp
-from .link import Address
 from .phone import Phone, PhoneError, PhoneTimeout
 from .wire import Response, address, parameter, split_host
 
-DEFAULT_PORT = 5060
+DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 PASSWORD_VARIABLE = "DFKS_PASSWORD"
 TITLES = {
     DND: "Do not disturb",
@@ -105,20 +105,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)
+    host, port = options.server
+    options.server = host, port or DEFAULT_PORTS[options.transport]
     if not options.password:
         parser.error(f"give --password, or set {PASSWORD_VARIABLE}")
-    command = options.command
     try:
-        if command == ["watch"]:
-            return asyncio.run(Watch(options).run())
-        if command == ["register"]:
-            return asyncio.run(_register(options))
-        key = Key.parse(command, options.rings)
+        return asyncio.run(_work(options))
     except ValueError as error:
         parser.error(str(error))
     except KeyboardInterrupt:
         return 130
-    return asyncio.run(_press(options, key))
+
+
+async def _work(options: argparse.Namespace) -> int:
+    """Do what the words say; raises ValueError where they say nothing known."""
+    if options.command == ["watch"]:
+        return await Watch(options).run()
+    if options.command == ["register"]:
+        return await _register(options)
+    return await _press(options, Key.parse(options.command, options.rings))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -139,11 +144,17 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--server",
         type=_server,
-        default=("127.0.0.1", DEFAULT_PORT),
+        default=("127.0.0.1", None),
         metavar="HOST[:PORT]",
-        help="default: 127.0.0.1:5060",
+        help="default: 127.0.0.1:5060, with TLS port 5061",
     )
-    add("--transport", choices=("udp", "tcp"), default="udp", help="default: udp")
+    add("--transport", choices=("udp", "tcp", "tls"), default="udp")
+    add(
+        "--ca",
+        type=_trusting,
+        metavar="FILE",
+        help="TLS: trust the certificates in FILE, not the system's",
+    )
     add("--auth-name", metavar="NAME", help="default: the user part")
     add("--expires", type=int, default=3600, metavar="SECONDS", help="default: 3600")
     add("--sha256", action="store_true", help="answer the SHA-256 challenge, not MD5")
@@ -153,11 +164,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _server(text: str) -> Address:
+def _server(text: str) -> tuple[str, int | None]:
     host, port = split_host(text)
     if not host:
         raise argparse.ArgumentTypeError(f"{text} is not HOST or HOST:PORT")
-    return host, port or DEFAULT_PORT
+    return host, port
+
+
+def _trusting(path: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"no certificates in {path}") from error
 
 
 def _phone(options: argparse.Namespace) -> Phone:
@@ -166,6 +184,7 @@ def _phone(options: argparse.Namespace) -> Phone:
         options.password,
         options.server,
         transport=options.transport,
+        tls=options.ca,
         auth_name=options.auth_name,
         algorithm="SHA-256" if options.sha256 else "MD5",
         expires=options.expires,
@@ -185,6 +204,8 @@ def _reason(error: Exception, options: argparse.Namespace) -> str:
         return f"{host}:{port}: {error.brief}"
     if isinstance(error, PhoneError):
         return str(error)
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with {host}:{port}: {error.reason or error}"
     number = error.errno if isinstance(error, OSError) else None
     return f"cannot reach {host}:{port}: {os.strerror(number) if number else error}"
 
