@@ -363,16 +363,18 @@ class Notifier:
         event_id: str | None,
         request: Request,
         flow: Flow,
+        *,
+        fetch: bool,
     ) -> Subscription:
         """Make dialog and subscription of an initial SUBSCRIBE. Raises SipError.
 
         An older subscription of the same phone goes in silence: it rebooted, and a
-        last NOTIFY would only make it subscribe once more.
+        last NOTIFY would only make it subscribe once more. A fetch leaves it alone.
         """
         dialog = Dialog.from_request(request, flow)
         subscription = self.add(account, package, dialog, event_id, request)
         for other in self.of(account):
-            if other is not subscription and _is_same_phone(other, subscription):
+            if not fetch and _is_same_phone(other, subscription):
                 self._remove(other)
         limit = self._max_per_account
         if limit is not None and len(self._by_account[account]) > limit:
@@ -425,11 +427,14 @@ class Notifier:
             subscription.suspended = False
             self.owe(subscription, ALL)
         _drop_hold(subscription)
+        before = subscription.expires_at
         subscription.expires_at = self._clock.monotonic() + seconds
         if not seconds:
             subscription.ending = "timeout"
             self._stop_expiry(subscription)
-        elif subscription.expiry is None:
+        elif subscription.expiry is None or subscription.expires_at < before:
+            # A later expiry is looked at again when the timer is due.
+            self._stop_expiry(subscription)
             self._watch_expiry(subscription)
         if subscription.live is not was_live:
             subscription.package.watchers_changed(subscription.account)
@@ -880,7 +885,7 @@ def _route_lines(routes: Iterable[str]) -> str:
 
 def _is_same_phone(old: Subscription, new: Subscription) -> bool:
     """Whether a new subscription replaces an old one: the phone has rebooted."""
-    if old.event_id != new.event_id or old.dialog is new.dialog:
+    if old.event_id != new.event_id or old is new:
         return False
     if old.instance or new.instance:
         return old.instance == new.instance

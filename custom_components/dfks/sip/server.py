@@ -177,7 +177,7 @@ class SipServer:
         self.guard = Guard(
             clock, config.allowed_networks, config.trusted_proxies, config.max_failures
         )
-        self._delayed = 0
+        self._delayed: set[TransactionKey] = set()
         self._tag_key = secrets.token_bytes(16)
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
@@ -460,7 +460,9 @@ class SipServer:
         _check_require(request)
         seconds = self._expires(request)
         command = self._content(request, account, package)
-        subscription = self.notifier.open(account, package, event_id, request, flow)
+        subscription = self.notifier.open(
+            account, package, event_id, request, flow, fetch=not seconds
+        )
         request.to_text = subscription.dialog.local
         self._accept(request, key, flow, subscription, seconds, command)
 
@@ -575,15 +577,16 @@ class SipServer:
         self, delay: float, request: Request, flow: Flow, challenge: tuple[str, ...]
     ) -> None:
         """Slow a guesser down; where many are being slowed down, stay silent."""
-        if self._delayed >= MAX_DELAYED:
+        key = transaction_key(request)
+        if key in self._delayed or len(self._delayed) >= MAX_DELAYED:
             return
 
         def send() -> None:
-            self._delayed -= 1
+            self._delayed.discard(key)
             with contextlib.suppress(FlowError):
                 self._reply(request, flow, 401, challenge)
 
-        self._delayed += 1
+        self._delayed.add(key)
         self.timers.after(delay, send)
 
     def _credentials_of(self, username: str) -> Credentials | None:

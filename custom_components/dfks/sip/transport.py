@@ -863,7 +863,9 @@ async def _resolve_local(host: str, port: int) -> tuple[int, SocketAddress]:
 
 
 def _bind_one(family: int, kind: int, address: SocketAddress) -> socket.socket:
-    sock = socket.socket(family, kind)
+    # With its protocol named, asyncio turns Nagle's delay off on what it accepts.
+    protocol = socket.IPPROTO_TCP if kind == socket.SOCK_STREAM else 0
+    sock = socket.socket(family, kind, protocol)
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
