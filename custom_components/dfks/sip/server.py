@@ -377,6 +377,7 @@ class SipServer:
 
     def _lost(self, flow: Flow) -> None:
         self.notifier.lost(flow)
+        self._requests.lost(flow)
 
     def _unreachable(self, data: bytes) -> None:
         """Take a datagram of ours that ICMP sent back (RFC 3261 18.4)."""

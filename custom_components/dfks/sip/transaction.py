@@ -152,11 +152,11 @@ class ClientTransaction:
     __slots__ = (
         "_data",
         "_deadline",
-        "_flow",
         "_interval",
         "_owner",
         "_timer",
         "branch",
+        "flow",
         "on_failure",
         "on_response",
     )
@@ -174,7 +174,7 @@ class ClientTransaction:
         self._owner = owner
         self.branch = branch
         self._data = data
-        self._flow = flow
+        self.flow = flow
         self.on_response = on_response
         self.on_failure = on_failure
         self._interval = T1
@@ -203,7 +203,7 @@ class ClientTransaction:
             self._owner.fail(self)
             return
         try:
-            self._flow.send(self._data)
+            self.flow.send(self._data)
         except FlowError:
             self._owner.fail(self)
             return
@@ -265,6 +265,15 @@ class ClientTransactions:
         """Take an error of the transport for the request of this branch (18.4)."""
         transaction = self._waiting.get(branch)
         if transaction is not None:
+            self.fail(transaction)
+
+    def lost(self, flow: Flow) -> None:
+        """Fail the requests that wait for a flow that is gone (18.4)."""
+        for transaction in [
+            transaction
+            for transaction in self._waiting.values()
+            if transaction.flow is flow
+        ]:
             self.fail(transaction)
 
     def fail(self, transaction: ClientTransaction) -> None:

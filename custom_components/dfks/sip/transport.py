@@ -631,7 +631,7 @@ class Transports:
     ) -> None:
         """Hand messages and mishaps to the callables given.
 
-        `lost` gets a stream that is gone, `unreachable` a datagram that came back;
+        `lost` gets a flow that is gone, `unreachable` a datagram that came back;
         `lets_in` decides by its source whether a connection stays open.
         """
         self.clock = clock
@@ -826,6 +826,7 @@ class Transports:
             flow.found(udp.flow_to(str(host), int(port)))
             return
         flow.fail()
+        self._lost(flow)
 
 
 def _is_numeric(host: str) -> bool:
