@@ -79,6 +79,7 @@ async def server(
     """Run the server with the lines of `sync`."""
     await built_server.start()
     yield built_server
+    await sync.stop()
     await built_server.stop()
 
 
