@@ -759,8 +759,8 @@ class Transports:
     def flow_to(self, transport: str, host: str, port: int, near: Flow) -> Flow:
         """Return a flow to a next hop, from the same side as `near`.
 
-        A name is looked up, and a connection opened, while the flow keeps what is
-        sent; where that fails, the flow is lost.
+        A name is looked up, and a TCP connection opened, while the flow keeps what is
+        sent; where that fails, the flow is lost. Raises FlowError.
         """
         host = unbracketed(host)
         if transport == "UDP":
@@ -768,6 +768,9 @@ class Transports:
         for stream in self._streams:
             if stream.transport == transport and stream.remote == (host, port):
                 return stream
+        if transport != "TCP":
+            # Phones take no TLS connections, and nothing goes in the clear instead.
+            raise FlowError(errno.EPROTONOSUPPORT, "No way over this transport")
         stream = StreamFlow(self, transport, (host, port))
         stream.local = near.local
         self._run(self._connect(stream))
