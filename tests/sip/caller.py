@@ -132,6 +132,10 @@ class Caller(RawPeer):
         subscribed.first = await subscribed.told(status)
         return subscribed
 
+    async def subscribe_again(self, response: Response, body: bytes) -> Response:
+        """Send a SUBSCRIBE in the dialog that a 200 has opened."""
+        return await Subscribed(caller=self, response=response).send(body=body)
+
 
 @dataclass(kw_only=True)
 class Subscribed:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 import contextlib
+import ssl
 from typing import Protocol
 
 import pytest
@@ -28,6 +29,7 @@ class Connect(Protocol):
         user: str = "201",
         host: str = "127.0.0.1",
         local: Address | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Caller:
         """Open a caller to the server at one of its addresses."""
 
@@ -73,11 +75,17 @@ def sync(built_server: SipServer) -> FeatureSync:
 
 
 @pytest.fixture
+def server_tls() -> ssl.SSLContext | None:
+    """Return what the server serves TLS with; tests of TLS override it."""
+    return None
+
+
+@pytest.fixture
 async def server(
-    built_server: SipServer, sync: FeatureSync
+    built_server: SipServer, sync: FeatureSync, server_tls: ssl.SSLContext | None
 ) -> AsyncIterator[SipServer]:
     """Run the server with the lines of `sync`."""
-    await built_server.start()
+    await built_server.start(server_tls)
     yield built_server
     await sync.stop()
     await built_server.stop()
@@ -100,9 +108,11 @@ async def connect(server: SipServer) -> AsyncIterator[Connect]:
             user: str = "201",
             host: str = "127.0.0.1",
             local: Address | None = None,
+            tls: ssl.SSLContext | None = None,
         ) -> Caller:
+            port = server.tls_port if transport == "tls" else server.port
             caller = await Caller.open(
-                (host, server.port), transport, user=user, local=local
+                (host, port), transport, user=user, local=local, tls=tls
             )
             return await stack.enter_async_context(caller)
 

@@ -1,0 +1,55 @@
+"""A phone's end that waits for connections, for what the server opens itself."""
+
+import asyncio
+from typing import Self
+
+from tests.phone import Request, parse
+from tests.phone.link import Address, StreamLink
+
+
+class ListeningPeer:
+    """Takes TCP connections and keeps the messages that come over them."""
+
+    def __init__(self) -> None:
+        """Use `ListeningPeer.open`."""
+        self.links: list[StreamLink] = []
+        self._messages: asyncio.Queue[tuple[bytes, StreamLink]] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @classmethod
+    async def open(cls) -> Self:
+        """Listen on any free port of 127.0.0.1."""
+        peer = cls()
+        peer._server = await asyncio.start_server(peer._accept, "127.0.0.1", 0)
+        peer.port = peer._server.sockets[0].getsockname()[1]
+        return peer
+
+    async def __aenter__(self) -> Self:
+        """Use the peer for a while."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close everything."""
+        for link in self.links:
+            await link.close()
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def next_request(self) -> Request:
+        """Return the next message, which must be a request, and answer it with 200."""
+        data, link = await asyncio.wait_for(self._messages.get(), 2)
+        request = parse(data)
+        assert isinstance(request, Request)
+        link.send(request.response(200).encode())
+        return request
+
+    async def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        def received(data: bytes, _: Address) -> None:
+            self._messages.put_nowait((data, link))
+
+        link = StreamLink("TCP", reader, writer, received, lambda _: None)
+        self.links.append(link)

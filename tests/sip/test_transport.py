@@ -1,0 +1,713 @@
+"""Section E: UDP, TCP, and where messages go (RFC 3261 18, RFC 3581, RFC 5626)."""
+
+import asyncio
+import logging
+import socket
+
+import pytest
+
+from custom_components.dfks.features.model import Line
+from custom_components.dfks.sip.message import (
+    Request as OurRequest,
+    parse as parse_ours,
+)
+from custom_components.dfks.sip.server import ServerConfig, SipServer, _answer_flow
+from custom_components.dfks.sip.transport import bind, probe
+from tests.clock import ManualClock
+from tests.phone import DND, Lamp, parse, set_dnd
+from tests.phone.raw import branch
+from tests.phone.wire import has_parameter, parameter
+
+from .caller import Caller, lamps
+from .conftest import Connect
+from .listening import ListeningPeer
+from .test_transactions import disconnected
+
+requirement = pytest.mark.requirement
+
+IPV6 = pytest.mark.skipif(
+    not socket.has_ipv6 or not socket.getaddrinfo("::1", 0), reason="no IPv6 here"
+)
+
+
+def via_of(caller: Caller, sent_by: str, parameters: str = "") -> dict[str, str]:
+    """Return a Via with another sent-by than the caller's own."""
+    return {
+        "Via": f"SIP/2.0/{caller.link.name} {sent_by};branch={branch()}{parameters}"
+    }
+
+
+# Sockets
+
+
+@requirement("E1")
+async def test_e1_udp_and_tcp_listen_on_one_port(connect: Connect) -> None:
+    """A request is answered over both."""
+    for transport in ("udp", "tcp"):
+        caller = await connect(transport)
+        response = await caller.ask(caller.request("OPTIONS"))
+        assert response.status == 200
+
+
+@requirement("E1")
+def test_e1_ports_are_the_standard_ones() -> None:
+    """5060, and 5061 for TLS."""
+    config = ServerConfig()
+
+    assert (config.port, config.tls_port) == (5060, 5061)
+
+
+@requirement("E1")
+async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
+    server: SipServer, clock: ManualClock
+) -> None:
+    """By whichever of the two it is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        other = SipServer(ServerConfig(host="127.0.0.1", port=port), clock)
+
+        with pytest.raises(OSError, match="in use"):
+            await other.start()
+        with pytest.raises(OSError, match="in use"):
+            await probe("127.0.0.1", port)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind(("127.0.0.1", port))
+
+
+@requirement("E1")
+async def test_e1_probing_a_free_port_leaves_it_free(loopback: None) -> None:
+    """On all the addresses that are named."""
+    udp, tcp = await bind("127.0.0.1", 0)
+    port = udp.getsockname()[1]
+    udp.close()
+    tcp.close()
+
+    await probe("127.0.0.1, 127.0.0.2", port)
+    await probe("127.0.0.1, 127.0.0.2", port)
+
+
+# Where answers go
+
+
+@requirement("E2")
+@pytest.mark.parametrize(
+    ("sent_by", "received"),
+    [
+        ("phone.example", True),
+        ("192.0.2.1", True),
+        ("127.0.0.1", False),
+        ("127.0.0.2", True),
+    ],
+)
+async def test_e2_received_where_the_via_names_another_host(
+    caller: Caller, sent_by: str, received: bool
+) -> None:
+    """Names count as another host."""
+    sent_by = f"{sent_by}:{caller.local[1]}"
+    data = caller.request("OPTIONS", headers=via_of(caller, sent_by))
+
+    via = (await caller.ask(data)).get("Via")
+
+    assert parameter(via, "received") == ("127.0.0.1" if received else "")
+    assert via.startswith(f"SIP/2.0/UDP {sent_by};branch=")
+
+
+@requirement("E2")
+async def test_e2_always_received_with_rport(caller: Caller) -> None:
+    """Even where the Via is right (RFC 3581 4)."""
+    via = (await caller.ask(caller.request("OPTIONS"))).get("Via")
+
+    assert parameter(via, "received") == "127.0.0.1"
+    assert parameter(via, "rport") == str(caller.local[1])
+
+
+@requirement("E2")
+@pytest.mark.parametrize("rport", [";rport", ";rport=1", "; rport = 1 ", ";RPort"])
+async def test_e2_a_forged_received_is_replaced(caller: Caller, rport: str) -> None:
+    """What the sender writes there does not count."""
+    headers = via_of(caller, "h:9", f";received=192.0.2.66{rport};x=y")
+
+    via = (await caller.ask(caller.request("OPTIONS", headers=headers))).get("Via")
+
+    assert via.lower().count("received") == via.lower().count("rport") == 1
+    assert parameter(via, "received") == "127.0.0.1"
+    assert parameter(via, "rport") == str(caller.local[1])
+    assert has_parameter(via, "x")
+
+
+@requirement("E3")
+async def test_e3_with_rport_the_answer_goes_to_the_source(
+    caller: Caller, server: SipServer
+) -> None:
+    """From the address and port that were written to."""
+    data = caller.request("OPTIONS", headers=via_of(caller, "127.0.0.1:9", ";rport"))
+
+    response = await caller.ask(data)
+
+    assert response.status == 200
+    assert caller.source == ("127.0.0.1", server.port)
+
+
+@requirement("E4")
+@pytest.mark.parametrize("maddr", ["", ";maddr=127.0.0.3", ";maddr=192.0.2.1"])
+async def test_e4_without_rport_the_answer_goes_to_the_port_of_the_via(
+    caller: Caller, colleague: Caller, maddr: str
+) -> None:
+    """At the source's address, whatever maddr says."""
+    sent_by = f"192.0.2.1:{colleague.local[1]}"
+    data = caller.request("OPTIONS", headers=via_of(caller, sent_by, maddr))
+
+    caller.send(data)
+    response = await colleague.next_response()
+
+    assert response.status == 200
+    await caller.nothing()
+
+
+@requirement("E4")
+async def test_e4_without_a_port_it_is_5060(caller: Caller, server: SipServer) -> None:
+    """The default of SIP."""
+    data = caller.request("OPTIONS", headers=via_of(caller, "phone.example"))
+    request = parse_ours(data)
+    assert isinstance(request, OurRequest)
+    flow = server._transports._udp[0].flow_to("127.0.0.1", caller.local[1])
+
+    assert _answer_flow(request, flow).remote == ("127.0.0.1", 5060)
+
+
+@requirement("E5")
+@pytest.mark.parametrize("sent_by", ["127.0.0.1:9", "phone.example", "192.0.2.1"])
+async def test_e5_on_a_stream_the_answer_takes_the_same_connection(
+    stream: Caller, sent_by: str
+) -> None:
+    """Whatever the Via says."""
+    data = stream.request("OPTIONS", headers=via_of(stream, sent_by))
+
+    assert (await stream.ask(data)).status == 200
+
+
+@requirement("E5")
+async def test_e5_a_connection_that_is_gone_does_no_harm(
+    stream: Caller, caller: Caller
+) -> None:
+    """What was still to be read is processed, and its answers are lost."""
+    await stream.log_in()
+    stream.send(stream.signed_request("REGISTER") + stream.request("OPTIONS") * 3)
+    await stream.close()
+
+    assert (await caller.ask(caller.request("OPTIONS"))).status == 200
+
+
+# Streams
+
+
+@requirement("E6")
+async def test_e6_a_message_may_come_octet_by_octet(stream: Caller) -> None:
+    """With its body."""
+    await stream.log_in()
+    data = stream.signed_request("SUBSCRIBE", body=set_dnd(True))
+
+    for index in range(len(data)):
+        stream.send(data[index : index + 1])
+        if not index % 16:
+            await asyncio.sleep(0)
+    response = await stream.next_response()
+
+    assert response.status == 200
+    assert lamps(await stream.next_request()) == {DND: Lamp(on=True)}
+
+
+@requirement("E6")
+async def test_e6_several_messages_may_come_in_one_segment(stream: Caller) -> None:
+    """Each is answered, in order."""
+    requests = [stream.request("OPTIONS") for _ in range(3)]
+
+    stream.send(b"".join(requests))
+    answers = [await stream.next_response() for _ in requests]
+
+    asked = [parse(data).call_id for data in requests]
+    assert [answer.call_id for answer in answers] == asked
+
+
+@requirement("E6")
+async def test_e6_no_content_length_on_a_stream_is_none(stream: Caller) -> None:
+    """The next message begins behind the empty line."""
+    data = stream.request("OPTIONS", headers={"Content-Length": None})
+
+    stream.send(data * 2)
+    answers = [await stream.next_response() for _ in range(2)]
+
+    assert [answer.status for answer in answers] == [200, 200]
+
+
+@requirement("E7")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("lead", [b"\r\n", b"\r\n" * 2, b"\n", b"\r\n" * 7])
+async def test_e7_empty_lines_before_a_start_line_are_ignored(
+    connect: Connect, transport: str, lead: bytes
+) -> None:
+    """The request behind them is answered."""
+    caller = await connect(transport)
+
+    response = await caller.ask(lead + caller.request("OPTIONS"))
+
+    assert response.status == 200
+
+
+@requirement("E8")
+@pytest.mark.parametrize(
+    ("pieces", "pongs"),
+    [
+        ([b"\r\n\r\n"], 1),
+        ([b"\r\n", b"\r\n"], 1),
+        ([b"\r", b"\n\r", b"\n"], 1),
+        ([b"\r\n\r\n\r\n\r\n"], 2),
+        ([b"\r\n"], 0),
+    ],
+)
+async def test_e8_a_ping_gets_a_pong(
+    stream: Caller, pieces: list[bytes], pongs: int
+) -> None:
+    """A double CRLF gets a single one; a single CRLF gets nothing."""
+    for piece in pieces:
+        stream.send(piece)
+        await asyncio.sleep(0.005)
+    await stream.nothing()
+
+    assert stream.pongs == pongs
+
+
+@requirement("E8", "E9")
+@pytest.mark.parametrize(
+    "datagram",
+    [
+        b"",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"\x00",
+        b"\x00" * 4,
+        b" ",
+        bytes.fromhex("000100002112a442") + b"0123456789ab",
+        bytes.fromhex("0101000c2112a442") + b"0123456789abcdef01234567",
+    ],
+    ids=["empty", "crlf", "ping", "nul", "nuls", "space", "stun", "stun answer"],
+)
+async def test_e8_keepalives_over_udp_are_ignored(
+    caller: Caller, caplog: pytest.LogCaptureFixture, datagram: bytes
+) -> None:
+    """Nothing comes back, and nothing is logged."""
+    caplog.set_level(logging.INFO, "custom_components.dfks")
+
+    for _ in range(3):
+        caller.send(datagram)
+
+    await caller.nothing()
+    assert not [r for r in caplog.records if r.name.startswith("custom_components")]
+
+
+@requirement("E10")
+@pytest.mark.parametrize("length", ["-1", "x", "99999999999", "", "65535"])
+async def test_e10_a_stream_that_cannot_be_framed_is_told_and_closed(
+    stream: Caller, length: str
+) -> None:
+    """400, and the end of the connection."""
+    stream.send(stream.request("OPTIONS", headers={"Content-Length": length}))
+    response = await stream.next_response()
+
+    assert response.status == 400
+    await stream.wait_closed()
+
+
+@requirement("E10")
+async def test_e10_two_lengths_on_a_stream_are_told_and_closed(stream: Caller) -> None:
+    """Nobody knows where the next message begins."""
+    stream.send(stream.request("OPTIONS", headers={"Content-Length": ["0", "5"]}))
+
+    assert (await stream.next_response()).status == 400
+    await stream.wait_closed()
+
+
+@requirement("E10", "A23")
+async def test_e10_a_head_without_end_is_cut_off(stream: Caller) -> None:
+    """More than 64 KiB and still no empty line."""
+    stream.send(b"OPTIONS sip:h SIP/2.0\r\n" + b"X: y\r\n" * 12_000)
+
+    await stream.wait_closed()
+
+
+@requirement("E10")
+async def test_e10_half_a_message_has_30_seconds(
+    stream: Caller, clock: ManualClock
+) -> None:
+    """Further octets do not put that off."""
+    await stream.settle()
+    half = stream.request("OPTIONS")[:-10]
+    for index in range(6):
+        stream.send(half[index * 10 : index * 10 + 10])
+        await asyncio.sleep(0.01)
+        clock.advance(4.9)
+    assert not stream.closed.is_set()
+
+    clock.advance(6)
+
+    await stream.wait_closed()
+
+
+@requirement("E10")
+async def test_e10_a_stranger_has_a_minute_and_a_phone_two_hours(
+    connect: Connect, clock: ManualClock
+) -> None:
+    """Connections that say nothing are closed."""
+    stranger, phone = await connect("tcp"), await connect("tcp")
+    await phone.call("REGISTER")
+    await stranger.settle()
+
+    clock.advance(66)
+    await stranger.wait_closed()
+    await phone.settle()
+    clock.advance(7_000)
+    await phone.settle()
+    clock.advance(7_300)
+
+    await phone.wait_closed()
+
+
+@requirement("C7")
+async def test_c7_connections_of_one_source_are_limited(
+    connect: Connect, server: SipServer
+) -> None:
+    """The next one is closed; those that are there stay."""
+    callers = [await connect("tcp") for _ in range(64)]
+    for caller in callers:
+        await caller.settle()
+
+    extra = await connect("tcp")
+
+    await extra.wait_closed()
+    assert len(server._transports._streams) == 64
+    await callers[0].settle()
+
+
+@requirement("E11", "E14", "G22")
+async def test_e11_a_notify_takes_the_phones_own_connection(stream: Caller) -> None:
+    """Its Contact leads nowhere: it is behind NAT."""
+    subscribed = await stream.subscribe(
+        {"Contact": "<sip:201@192.0.2.77:5060;transport=tcp>"}
+    )
+
+    assert subscribed.first.uri == "sip:201@192.0.2.77:5060;transport=tcp"
+
+
+@requirement("E11")
+async def test_e11_alias_is_not_honoured(connect: Connect, caller: Caller) -> None:
+    """Nobody may divert another's NOTIFYs by claiming his port (RFC 5923 4)."""
+    intruder = await connect("tcp")
+    claimed = f"127.0.0.1:{caller.local[1]}"
+    headers = via_of(intruder, claimed, ";alias")
+    await intruder.ask(intruder.request("OPTIONS", headers=headers))
+
+    await caller.subscribe()
+
+    await intruder.nothing()
+
+
+# Where NOTIFYs go
+
+
+@requirement("E14")
+async def test_e14_udp_to_the_contact_of_the_host_that_wrote(
+    caller: Caller, colleague: Caller
+) -> None:
+    """The port of the Contact counts, not that of the SUBSCRIBE."""
+    response = await caller.call("SUBSCRIBE", {"Contact": colleague.contact})
+
+    notify = await colleague.next_request()
+
+    assert response.status == 200
+    assert f"<{notify.uri}>" == colleague.contact
+    await caller.nothing()
+
+
+@requirement("E14")
+@pytest.mark.parametrize("host", ["192.0.2.9", "phone.local", "127.0.0.2", "[::1]"])
+async def test_e14_udp_to_the_source_where_the_contact_is_another_host(
+    caller: Caller, host: str
+) -> None:
+    """That gets through NAT; the Request-URI is the Contact all the same."""
+    subscribed = await caller.subscribe({"Contact": f"<sip:201@{host}:5070>"})
+
+    assert subscribed.first.uri == f"sip:201@{host}:5070"
+
+
+@requirement("E14")
+async def test_e14_a_contact_without_a_port_means_5060(connect: Connect) -> None:
+    """As every SIP URI does."""
+    try:
+        listening = await connect(local=("127.0.0.3", 5060))
+    except OSError:
+        pytest.skip("Port 5060 is in use here")
+    caller = await connect(local=("127.0.0.3", 0))
+
+    await caller.call("SUBSCRIBE", {"Contact": "<sip:201@127.0.0.3>"})
+
+    assert (await listening.next_request()).uri == "sip:201@127.0.0.3"
+
+
+@requirement("E14")
+async def test_e14_the_top_route_comes_first(caller: Caller, colleague: Caller) -> None:
+    """Also before the phone's own connection."""
+    host, port = colleague.local
+    await caller.call("SUBSCRIBE", {"Record-Route": f"<sip:{host}:{port};lr>"})
+
+    notify = await colleague.next_request()
+
+    assert f"<{notify.uri}>" == caller.contact
+    await caller.nothing()
+
+
+@requirement("E14")
+async def test_e14_a_route_that_leads_nowhere_suspends_the_phone(
+    caller: Caller, reception: Line
+) -> None:
+    """The SUBSCRIBE was all right, so it is accepted."""
+    response = await caller.call("SUBSCRIBE", {"Record-Route": "<sip:@;lr>"})
+
+    assert response.status == 200
+    assert not reception.connected
+    await caller.nothing()
+
+
+@requirement("E14")
+@pytest.mark.parametrize("transport", ["sctp", "ws", "tls"])
+async def test_e14_no_way_by_a_transport_that_is_not_there(
+    caller: Caller, reception: Line, transport: str
+) -> None:
+    """Nothing is sent in the clear in its place."""
+    async with await ListeningPeer.open() as proxy:
+        route = f"<sip:127.0.0.1:{proxy.port};transport={transport};lr>"
+
+        response = await caller.call("SUBSCRIBE", {"Record-Route": route})
+        await asyncio.sleep(0.05)
+
+        assert response.status == 200
+        assert not reception.connected
+        assert not proxy.links
+
+
+@requirement("E14")
+async def test_e14_a_route_over_tcp_opens_a_connection(caller: Caller) -> None:
+    """And the next NOTIFY takes the same."""
+    async with await ListeningPeer.open() as proxy:
+        route = f"<sip:127.0.0.1:{proxy.port};transport=tcp;lr>"
+
+        response = await caller.call("SUBSCRIBE", {"Record-Route": route})
+        first = await proxy.next_request()
+        await caller.settle()
+        changed = await caller.subscribe_again(response, set_dnd(True))
+        second = await proxy.next_request()
+
+        assert changed.status == 200
+        assert first.values("Route") == [route]
+        assert lamps(second) == {DND: Lamp(on=True)}
+        assert len(proxy.links) == 1
+
+
+@requirement("E14")
+async def test_e14_a_stream_through_a_proxy_is_used_again(
+    stream: Caller, connect: Connect
+) -> None:
+    """A Route that leads to the host of the connection takes the connection."""
+    await stream.subscribe({"Record-Route": "<sip:127.0.0.1:9;transport=tcp;lr>"})
+
+
+@requirement("E14")
+async def test_e14_a_phone_whose_nat_gave_it_another_port_is_found(
+    caller: Caller, colleague: Caller
+) -> None:
+    """NOTIFYs follow the source of the last request."""
+    contact = {"Contact": "<sip:201@192.0.2.9>"}
+    subscribed = await caller.subscribe(contact)
+    data = caller.sign(subscribed.request(contact, set_dnd(True)))
+
+    response = await colleague.ask(data)
+
+    assert response.status == 200
+    assert lamps(await colleague.next_request()) == {DND: Lamp(on=True)}
+    await caller.nothing()
+
+
+@requirement("E14", "F16")
+async def test_e14_a_phone_that_comes_back_over_a_new_connection(
+    connect: Connect, reception: Line
+) -> None:
+    """It is told everything there, as soon as it is heard."""
+    first = await connect("tcp")
+    subscribed = await first.subscribe()
+    await first.close()
+    await disconnected(reception)
+
+    second = await connect("tcp")
+    await second.call("REGISTER")
+    notify = await second.next_request()
+
+    assert len(lamps(notify)) == 4
+    assert notify.cseq[0] > subscribed.first.cseq[0]
+    assert reception.connected
+
+
+@requirement("E14", "F16")
+async def test_e14_a_lost_phone_is_called_at_its_contact(
+    stream: Caller, clock: ManualClock, reception: Line
+) -> None:
+    """Five minutes after the connection went, over one of the server's own."""
+    async with await ListeningPeer.open() as phone:
+        contact = f"<sip:201@127.0.0.1:{phone.port};transport=tcp>"
+        await stream.subscribe({"Contact": contact})
+        await stream.close()
+        await disconnected(reception)
+
+        clock.advance(300)
+        notify = await phone.next_request()
+
+        assert f"<{notify.uri}>" == contact
+        assert len(lamps(notify)) == 4
+        assert reception.connected
+
+
+@requirement("E14")
+async def test_e14_a_dialog_may_move_from_tcp_to_udp(
+    stream: Caller, caller: Caller, reception: Line
+) -> None:
+    """What becomes of the connection is of no concern then."""
+    subscribed = await stream.subscribe()
+    data = stream.sign(subscribed.request({"Contact": caller.contact}))
+
+    response = await caller.ask(data)
+    notify = await caller.next_request()
+    caller.answer(notify)
+    await stream.close()
+    await caller.settle()
+
+    assert response.status == 200
+    assert reception.connected
+
+
+# Names
+
+
+@requirement("E15")
+async def test_e15_a_name_is_looked_up_beside_the_event_loop(caller: Caller) -> None:
+    """A Route by name gets its NOTIFY, and the next one without a look-up."""
+    route = f"<sip:localhost:{caller.local[1]};lr>"
+
+    subscribed = await caller.subscribe({"Record-Route": route})
+    await subscribed.send(body=set_dnd(True))
+    second = await subscribed.told()
+
+    assert subscribed.first.values("Route") == second.values("Route") == [route]
+
+
+@requirement("E15", "D11")
+async def test_e15_an_unknown_name_is_a_failure(
+    caller: Caller, reception: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The phone is suspended; nothing else is held up."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    await caller.log_in()
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    await caller.call("SUBSCRIBE", {"Record-Route": "<sip:nowhere.example;lr>"})
+    await disconnected(reception)
+
+    assert (await caller.ask(caller.request("OPTIONS"))).status == 200
+
+
+# Several addresses
+
+
+@requirement("E16")
+@IPV6
+@pytest.mark.parametrize(
+    "config", [ServerConfig(host="127.0.0.1, ::1", port=0)], ids=["both"]
+)
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_e16_ipv4_and_ipv6(
+    connect: Connect, server: SipServer, transport: str, host: str
+) -> None:
+    """A phone's whole life on either, in the addresses of its kind."""
+    caller = await connect(transport, host=host)
+    shown = "[::1]" if host == "::1" else host
+    suffix = ";transport=tcp" if transport == "tcp" else ""
+
+    registered = await caller.call("REGISTER")
+    subscribed = await caller.subscribe()
+    await subscribed.send(body=set_dnd(True))
+    notify = await subscribed.told()
+
+    contact = f"<sip:201@{shown}:{server.port}{suffix}>"
+    assert registered.status == 200
+    assert subscribed.response.get("Contact") == notify.get("Contact") == contact
+    assert f" {shown}:{server.port};" in notify.get("Via")
+    assert parameter(subscribed.response.get("Via"), "received") == host
+    assert lamps(notify) == {DND: Lamp(on=True)}
+
+
+@requirement("E16")
+@pytest.mark.parametrize("config", [ServerConfig(host="0.0.0.0", port=0)], ids=["any"])
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+async def test_e16_on_a_wildcard_answers_come_from_the_address_written_to(
+    connect: Connect, server: SipServer, transport: str, host: str
+) -> None:
+    """And it is the one in Contact and Via: 0.0.0.0 is of no use to anyone."""
+    caller = await connect(transport, host=host)
+
+    subscribed = await caller.subscribe()
+
+    assert caller.source == (host, server.port)
+    for message in (subscribed.response, subscribed.first):
+        assert f"@{host}:{server.port}" in message.get("Contact")
+    assert f" {host}:{server.port};" in subscribed.first.get("Via")
+
+
+@requirement("E16")
+@IPV6
+@pytest.mark.parametrize("config", [ServerConfig(host="::", port=0)], ids=["any6"])
+async def test_e16_on_an_ipv6_wildcard_too(connect: Connect, server: SipServer) -> None:
+    """The local address of an IPv6 datagram is known as well."""
+    caller = await connect(host="::1")
+
+    subscribed = await caller.subscribe()
+
+    assert caller.source == ("::1", server.port)
+    assert f"@[::1]:{server.port}" in subscribed.first.get("Contact")
+
+
+@requirement("E16")
+@pytest.mark.parametrize("config", [ServerConfig(host="0.0.0.0", port=0)], ids=["any"])
+async def test_e16_a_notify_to_a_new_peer_has_a_real_address(
+    stream: Caller, connect: Connect
+) -> None:
+    """Also where the SUBSCRIBE came over TCP and the Route leads over UDP."""
+    proxy = await connect(local=("127.0.0.2", 0))
+    await stream.call(
+        "SUBSCRIBE", {"Record-Route": f"<sip:127.0.0.2:{proxy.local[1]};lr>"}
+    )
+
+    notify = await proxy.next_request()
+
+    assert " 127.0.0.1:" in notify.get("Via")
+
+
+@requirement("E16", "E14")
+async def test_e16_no_socket_of_that_kind_is_a_failure(
+    caller: Caller, reception: Line
+) -> None:
+    """A Route to IPv6 from a server that has only IPv4."""
+    response = await caller.call("SUBSCRIBE", {"Record-Route": "<sip:[::1]:9;lr>"})
+
+    assert response.status == 200
+    assert not reception.connected
