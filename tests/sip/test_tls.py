@@ -1,0 +1,200 @@
+"""Section E: SIP over TLS (RFC 3261 26.3.1, RFC 8996)."""
+
+import asyncio
+from pathlib import Path
+import ssl
+import warnings
+
+import pytest
+
+from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from tests.clock import ManualClock
+from tests.phone import DND, Lamp, PhoneError, set_dnd
+
+from .caller import Caller, lamps
+from .certificates import client_context, server_context, write_certificate
+from .conftest import Connect
+from .listening import ListeningPeer
+from .test_transactions import disconnected
+
+requirement = pytest.mark.requirement
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the certificates `server` and `phone`."""
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("server", "phone"):
+        write_certificate(folder, name)
+    return folder
+
+
+@pytest.fixture
+def config() -> ServerConfig:
+    """Return a configuration with any free ports."""
+    return ServerConfig(host="127.0.0.1", port=0, tls_port=0)
+
+
+@pytest.fixture
+def mutual() -> bool:
+    """Return whether phones must show a certificate."""
+    return False
+
+
+@pytest.fixture
+def server_tls(folder: Path, mutual: bool) -> ssl.SSLContext:
+    """Serve TLS."""
+    return server_context(
+        folder / "server.pem", clients=folder / "phone.pem" if mutual else None
+    )
+
+
+@pytest.fixture
+def trust(folder: Path) -> ssl.SSLContext:
+    """Return a phone's context: it trusts the server."""
+    return client_context(folder / "server.pem")
+
+
+@pytest.fixture
+async def secure(connect: Connect, trust: ssl.SSLContext) -> Caller:
+    """Return a phone of line 201 on TLS."""
+    return await connect("tls", tls=trust)
+
+
+@requirement("E13")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_e13_a_phones_life_over_tls(
+    connect: Connect, server: SipServer, trust: ssl.SSLContext, version: ssl.TLSVersion
+) -> None:
+    """REGISTER, SUBSCRIBE, a change and its NOTIFY, all on the one connection."""
+    trust.minimum_version = trust.maximum_version = version
+    secure = await connect("tls", tls=trust)
+
+    registered = await secure.call("REGISTER")
+    subscribed = await secure.subscribe()
+    await subscribed.send(body=set_dnd(True))
+    notify = await subscribed.told()
+
+    assert registered.status == 200
+    assert lamps(notify) == {DND: Lamp(on=True)}
+    contact = f"<sip:201@127.0.0.1:{server.tls_port};transport=tls>"
+    assert subscribed.response.get("Contact") == notify.get("Contact") == contact
+    assert notify.get("Via").startswith(f"SIP/2.0/TLS 127.0.0.1:{server.tls_port};")
+
+
+@requirement("E13")
+async def test_e13_tls_1_1_is_refused(connect: Connect, trust: ssl.SSLContext) -> None:
+    """RFC 8996 has put it away."""
+    with warnings.catch_warnings():
+        # Python warns of these versions as well.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        trust.minimum_version = ssl.TLSVersion.TLSv1
+        trust.maximum_version = ssl.TLSVersion.TLSv1_1
+    trust.set_ciphers("DEFAULT:@SECLEVEL=0")
+
+    with pytest.raises(OSError):
+        await connect("tls", tls=trust)
+
+
+@requirement("E13")
+@pytest.mark.parametrize("mutual", [True])
+async def test_e13_mutual_tls(connect: Connect, folder: Path) -> None:
+    """Where the server asks for certificates, a phone with one is let in."""
+    own = client_context(folder / "server.pem", own=folder / "phone.pem")
+    secure = await connect("tls", tls=own)
+
+    assert (await secure.call("REGISTER")).status == 200
+
+
+@requirement("E13")
+@pytest.mark.parametrize("mutual", [True])
+async def test_e13_mutual_tls_without_a_certificate(
+    connect: Connect, trust: ssl.SSLContext
+) -> None:
+    """The handshake fails, or the connection ends before an answer."""
+
+    async def ask() -> None:
+        secure = await connect("tls", tls=trust)
+        await secure.ask(secure.request("OPTIONS"), timeout=0.5)
+
+    with pytest.raises((OSError, PhoneError)):
+        await ask()
+
+
+@requirement("E13", "B3")
+@pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "SUBSCRIBE"])
+async def test_e13_sips_over_tls(secure: Caller, method: str) -> None:
+    """There it is right; over TCP it is 416."""
+    response = await secure.call(method, uri="sips:201@127.0.0.1")
+
+    assert response.status == 200
+
+
+@requirement("E13")
+async def test_e13_whoever_does_not_speak_tls_gets_nothing(
+    server: SipServer, loopback: None
+) -> None:
+    """A plain request to the TLS port ends the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
+    writer.write(b"OPTIONS sip:h SIP/2.0\r\n\r\n")
+
+    received = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+
+    assert b"SIP/2.0" not in received
+
+
+@requirement("E13")
+async def test_e13_a_taken_tls_port_leaves_nothing_bound(
+    server: SipServer, server_tls: ssl.SSLContext, clock: ManualClock
+) -> None:
+    """UDP and TCP of the same start are given back."""
+    config = ServerConfig(host="127.0.0.1", port=0, tls_port=server.tls_port)
+    other = SipServer(config, clock)
+
+    with pytest.raises(OSError, match="in use"):
+        await other.start(server_tls)
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", other.port)
+
+
+@requirement("E13", "E14")
+async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
+    secure: Caller,
+    sync: FeatureSync,
+    clock: ManualClock,
+    reception: Line,
+) -> None:
+    """The phone is suspended until it is back; nobody listens in at its Contact."""
+    async with await ListeningPeer.open() as phone:
+        contact = f"<sip:201@127.0.0.1:{phone.port};transport=tls>"
+        await secure.subscribe({"Contact": contact})
+        await secure.close()
+        await disconnected(reception)
+
+        change = FeatureChange(
+            feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
+        )
+        await sync.change("201", change)
+        clock.advance(300)
+        await asyncio.sleep(0.05)
+
+        assert not phone.links
+        assert not reception.connected
+
+
+@requirement("E13")
+async def test_e13_a_handshake_that_does_not_end_does_not_hold_the_stop(
+    server: SipServer, loopback: None
+) -> None:
+    """Whoever opens a connection and says nothing is not waited for."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
+    await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(server.stop(), 1)
+
+    writer.close()
+    assert reader is not None
