@@ -8,6 +8,7 @@ answered rightly is remembered, with a window of the nonce counts seen (RFC 7616
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum
 import hashlib
 import hmac
@@ -33,11 +34,13 @@ MAX_NONCES = 50_000
 
 # Nonce counts below the highest one that may still come: datagrams overtake each other.
 NC_WINDOW = 32
+_WINDOW_MASK = (1 << NC_WINDOW) - 1
 
-# One parameter of a challenge answer; possessive, so that no input makes it try twice.
+# One parameter of a challenge answer. Possessive and bounded, so that no input makes it
+# look at an octet more than a few times.
 _PARAMETER = re.compile(
-    r"[ \t,]*+([A-Za-z0-9_.-]++)[ \t]*+=[ \t]*+"
-    r'(?:"((?:[^"\\]++|\\.)*+)"|([^ \t,"]++))[ \t]*+(?=,|\Z)'
+    r"([A-Za-z0-9_.-]{1,32}+)[ \t]{0,8}+=[ \t]{0,8}+"
+    r'(?:"((?:[^"\\]++|\\.)*+)"|([^ \t,"]++))'
 )
 _ESCAPE = re.compile(r"\\(.)")
 _HEX_32 = re.compile(r"[0-9a-fA-F]{8}")
@@ -109,22 +112,27 @@ class _Answer(NamedTuple):
 def parse_credentials(text: str) -> dict[str, str] | None:
     """Return the parameters of a Digest Authorization value by lower-case name.
 
-    None where it is of another scheme or malformed (RFC 3261 22.1: ignored then).
+    None where it is of another scheme (RFC 3261 22.1: ignored then). What is malformed
+    is left out, and missed where it counts.
     """
     scheme, _, rest = text.partition(" ")
     if scheme.lower() != "digest":
         return None
-    parameters: dict[str, str] = {}
-    position = 0
-    rest = rest.strip(" \t,")
-    while position < len(rest):
-        match = _PARAMETER.match(rest, position)
-        if match is None:
-            return None
-        name, quoted, token = match.groups()
-        parameters[name.lower()] = token if quoted is None else quoted
-        position = match.end()
-    return parameters
+    return {
+        name.lower(): quoted or token
+        for name, quoted, token in _PARAMETER.findall(rest)
+    }
+
+
+@dataclass(slots=True)
+class _Use:
+    """A nonce that was answered rightly, and the nonce counts seen of it."""
+
+    slot: int
+    source: str
+    highest: int
+    # Bit n: the count `highest` - n was seen.
+    window: int = 1
 
 
 class Authenticator:
@@ -142,8 +150,8 @@ class Authenticator:
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._nobody = Credentials("", realm, secrets.token_hex())
-        self._seen: dict[str, tuple[int, int]] = {}
-        self._seen_before: dict[str, tuple[int, int]] = {}
+        self._uses: dict[str, _Use] = {}
+        self._uses_before: dict[str, _Use] = {}
         self._generation = self._slot()
         # Nonces of earlier slots are stale: their counts are no longer remembered.
         self._oldest_slot = 0
@@ -173,9 +181,16 @@ class Authenticator:
         answer = self._read_answer(request)
         if answer is None:
             return Verdict(Outcome.NONE)
-        if not self._is_ours(answer.nonce, source):
+        use = self._uses.get(answer.nonce) or self._uses_before.get(answer.nonce)
+        if use is None:
+            slot = self._slot_of(answer.nonce, source)
+        else:
+            slot = use.slot if use.source == source else None
+        if slot is None or not self._is_young(slot):
             return Verdict(Outcome.STALE)
-        username = answer.username.encode("latin-1").decode("utf-8", "replace")
+        username = answer.username
+        if not username.isascii():
+            username = username.encode("latin-1").decode("utf-8", "replace")
         credentials = lookup(username)
         digest = _HASHES[answer.algorithm]
         ha1 = (credentials or self._nobody).ha1(answer.algorithm)
@@ -186,14 +201,18 @@ class Authenticator:
             expected = digest(
                 f"{ha1}:{answer.nonce}:{answer.nc}:{answer.cnonce}:auth:{ha2}"
             )
-        given = answer.response.lower().encode("latin-1")
         if (
-            not hmac.compare_digest(expected.encode(), given)
+            not answer.response.isascii()
+            or not hmac.compare_digest(expected, answer.response.lower())
             or credentials is None
             or not _same_target(answer.uri, request.uri)
         ):
             return Verdict(Outcome.WRONG, username=username)
-        if not self._use(answer):
+        # Without qop (RFC 2069) there is no count: the nonce is good for one request.
+        count = 0 if answer.qop is None else int(answer.nc, 16)
+        if use is None:
+            self._remember(answer.nonce, _Use(slot, source, count))
+        elif answer.qop is None or not _take(use, count):
             return Verdict(Outcome.STALE)
         return Verdict(Outcome.RIGHT, credentials, username)
 
@@ -240,54 +259,43 @@ class Authenticator:
         )
         return f"{slot}{salt}{self._hash(slot + salt + source)}"
 
-    def _is_ours(self, nonce: str, source: str) -> bool:
-        """Whether this server made the nonce for a source, within its lifetime."""
-        if len(nonce) != 48 or not _HEX_32.match(nonce):
-            return False
-        slot = int(nonce[:8], 16)
-        return (
-            0 <= self._slot() - slot <= LIFETIME_SLOTS
-            and slot >= self._oldest_slot
-            and hmac.compare_digest(self._hash(nonce[:28] + source), nonce[28:])
-        )
+    def _slot_of(self, nonce: str, source: str) -> int | None:
+        """Return when this server made a nonce for a source, None if it did not."""
+        if len(nonce) != 48 or not nonce.isascii() or not _HEX_32.match(nonce):
+            return None
+        if not hmac.compare_digest(self._hash(nonce[:28] + source), nonce[28:]):
+            return None
+        return int(nonce[:8], 16)
 
-    def _use(self, answer: _Answer) -> bool:
-        """Take note of a nonce count; False where it was used before.
+    def _is_young(self, slot: int) -> bool:
+        """Whether a nonce of a slot is within its lifetime."""
+        return slot >= self._oldest_slot and self._slot() - slot <= LIFETIME_SLOTS
 
-        Without qop (RFC 2069) there is no count: the nonce is good for one request.
-        """
-        self._forget_old()
-        nonce = answer.nonce
-        count = 0 if answer.qop is None else int(answer.nc, 16)
-        seen = self._seen.get(nonce) or self._seen_before.get(nonce)
-        if seen is None:
-            self._seen[nonce] = (count, 1)
-            return True
-        highest, window = seen
-        if answer.qop is None:
-            return False
-        if count > highest:
-            window = ((window << min(count - highest, NC_WINDOW)) | 1) & (
-                (1 << NC_WINDOW) - 1
-            )
-            self._seen[nonce] = (count, window)
-            return True
-        bit = 1 << (highest - count)
-        if highest - count >= NC_WINDOW or window & bit:
-            return False
-        self._seen[nonce] = (highest, window | bit)
-        return True
-
-    def _forget_old(self) -> None:
-        """Drop nonces that are past their lifetime, or the older half when too many."""
+    def _remember(self, nonce: str, use: _Use) -> None:
+        """Keep the counts of a nonce; drop those of nonces that are too old anyway."""
         slot = self._slot()
-        if slot - self._generation > LIFETIME_SLOTS:
-            self._seen_before, self._seen = self._seen, {}
-            self._generation = slot
-        elif len(self._seen) >= MAX_NONCES:
-            self._seen_before, self._seen = self._seen, {}
-            self._generation = slot
+        if len(self._uses) >= MAX_NONCES:
+            # Too many: what was made before now is taken as too old.
             self._oldest_slot = slot
+        elif slot - self._generation <= LIFETIME_SLOTS:
+            self._uses[nonce] = use
+            return
+        self._uses_before, self._uses = self._uses, {nonce: use}
+        self._generation = slot
+
+
+def _take(use: _Use, count: int) -> bool:
+    """Take note of a nonce count; False where it was seen before, or may have been."""
+    ahead = count - use.highest
+    if ahead > 0:
+        use.window = (use.window << min(ahead, NC_WINDOW) | 1) & _WINDOW_MASK
+        use.highest = count
+        return True
+    bit = 1 << -ahead
+    if -ahead >= NC_WINDOW or use.window & bit:
+        return False
+    use.window |= bit
+    return True
 
 
 def _same_target(one: str, other: str) -> bool:
