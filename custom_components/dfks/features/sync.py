@@ -385,12 +385,9 @@ class FeatureSync(EventPackage):
     @override
     def unreadable(self, subscription: Subscription) -> bool:
         """Send one NOTIFY a feature from now on to a line that refused multipart."""
-        line = self._by_account[subscription.account]
-        told = subscription.told
-        parts = len(line.assigned) if FULL in told else len(told)
-        if line.style is NotifyStyle.SEPARATE or parts < 2:
+        if subscription.told_as != MULTIPART:
             return False
-        line.style = NotifyStyle.SEPARATE
+        self._by_account[subscription.account].style = NotifyStyle.SEPARATE
         self._written = None
         return True
 

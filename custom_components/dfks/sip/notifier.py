@@ -247,6 +247,7 @@ class Subscription:
         "package",
         "suspended",
         "told",
+        "told_as",
         "user_agent",
     )
 
@@ -276,6 +277,8 @@ class Subscription:
         self.owed: Topics = NOTHING
         # What the NOTIFY in flight tells, and what one that was refused has not told.
         self.told: Topics = NOTHING
+        # The media type of the last body.
+        self.told_as = ""
         self.missed: Topics = NOTHING
         self.suspended = False
         # The reason of the last NOTIFY, once the subscription ends.
@@ -516,6 +519,7 @@ class Notifier:
         told = subscription.package.render(subscription, topics)
         subscription.owed = told.left
         subscription.told = topics - told.left if told.left else topics
+        subscription.told_as = told.content_type
         try:
             self._send(subscription, told)
         except FlowError as err:
@@ -795,6 +799,7 @@ class Notifier:
             self._remove(subscription)
             return
         subscription.ending = "timeout"
+        _drop_hold(subscription)
         subscription.package.watchers_changed(subscription.account)
         subscription.package.subscribed(subscription, None)
 
