@@ -1,0 +1,1 @@
+"""Tests of the event package, by its functions and over real sockets."""

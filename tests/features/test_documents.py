@@ -1,0 +1,814 @@
+"""The documents: what goes out to the octet, and what is taken in."""
+
+from email import message_from_bytes
+from email.message import Message
+from itertools import combinations
+from xml.etree import ElementTree as ET
+
+from hypothesis import example, given, strategies as st
+import pytest
+
+from custom_components.dfks.features.documents import (
+    CONTENT_TYPE,
+    MULTIPART,
+    Command,
+    event_document,
+    multipart,
+    parse_command,
+)
+from custom_components.dfks.features.model import MAX_TARGET, Feature, FeatureState
+from custom_components.dfks.sip.message import SipError
+
+from .strategies import features, forwardings, ring_counts, states, targets
+
+DND = Feature.DO_NOT_DISTURB
+ALWAYS = Feature.CALL_FORWARDING_ALWAYS
+BUSY = Feature.CALL_FORWARDING_BUSY
+NO_ANSWER = Feature.CALL_FORWARDING_NO_ANSWER
+
+DECLARATION = b'<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
+XMLNS = b'xmlns="http://www.ecma-international.org/standards/ecma-323/csta/ed3"'
+NAMESPACE = "{http://www.ecma-international.org/standards/ecma-323/csta/ed3}"
+
+FORWARDING_TYPES = {
+    ALWAYS: "forwardImmediate",
+    BUSY: "forwardBusy",
+    NO_ANSWER: "forwardNoAns",
+}
+
+
+def read(document: bytes) -> tuple[str, list[tuple[str, str]]]:
+    """Return a document's root and its elements, by a parser that is not ours."""
+    root = ET.fromstring(document)
+    elements = [(child.tag, child.text or "") for child in root]
+    assert all(tag.startswith(NAMESPACE) for tag in (root.tag, *dict(elements)))
+    assert not any(len(child) or child.attrib for child in root)
+    return root.tag.removeprefix(NAMESPACE), [
+        (tag.removeprefix(NAMESPACE), text) for tag, text in elements
+    ]
+
+
+# Out
+
+
+@pytest.mark.parametrize(("on", "word"), [(True, b"true"), (False, b"false")])
+def test_do_not_disturb_to_the_octet(on: bool, word: bytes) -> None:
+    """DoNotDisturbEvent has `device` and `doNotDisturbOn`."""
+    document = event_document(DND, FeatureState(status=on), "201")
+
+    assert document == (
+        DECLARATION + b"<DoNotDisturbEvent " + XMLNS + b"><device>201</device>"
+        b"<doNotDisturbOn>" + word + b"</doNotDisturbOn></DoNotDisturbEvent>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("feature", "state", "inside"),
+    [
+        pytest.param(
+            ALWAYS,
+            FeatureState(True, "2424", 7),
+            b"<forwardingType>forwardImmediate</forwardingType>"
+            b"<forwardStatus>true</forwardStatus><forwardTo>2424</forwardTo>",
+            id="immediate: no rings",
+        ),
+        pytest.param(
+            BUSY,
+            FeatureState(True, "2424", 7),
+            b"<forwardingType>forwardBusy</forwardingType>"
+            b"<forwardStatus>true</forwardStatus><forwardTo>2424</forwardTo>",
+            id="busy: no rings",
+        ),
+        pytest.param(
+            NO_ANSWER,
+            FeatureState(True, "2424", 7),
+            b"<forwardingType>forwardNoAns</forwardingType>"
+            b"<forwardStatus>true</forwardStatus><forwardTo>2424</forwardTo>"
+            b"<ringCount>7</ringCount>",
+            id="no answer: with rings",
+        ),
+        pytest.param(
+            NO_ANSWER,
+            FeatureState(),
+            b"<forwardingType>forwardNoAns</forwardingType>"
+            b"<forwardStatus>false</forwardStatus><ringCount>3</ringCount>",
+            id="no answer, nothing set: three rings and no target",
+        ),
+        pytest.param(
+            ALWAYS,
+            FeatureState(),
+            b"<forwardingType>forwardImmediate</forwardingType>"
+            b"<forwardStatus>false</forwardStatus>",
+            id="nothing set: forwardTo is left out",
+        ),
+        pytest.param(
+            BUSY,
+            FeatureState(False, "2424"),
+            b"<forwardingType>forwardBusy</forwardingType>"
+            b"<forwardStatus>false</forwardStatus><forwardTo>2424</forwardTo>",
+            id="off: the target stays there",
+        ),
+        pytest.param(
+            BUSY,
+            FeatureState(True, "sip:2424@pbx.example;user=phone"),
+            b"<forwardingType>forwardBusy</forwardingType>"
+            b"<forwardStatus>true</forwardStatus>"
+            b"<forwardTo>sip:2424@pbx.example;user=phone</forwardTo>",
+            id="a URI passes through",
+        ),
+    ],
+)
+def test_forwarding_to_the_octet(
+    feature: Feature, state: FeatureState, inside: bytes
+) -> None:
+    """ForwardingEvent has its elements in their order, and only those it needs."""
+    document = event_document(feature, state, "201")
+
+    assert document == (
+        DECLARATION + b"<ForwardingEvent " + XMLNS + b"><device>201</device>"
+        b"" + inside + b"</ForwardingEvent>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "written"),
+    [
+        ("A & B", b"A &amp; B"),
+        ("<sip:1@h>", b"&lt;sip:1@h&gt;"),
+        ("\"quoted\" and 'single'", b"\"quoted\" and 'single'"),
+        ("]]>", b"]]&gt;"),
+        ("&amp;", b"&amp;amp;"),
+        ("café", b"caf\xe9"),
+        ("ÿ", b"\xff"),
+        ("5 €", b"5 &#8364;"),
+        ("Ω", b"&#937;"),
+        ("\N{BELL}", b"&#128276;"),
+        ("a\u00a0b", b"a\xa0b"),
+        (" 12 ", b" 12 "),
+    ],
+)
+def test_a_target_is_escaped(target: str, written: bytes) -> None:
+    """Mark-up is escaped, what Latin-1 lacks becomes a character reference."""
+    document = event_document(ALWAYS, FeatureState(True, target), "201")
+
+    assert b"<forwardTo>" + written + b"</forwardTo>" in document
+    assert dict(read(document)[1])["forwardTo"] == target
+
+
+@pytest.mark.parametrize("feature", list(Feature))
+@pytest.mark.parametrize(
+    ("user", "written"),
+    [("201", b"201"), ("a&b", b"a&amp;b"), ("rené", b"ren\xe9"), ("Ω", b"&#937;")],
+)
+def test_device_is_the_user_part(feature: Feature, user: str, written: bytes) -> None:
+    """`device` comes first and names the line, escaped like anything else."""
+    document = event_document(feature, FeatureState(), user)
+
+    assert XMLNS + b"><device>" + written + b"</device><" in document
+    assert read(document)[1][0] == ("device", user)
+
+
+@given(feature=features, state=states, device=targets)
+def test_any_state_reads_back(
+    feature: Feature, state: FeatureState, device: str
+) -> None:
+    """Another parser finds in a document what the state says, and nothing else."""
+    document = event_document(feature, state, device)
+
+    status = "true" if state.status else "false"
+    if feature is DND:
+        assert read(document) == (
+            "DoNotDisturbEvent",
+            [("device", device), ("doNotDisturbOn", status)],
+        )
+        return
+    expected = [
+        ("device", device),
+        ("forwardingType", FORWARDING_TYPES[feature]),
+        ("forwardStatus", status),
+    ]
+    if state.forward_to:
+        expected.append(("forwardTo", state.forward_to))
+    if feature is NO_ANSWER:
+        expected.append(("ringCount", str(state.ring_count)))
+    assert read(document) == ("ForwardingEvent", expected)
+
+
+@given(feature=features, state=states, device=targets)
+def test_a_document_has_no_line_break_behind_its_declaration(
+    feature: Feature, state: FeatureState, device: str
+) -> None:
+    """So none of its lines can be taken for a boundary."""
+    document = event_document(feature, state, device)
+
+    assert document.startswith(DECLARATION)
+    assert not set(b"\r\n") & set(document.removeprefix(DECLARATION))
+
+
+def parts_of(body: bytes) -> list[Message]:
+    """Return the parts of a multipart body, by the standard library's parser."""
+    mail = message_from_bytes(f"Content-Type: {MULTIPART}\r\n\r\n".encode() + body)
+    parts = mail.get_payload()
+    assert isinstance(parts, list)
+    assert not mail.defects
+    assert not any(part.defects for part in parts if isinstance(part, Message))
+    return [part for part in parts if isinstance(part, Message)]
+
+
+def test_multipart_to_the_octet() -> None:
+    """CR LF everywhere, Content-Type, Content-Length and Content-ID in each part."""
+    body = multipart([(DND, b"<first/>"), (BUSY, b"<the-second/>")])
+
+    assert body == (
+        b"--as-feature-event-part\r\n"
+        b"Content-Type: application/x-as-feature-event+xml\r\n"
+        b"Content-Length: 8\r\n"
+        b"Content-ID: <DoNotDisturb@dfks>\r\n"
+        b"\r\n"
+        b"<first/>\r\n"
+        b"--as-feature-event-part\r\n"
+        b"Content-Type: application/x-as-feature-event+xml\r\n"
+        b"Content-Length: 13\r\n"
+        b"Content-ID: <CallForwardingBusy@dfks>\r\n"
+        b"\r\n"
+        b"<the-second/>\r\n"
+        b"--as-feature-event-part--\r\n"
+    )
+
+
+def test_the_boundary_is_quoted_and_the_one_in_use() -> None:
+    """The Content-Type tells the boundary of the body."""
+    assert MULTIPART == 'multipart/mixed; boundary="as-feature-event-part"'
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [pair for size in (2, 3, 4) for pair in combinations(Feature, size)],
+    ids=lambda chosen: "+".join(chosen),
+)
+def test_multipart_parts_read_back(chosen: tuple[Feature, ...]) -> None:
+    """Another parser finds each document, with its right length, in order."""
+    state = FeatureState(True, "<&€é>", 12)
+    documents = [(feature, event_document(feature, state, "201")) for feature in chosen]
+
+    parts = parts_of(multipart(documents))
+
+    assert [part.get_payload(decode=True) for part in parts] == [
+        document for _, document in documents
+    ]
+    assert [part["Content-Length"] for part in parts] == [
+        str(len(document)) for _, document in documents
+    ]
+    assert {part["Content-Type"] for part in parts} == {CONTENT_TYPE}
+    assert len({part["Content-ID"] for part in parts}) == len(chosen)
+
+
+@given(st.lists(st.tuples(features, states), min_size=2, max_size=4))
+def test_any_multipart_reads_back(chosen: list[tuple[Feature, FeatureState]]) -> None:
+    """No value can break the parts apart."""
+    documents = [
+        (feature, event_document(feature, state, state.forward_to))
+        for feature, state in chosen
+    ]
+
+    parts = parts_of(multipart(documents))
+
+    assert [part.get_payload(decode=True) for part in parts] == [
+        document for _, document in documents
+    ]
+
+
+# In
+
+CSTA = "http://www.ecma-international.org/standards/ecma-323/csta/ed3"
+LATIN_1 = '<?xml version="1.0" encoding="ISO-8859-1"?>'
+UTF_8 = '<?xml version="1.0" encoding="UTF-8"?>'
+
+DND_ON = (
+    "<SetDoNotDisturb><device/><doNotDisturbOn>true</doNotDisturbOn></SetDoNotDisturb>"
+)
+
+
+def with_namespace(text: str, namespace: str = CSTA) -> str:
+    """Give a document without a namespace one as its default."""
+    root = text.index(">")
+    return f'{text[:root]} xmlns="{namespace}"{text[root:]}'
+
+
+def dnd(value: str) -> bytes:
+    """Return a request document with this between the tags of doNotDisturbOn."""
+    return DND_ON.replace("true", value).encode()
+
+
+def forwarding(
+    kind: str = "forwardNoAns",
+    status: str = "true",
+    target: str = "<forwardDN>2424</forwardDN>",
+    rings: str = "<ringCount>4</ringCount>",
+) -> str:
+    """Return a SetForwarding document without a namespace."""
+    return (
+        f"<SetForwarding><device>201</device><forwardingType>{kind}</forwardingType>"
+        f"<activateForward>{status}</activateForward>{target}{rings}</SetForwarding>"
+    )
+
+
+def one_a_line(text: str, line_end: str) -> str:
+    """Put each element on a line of its own."""
+    return text.replace("><", f">{line_end}  <").replace("  </Set", "</Set") + line_end
+
+
+DND_TRUE = Command(DND, status=True)
+
+TAKEN = {
+    "as the specification has it": LATIN_1 + "\n" + with_namespace(DND_ON),
+    "all on one line": LATIN_1 + with_namespace(DND_ON),
+    "LF": LATIN_1 + "\n" + one_a_line(with_namespace(DND_ON), "\n"),
+    "CR LF": LATIN_1 + "\r\n" + one_a_line(with_namespace(DND_ON), "\r\n"),
+    "CR": LATIN_1 + "\r" + one_a_line(with_namespace(DND_ON), "\r"),
+    "tabs": LATIN_1 + "\n" + one_a_line(with_namespace(DND_ON), "\n\t\t"),
+    "no declaration": with_namespace(DND_ON),
+    "declared UTF-8": UTF_8 + with_namespace(DND_ON),
+    "declared utf-8 in single quotes": "<?xml version='1.0' encoding='utf-8' ?>"
+    + with_namespace(DND_ON),
+    "declared US-ASCII": '<?xml version="1.0" encoding="US-ASCII"?>' + DND_ON,
+    "declared windows-1252": '<?xml version="1.0" encoding="windows-1252"?>' + DND_ON,
+    "declared without an encoding": '<?xml version="1.0"?>' + DND_ON,
+    "standalone": '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>' + DND_ON,
+    "byte order mark": "\ufeff" + UTF_8 + DND_ON,
+    "leading blank lines": "\r\n\r\n" + LATIN_1 + DND_ON,
+    "leading blanks": "  \t\n" + LATIN_1 + DND_ON,
+    "leading blank lines, no declaration": "\n\n" + DND_ON,
+    "trailing blank lines": LATIN_1 + DND_ON + "\r\n\r\n",
+    "namespace without a hyphen": with_namespace(
+        DND_ON, "http://www.ecmainternational.org/standards/ecma-323/csta/ed3"
+    ),
+    "namespace of another edition": with_namespace(
+        DND_ON, "http://www.ecma-international.org/standards/ecma-323/csta/ed4"
+    ),
+    "foreign namespace": with_namespace(DND_ON, "urn:other"),
+    "empty namespace": with_namespace(DND_ON, ""),
+    "no namespace": DND_ON,
+    "prefix": f'<c:SetDoNotDisturb xmlns:c="{CSTA}"><c:device/>'
+    "<c:doNotDisturbOn>true</c:doNotDisturbOn></c:SetDoNotDisturb>",
+    "prefix on the value alone": f'<SetDoNotDisturb xmlns:c="{CSTA}">'
+    "<c:doNotDisturbOn>true</c:doNotDisturbOn></SetDoNotDisturb>",
+    "device absent": DND_ON.replace("<device/>", ""),
+    "device with an end tag": DND_ON.replace("<device/>", "<device></device>"),
+    "device given": DND_ON.replace("<device/>", "<device>sip:201@h</device>"),
+    "device last": DND_ON.replace("<device/>", "").replace("</Set", "<device/></Set"),
+    "an attribute": DND_ON.replace("turb>", 'turb a="1" b="2">', 1),
+    "an unknown element before": DND_ON.replace("<device/>", "<extra x='1'/>"),
+    "an unknown element behind": DND_ON.replace("</Set", "<extra/></Set"),
+    "the value nested elsewhere too": DND_ON.replace(
+        "<device/>", "<extra><doNotDisturbOn>false</doNotDisturbOn></extra>"
+    ),
+    "the value twice: the first counts": DND_ON.replace(
+        "</Set", "<doNotDisturbOn>false</doNotDisturbOn></Set"
+    ),
+    "comments": f"<!-- c -->{DND_ON.replace('<device/>', '<!-- c -->')}<!-- c -->",
+    "a comment in the value": DND_ON.replace("true", "<!-- on -->tr<!-- c -->ue"),
+    "a processing instruction": "<?phone reboot?>" + DND_ON,
+    "CDATA": DND_ON.replace("true", "<![CDATA[true]]>"),
+    "CDATA with blanks": DND_ON.replace("true", "\n <![CDATA[ true ]]>\n"),
+    "a character reference": DND_ON.replace("true", "&#116;r&#x75;e"),
+    "deeply nested": DND_ON.replace("<device/>", "<a>" * 100 + "</a>" * 100),
+}
+
+
+@pytest.mark.parametrize("text", TAKEN.values(), ids=TAKEN.keys())
+def test_every_dress_of_a_document_is_taken(text: str) -> None:
+    """Only local names and their text count."""
+    assert parse_command(text.encode()) == DND_TRUE
+
+
+@pytest.mark.parametrize("word", ["true", "TRUE", "True", "tRuE", "1"])
+@pytest.mark.parametrize("blanks", ["{}", "  {}\t", "\n  {} \t\n", "\r\n{}\r\n"])
+def test_on(word: str, blanks: str) -> None:
+    """An xs:boolean in any case of letters, with white space around it."""
+    assert parse_command(dnd(blanks.format(word))) == Command(DND, status=True)
+
+
+@pytest.mark.parametrize("word", ["false", "FALSE", "False", "0", " false\n"])
+def test_off(word: str) -> None:
+    """An xs:boolean in any case of letters, with white space around it."""
+    assert parse_command(dnd(word)) == Command(DND, status=False)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        " ",
+        "on",
+        "off",
+        "yes",
+        "no",
+        "2",
+        "-1",
+        "00",
+        "01",
+        "1.0",
+        "truE!",
+        "t r u e",
+    ]
+    + ["truefalse", "ｔｒｕｅ", "<x>true</x>", "<x/>true", "null", "enabled", "&amp;"],
+)
+def test_another_status_word_is_refused(word: str) -> None:
+    """The Warning says which element is no good."""
+    with pytest.raises(SipError) as refused:
+        parse_command(dnd(word))
+
+    assert refused.value.status == 400
+    assert refused.value.fields == (
+        'Warning: 399 dfks "doNotDisturbOn is neither true nor false"',
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "feature"),
+    [
+        ("forwardImmediate", ALWAYS),
+        ("forwardBusy", BUSY),
+        ("forwardNoAns", NO_ANSWER),
+        ("FORWARDBUSY", BUSY),
+        ("forwardimmediate", ALWAYS),
+        ("\n forwardNoAns \t", NO_ANSWER),
+        ("<![CDATA[forwardBusy]]>", BUSY),
+    ],
+)
+def test_kinds_of_forwarding(kind: str, feature: Feature) -> None:
+    """The three kinds, in any case of letters."""
+    command = parse_command(forwarding(kind, rings="").encode())
+
+    assert command == Command(feature, status=True, forward_to="2424")
+
+
+@pytest.mark.parametrize(
+    ("rings", "count"),
+    [
+        ("", None),
+        ("<ringCount/>", None),
+        ("<ringCount></ringCount>", None),
+        ("<ringCount> </ringCount>", None),
+        ("<ringCount>0</ringCount>", 0),
+        ("<ringCount> 4\n</ringCount>", 4),
+        ("<ringCount>07</ringCount>", 7),
+        ("<ringCount>100</ringCount>", 100),
+        ("<ringCount>101</ringCount>", None),
+        ("<ringCount>-1</ringCount>", None),
+        ("<ringCount>+4</ringCount>", None),
+        ("<ringCount>4.5</ringCount>", None),
+        ("<ringCount>4 rings</ringCount>", None),
+        ("<ringCount>many</ringCount>", None),
+        ("<ringCount>٤</ringCount>", None),
+        ("<ringCount>1_0</ringCount>", None),
+        (f"<ringCount>{'9' * 5000}</ringCount>", None),
+    ],
+)
+def test_rings(rings: str, count: int | None) -> None:
+    """Absent, empty or garbled: the stored count stays."""
+    command = parse_command(forwarding(rings=rings).encode())
+
+    assert command == Command(NO_ANSWER, True, "2424", count)
+
+
+@pytest.mark.parametrize("kind", ["forwardImmediate", "forwardBusy"])
+def test_rings_count_for_no_answer_alone(kind: str) -> None:
+    """Some phones send them with any forwarding."""
+    command = parse_command(forwarding(kind).encode())
+
+    assert command is not None
+    assert command.ring_count is None
+
+
+@pytest.mark.parametrize(
+    ("target", "found"),
+    [
+        ("", None),
+        ("<forwardDN/>", None),
+        ("<forwardDN></forwardDN>", None),
+        ("<forwardDN> \n </forwardDN>", None),
+        ("<forwardDN>\n 2424\t</forwardDN>", "2424"),
+        ("<forwardDN>+1 (555) 0100</forwardDN>", "+1 (555) 0100"),
+        ("<forwardDN>*72#</forwardDN>", "*72#"),
+        ("<forwardDN>sip:2424@pbx.example:5070</forwardDN>", None),
+        (
+            "<forwardDN>&lt;sip:1@h&gt; &amp; &quot;x&quot;</forwardDN>",
+            '<sip:1@h> & "x"',
+        ),
+        ("<forwardDN><![CDATA[<sip:1@h>]]></forwardDN>", "<sip:1@h>"),
+        ("<forwardDN>5 &#8364; &#xe9;</forwardDN>", "5 € é"),
+        (f"<forwardDN>{'x' * 2000}</forwardDN>", "x" * 2000),
+        (f"<forwardDN>{'x' * MAX_TARGET}</forwardDN>", "x" * MAX_TARGET),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+@pytest.mark.parametrize("status", ["true", "false"])
+def test_targets(status: str, target: str, found: str | None) -> None:
+    """Absent or empty: the stored target stays. Digits and URIs pass through."""
+    if "sip:2424" in target:
+        found = "sip:2424@pbx.example:5070"
+
+    command = parse_command(forwarding("forwardBusy", status, target).encode())
+
+    assert command == Command(BUSY, status == "true", found)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "encoding"),
+    [
+        (LATIN_1, "iso-8859-1"),
+        (UTF_8, "utf-8"),
+        ("", "utf-8"),
+        ("", "iso-8859-1"),
+        ("\n\n", "iso-8859-1"),
+        ("\ufeff", "utf-8"),
+        ('<?xml version="1.0"?>', "utf-8"),
+        ('<?xml version="1.0" encoding="windows-1252"?>', "cp1252"),
+    ],
+    ids=lambda value: value.strip() or "none",
+)
+def test_encodings(declaration: str, encoding: str) -> None:
+    """Declared or not, a target keeps its letters."""
+    text = declaration + forwarding("forwardBusy", target="<forwardDN>café</forwardDN>")
+
+    command = parse_command(text.encode(encoding))
+
+    assert command == Command(BUSY, True, "café")
+
+
+def test_any_order_of_the_elements() -> None:
+    """Phones differ in it."""
+    inside = (
+        forwarding().removeprefix("<SetForwarding>").removesuffix("</SetForwarding>")
+    )
+    elements = inside.replace("><", ">\0<").split("\0")
+
+    backwards = f"<SetForwarding>{''.join(reversed(elements))}</SetForwarding>"
+
+    assert parse_command(backwards.encode()) == Command(NO_ANSWER, True, "2424", 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<SetAgentState><requestedAgentState>ready</requestedAgentState></SetAgentState>",
+        with_namespace("<SetAgentState><device>201</device></SetAgentState>"),
+        "<DoNotDisturbEvent><doNotDisturbOn>true</doNotDisturbOn></DoNotDisturbEvent>",
+        "<ForwardingEvent/>",
+        "<GetDoNotDisturb/>",
+        "<setdonotdisturb><doNotDisturbOn>true</doNotDisturbOn></setdonotdisturb>",
+        "<x/>",
+        '<soap:Envelope xmlns:soap="urn:s"><soap:Body/></soap:Envelope>',
+        forwarding("forwardSelective"),
+        forwarding("forwardNotReachable", status="nonsense"),
+        forwarding("forward"),
+        forwarding("all"),
+    ],
+    ids=lambda text: text[:50],
+)
+def test_an_unknown_command_is_none(text: str) -> None:
+    """Well-formed, but not for us."""
+    assert parse_command(text.encode()) is None
+
+
+MALFORMED = {
+    "nothing": b"",
+    "blanks": b" \r\n\t ",
+    "text": b"true",
+    "JSON": b'{"doNotDisturbOn": true}',
+    "NUL": b"\x00",
+    "a declaration alone": LATIN_1.encode(),
+    "a comment alone": b"<!-- c -->",
+    "cut off in a tag": dnd("true")[:-3],
+    "cut off behind the value": dnd("true")[:-18],
+    "a tag that is not closed": dnd("true").replace(b"</doNotDisturbOn>", b""),
+    "tags that cross": b"<SetDoNotDisturb><a></SetDoNotDisturb></a>",
+    "end tag in another case": dnd("true").replace(b"</Set", b"</set"),
+    "two roots": dnd("true") * 2,
+    "text behind": dnd("true") + b"x",
+    "text before": b"x" + dnd("true"),
+    "NUL behind": dnd("true") + b"\x00",
+    "NUL in the value": dnd("tr\x00ue"),
+    "control character": dnd("true\x07"),
+    "reference to a control character": dnd("true&#7;"),
+    "bare ampersand": dnd("true&"),
+    "undefined entity": dnd("&on;"),
+    "bare less-than": dnd("<"),
+    "attribute twice": b'<SetDoNotDisturb a="1" a="2"/>',
+    "attribute without quotes": b"<SetDoNotDisturb a=1/>",
+    "prefix that is not declared": b"<c:SetDoNotDisturb/>",
+    "declaration twice": (LATIN_1 * 2).encode() + dnd("true"),
+    "declaration behind a comment": b"<!-- c -->" + LATIN_1.encode() + dnd("true"),
+    "unknown encoding": b'<?xml version="1.0" encoding="none-such"?>' + dnd("true"),
+    "declared UTF-8 that is none": UTF_8.encode()
+    + dnd("true").replace(b"/>", b"/>\xe9"),
+    "declared US-ASCII that is none": (
+        b'<?xml version="1.0" encoding="US-ASCII"?>' + dnd("true\xe9")
+    ),
+    "XML 2.0": b'<?xml version="2.0"?>' + dnd("true"),
+    "nested too deeply": b"<a>" * 5000 + b"</a>" * 5000,
+    "binary": bytes(range(256)),
+}
+
+
+@pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
+def test_malformed_xml_is_refused(body: bytes) -> None:
+    """The Warning says so."""
+    with pytest.raises(SipError) as refused:
+        parse_command(body)
+
+    assert refused.value.status == 400
+    assert refused.value.reason == "Bad Feature Document"
+    assert refused.value.fields == ('Warning: 399 dfks "The XML is malformed"',)
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("<SetDoNotDisturb/>", "doNotDisturbOn is missing"),
+        ("<SetDoNotDisturb><device/></SetDoNotDisturb>", "doNotDisturbOn is missing"),
+        (
+            "<SetDoNotDisturb><activateForward>true</activateForward></SetDoNotDisturb>",
+            "doNotDisturbOn is missing",
+        ),
+        (
+            "<SetDoNotDisturb><x><doNotDisturbOn>true</doNotDisturbOn></x>"
+            "</SetDoNotDisturb>",
+            "doNotDisturbOn is missing",
+        ),
+        ("<SetForwarding/>", "forwardingType is missing"),
+        (forwarding(""), "forwardingType is missing"),
+        (forwarding(" "), "forwardingType is missing"),
+        (
+            "<SetForwarding><forwardingType>forwardBusy</forwardingType></SetForwarding>",
+            "activateForward is missing",
+        ),
+        (forwarding(status=""), "activateForward is neither true nor false"),
+        (forwarding(status="on"), "activateForward is neither true nor false"),
+        (
+            forwarding(target=f"<forwardDN>{'x' * (MAX_TARGET + 1)}</forwardDN>"),
+            "forwardDN is too long or holds a line break",
+        ),
+        (
+            forwarding(target="<forwardDN>1\n2</forwardDN>"),
+            "forwardDN is too long or holds a line break",
+        ),
+        (
+            forwarding(target="<forwardDN>1&#13;2</forwardDN>"),
+            "forwardDN is too long or holds a line break",
+        ),
+        (
+            forwarding(target="<forwardDN>1&#x85;2</forwardDN>"),
+            "forwardDN is too long or holds a line break",
+        ),
+    ],
+    ids=lambda value: value[:60],
+)
+def test_what_must_be_said_is_missed(text: str, warning: str) -> None:
+    """The Warning names the element."""
+    with pytest.raises(SipError) as refused:
+        parse_command(text.encode())
+
+    assert refused.value.status == 400
+    assert refused.value.fields == (f'Warning: 399 dfks "{warning}"',)
+
+
+LAUGHS = "".join(
+    f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10)
+)  # ten to the ninth times "ha"
+
+DOCTYPES = {
+    "empty": "<!DOCTYPE SetDoNotDisturb>",
+    "internal": '<!DOCTYPE x [<!ENTITY on "true">]>',
+    "external": '<!DOCTYPE x SYSTEM "http://127.0.0.1/x.dtd">',
+    "file": '<!DOCTYPE x [<!ENTITY on SYSTEM "file:///etc/passwd">]>',
+    "parameter entity": '<!DOCTYPE x [<!ENTITY % p SYSTEM "file:///etc/hostname"> %p;]>',
+    "laughs": f'<!DOCTYPE x [<!ENTITY l0 "ha">{LAUGHS}]>',
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("doctype", DOCTYPES.values(), ids=DOCTYPES.keys())
+def test_a_doctype_is_refused_in_any_encoding(doctype: str, encoding: str) -> None:
+    """Whatever it would bring in is not looked at."""
+    text = f'<?xml version="1.0" encoding="{encoding[:6]}"?>{doctype}{DND_ON}'
+
+    with pytest.raises(SipError) as refused:
+        parse_command(text.encode(encoding))
+
+    assert refused.value.fields == ('Warning: 399 dfks "DOCTYPE is not allowed"',)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le"])
+@pytest.mark.parametrize("use", ["<a>&l9;</a>", '<a b="&l9;"/>'])
+def test_an_entity_bomb_does_not_go_off(use: str, encoding: str) -> None:
+    """Neither in text nor in an attribute, not even where DOCTYPE is well hidden."""
+    text = (
+        f'<?xml version="1.0" encoding="{encoding[:6]}"?>{DOCTYPES["laughs"]}'
+        f"{DND_ON.replace('<device/>', use)}"
+    )
+
+    with pytest.raises(SipError) as refused:
+        parse_command(text.encode(encoding))
+
+    assert refused.value.status == 400
+
+
+@given(
+    feature=forwardings,
+    status=st.booleans(),
+    target=targets,
+    rings=ring_counts,
+    encoding=st.sampled_from(["iso-8859-1", "utf-8"]),
+    blank=st.sampled_from(["", " ", "\n", "\r\n\t"]),
+)
+def test_any_forwarding_is_understood(
+    feature: Feature,
+    status: bool,
+    target: str,
+    rings: int,
+    encoding: str,
+    blank: str,
+) -> None:
+    """What another writer puts into a document comes out of it."""
+    root = ET.Element("SetForwarding", xmlns=CSTA)
+    for name, text in {
+        "forwardDN": target,
+        "ringCount": str(rings),
+        "activateForward": str(status).lower(),
+        "forwardingType": FORWARDING_TYPES[feature],
+    }.items():
+        ET.SubElement(root, name).text = f"{blank}{text}{blank}"
+
+    command = parse_command(ET.tostring(root, encoding))
+
+    assert command == Command(
+        feature,
+        status,
+        target.strip() or None,
+        rings if feature is NO_ANSWER else None,
+    )
+
+
+def taken_apart(body: bytes) -> Command | None:
+    """Parse a body; a refusal counts as nothing, any other error is one."""
+    try:
+        return parse_command(body)
+    except SipError as err:
+        assert err.status == 400
+        assert len(err.fields) == 1
+        assert err.fields[0].startswith("Warning: 399 dfks ")
+        return None
+
+
+@given(st.binary(max_size=400))
+@example(b'<?xml version="1.0" encoding="UTF-7"?>+ADw-x/>')
+@example(b"\xff\xfe<\x00x\x00/\x00>\x00")
+def test_any_octets_are_answered_in_words(body: bytes) -> None:
+    """Nothing but a refusal with a Warning can come of them."""
+    taken_apart(body)
+
+
+PIECES = [
+    *(b"<SetDoNotDisturb", b"<SetForwarding", b"</SetDoNotDisturb>", b"<a:b", b"<?x"),
+    *(b"<doNotDisturbOn>", b"</doNotDisturbOn>", b"<forwardingType>forwardBusy"),
+    *(
+        b"true",
+        b">",
+        b"/>",
+        b"<",
+        b"&",
+        b"&#0;",
+        b"&lt;",
+        b"<!--",
+        b"-->",
+        b"?>",
+        b"]]>",
+    ),
+    *(b"<![CDATA[", b"<!DOCTYPE", b"<!ENTITY", b' xmlns="', b' xmlns:a="', b'"', b"="),
+    *(b"\xe9", b"\x00", b"\r\n", b" ", b"\xef\xbb\xbf", b"</forwardingType>"),
+    b'<?xml version="1.0" encoding="',
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=25).map(b"".join))
+def test_any_mixture_of_mark_up_is_answered_in_words(body: bytes) -> None:
+    """Nearly XML is the harder case."""
+    taken_apart(body)
+
+
+@given(
+    at=st.integers(0, 400),
+    length=st.integers(0, 20),
+    put=st.binary(max_size=5),
+    latin=st.booleans(),
+)
+def test_any_damage_is_answered_in_words(
+    at: int, length: int, put: bytes, latin: bool
+) -> None:
+    """A document that lost or gained octets on its way."""
+    whole = (LATIN_1 if latin else "").encode() + forwarding().encode()
+
+    taken_apart(whole[:at] + put + whole[at + length :])

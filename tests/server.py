@@ -1,0 +1,79 @@
+"""A real server on loopback for tests, without Home Assistant.
+
+async with running_server(clock) as (server, sync, port):
+    phone = Phone("201", PASSWORDS["201"], ("127.0.0.1", port))
+"""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+import contextlib
+from typing import NamedTuple
+
+from custom_components.dfks.features.model import (
+    Feature,
+    FeatureState,
+    LineConfig,
+    NotifyStyle,
+)
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.clock import Clock
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+
+HOST = "127.0.0.1"
+
+# The lines of a server that is not told otherwise.
+PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
+
+LOOPBACK = ServerConfig(host=HOST, port=0)
+
+type States = Mapping[Feature, FeatureState]
+
+
+class Running(NamedTuple):
+    """A server that listens, its lines, and the port for UDP and TCP."""
+
+    server: SipServer
+    sync: FeatureSync
+    port: int
+
+
+def line_config(
+    user: str,
+    password: str | None = None,
+    *,
+    auth_name: str | None = None,
+    assigned: Iterable[Feature] = tuple(Feature),
+    style: NotifyStyle = NotifyStyle.MULTIPART,
+) -> LineConfig:
+    """Return the configuration of a line; its id is `line-USER`."""
+    return LineConfig(
+        id=f"line-{user}",
+        user=user,
+        password=PASSWORDS.get(user, "") if password is None else password,
+        auth_name=user if auth_name is None else auth_name,
+        assigned=tuple(assigned),
+        style=style,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running_server(
+    clock: Clock,
+    *,
+    lines: Iterable[LineConfig] | None = None,
+    config: ServerConfig = LOOPBACK,
+    states: Mapping[str, States] | None = None,
+) -> AsyncIterator[Running]:
+    """Run a server with some lines (201 and 202 by default) for a while.
+
+    `states` are what is stored of the lines at the start, by line id.
+    """
+    server = SipServer(config, clock)
+    sync = FeatureSync(server)
+    for line in map(line_config, PASSWORDS) if lines is None else lines:
+        sync.add_line(line, (states or {}).get(line.id))
+    await server.start()
+    try:
+        yield Running(server, sync, server.port)
+    finally:
+        await sync.stop()
+        await server.stop()
