@@ -244,7 +244,7 @@ def test_the_boundary_is_quoted_and_the_one_in_use() -> None:
 @pytest.mark.parametrize(
     "chosen",
     [pair for size in (2, 3, 4) for pair in combinations(Feature, size)],
-    ids=lambda chosen: "+".join(chosen),
+    ids="+".join,
 )
 def test_multipart_parts_read_back(chosen: tuple[Feature, ...]) -> None:
     """Another parser finds each document, with its right length, in order."""
@@ -411,8 +411,14 @@ def test_off(word: str) -> None:
         "1.0",
         "truE!",
         "t r u e",
-    ]
-    + ["truefalse", "ｔｒｕｅ", "<x>true</x>", "<x/>true", "null", "enabled", "&amp;"],
+        "truefalse",
+        "ｔｒｕｅ",
+        "<x>true</x>",
+        "<x/>true",
+        "null",
+        "enabled",
+        "&amp;",
+    ],
 )
 def test_another_status_word_is_refused(word: str) -> None:
     """The Warning says which element is no good."""
@@ -634,8 +640,7 @@ def test_malformed_xml_is_refused(body: bytes) -> None:
             "doNotDisturbOn is missing",
         ),
         (
-            "<SetDoNotDisturb><x><doNotDisturbOn>true</doNotDisturbOn></x>"
-            "</SetDoNotDisturb>",
+            "<SetDoNotDisturb><x><doNotDisturbOn>1</doNotDisturbOn></x></SetDoNotDisturb>",
             "doNotDisturbOn is missing",
         ),
         ("<SetForwarding/>", "forwardingType is missing"),
@@ -752,15 +757,18 @@ def test_any_forwarding_is_understood(
     )
 
 
-def taken_apart(body: bytes) -> Command | None:
-    """Parse a body; a refusal counts as nothing, any other error is one."""
+def taken_apart(body: bytes) -> None:
+    """Parse a body; no error but a refusal with a Warning may come of it."""
+    refused = None
     try:
-        return parse_command(body)
+        parse_command(body)
     except SipError as err:
-        assert err.status == 400
-        assert len(err.fields) == 1
-        assert err.fields[0].startswith("Warning: 399 dfks ")
-        return None
+        refused = err
+    assert refused is None or (
+        refused.status == 400
+        and len(refused.fields) == 1
+        and refused.fields[0].startswith("Warning: 399 dfks ")
+    )
 
 
 @given(st.binary(max_size=400))
