@@ -17,6 +17,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
+from tests.hooks import FunctionHooks
 from tests.phone import (
     ALWAYS,
     BUSY,
@@ -189,7 +190,7 @@ async def test_f4_the_answer_does_not_wait_for_a_look_up(
         await release.wait()
         return Ruling()
 
-    sync.get_hook = slow
+    sync.hooks = FunctionHooks(supply=slow)
     response = await caller.call("SUBSCRIBE")
     await caller.nothing()
     release.set()
@@ -1248,7 +1249,7 @@ async def test_f26_a_bad_body_reaches_no_hook(
         calls.append(change)
         return Ruling()
 
-    sync.set_hook = hook
+    sync.hooks = FunctionHooks(rule=hook)
     subscribed = await caller.subscribe()
     for body in BAD_BODIES.values():
         await subscribed.send(body=body)

@@ -3,24 +3,39 @@
 A hook is somebody else's code and may be slow. So the SIP answer never waits for it:
 calls stand in one queue, in order of arrival, and whatever depends on a call happens
 when its turn comes.
+
+What a hook changes itself must not ask the hook again: that would never end, and the
+hook would wait for its own turn. So each call leaves a mark in the context in which it
+runs, and everything that the hook starts inherits the mark.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 import logging
+from time import monotonic
+from typing import Final
 
-from .model import Feature, FeatureChange, Line
+from .model import ChangeRefused, Feature, FeatureChange, Line, Refusal
 
 _LOGGER = logging.getLogger(__name__)
 
 # Seconds for one call of a hook.
-HOOK_TIMEOUT = 2.0
+HOOK_TIMEOUT: Final = 2.0
 
-# Calls that may wait; more are refused. A phone's key must not work minutes later.
-MAX_WAITING = 1000
+# Seconds that a call which took too long has to come to its end. Until then the next
+# one waits, so that two never run at the same time by our doing.
+STOP_TIMEOUT: Final = 1.0
+
+# Seconds after a call in which what it started may still change the feature that the
+# call was about without asking the hook, which would start it anew.
+AFTERMATH: Final = 60.0
+
+
+# What a call of the set hook is about.
+type Subject = tuple[Line, Feature]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +53,116 @@ class Ruling:
     notify: bool = True
 
 
-# Raises ChangeRefused to refuse the change. Any other error refuses it too: a veto must
-# not fail open, because a forwarding can cost money.
-type SetHook = Callable[[Line, FeatureChange], Awaitable[Ruling]]
+class HookError(ChangeRefused):
+    """A hook did not do its work.
 
-# An error leaves the feature as the model has it.
-type GetHook = Callable[[Line, Feature], Awaitable[Ruling]]
+    That refuses the change as well: a veto must not fail open, because a forwarding
+    can cost money.
+    """
+
+    def __init__(self, reason: str, refusal: Refusal = Refusal.HOOK_FAILED) -> None:
+        """Say what went wrong."""
+        super().__init__(reason, refusal)
+
+
+class Hooks:
+    """The two hooks. This one has none; the floor above puts its own in its place."""
+
+    @property
+    def rules(self) -> bool:
+        """Whether there is a set hook now."""
+        return False
+
+    @property
+    def supplies(self) -> bool:
+        """Whether there is a get hook now."""
+        return False
+
+    async def rule(self, line: Line, change: FeatureChange) -> Ruling:
+        """Decide on a change before it is stored.
+
+        Raises ChangeRefused to refuse it, HookError where the hook does not work.
+        """
+        return Ruling()
+
+    async def supply(self, line: Line, feature: Feature, source: str | None) -> Ruling:
+        """Say how a feature is, for a full state that a phone asked for.
+
+        `source` is its host:port. Raises HookError: then the model's state is told.
+        """
+        return Ruling()
+
+    def rule_failed(self, error: HookError) -> None:
+        """Take note that the set hook did not work."""
+
+    def supply_failed(self, error: HookError) -> None:
+        """Take note that the get hook did not work."""
+
+
+class _Call:
+    """One call of a hook, as the context of what it does remembers it."""
+
+    __slots__ = ("ended", "subject")
+
+    def __init__(self, subject: Subject | None) -> None:
+        self.subject = subject
+        self.ended: float | None = None
+
+    def covers(self, subject: Subject) -> bool:
+        """Whether a change made in this context asks no hook."""
+        if self.ended is None:
+            return True
+        return subject == self.subject and monotonic() - self.ended < AFTERMATH
+
+
+_call: ContextVar[_Call | None] = ContextVar("dfks_hook_call", default=None)
+
+
+def is_hooks_own(line: Line, feature: Feature) -> bool:
+    """Whether the code that runs now is a hook's, and may change the feature at once.
+
+    So is everything while a hook runs, and for a while after it the feature that the
+    set hook was asked about.
+    """
+    call = _call.get()
+    return call is not None and call.covers((line, feature))
+
+
+async def call_hook[T](
+    hook: Callable[[], Coroutine[object, None, T]],
+    timeout: float,
+    subject: Subject | None = None,
+) -> T:
+    """Call a hook and return what it says.
+
+    `subject` is what it starts may go on to change after the call. Raises ChangeRefused
+    where it refuses, and HookError where it does not end within `timeout` seconds or
+    goes wrong in any other way.
+    """
+    call = _Call(subject)
+    context = Context()
+    context.run(_call.set, call)
+    task = asyncio.get_running_loop().create_task(hook(), context=context)
+    try:
+        await asyncio.wait((task,), timeout=timeout)
+        if not task.done():
+            raise HookError("The hook took too long", Refusal.HOOK_TOO_SLOW)
+        if task.cancelled():
+            raise HookError("The hook was stopped")
+        return task.result()
+    except ChangeRefused:
+        raise
+    except Exception as err:
+        _LOGGER.debug("A hook failed", exc_info=True)
+        raise HookError(f"{type(err).__name__}: {err}") from err
+    finally:
+        call.ended = monotonic()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=STOP_TIMEOUT)
+
 
 type Job = Callable[[], Awaitable[None]]
-
-# Whether the code that runs now was called by a hook: what it changes itself does not
-# go through the hook again, and must not wait for its own turn.
-inside_hook: ContextVar[bool] = ContextVar("inside_hook", default=False)
 
 
 class HookQueue:
@@ -60,24 +173,22 @@ class HookQueue:
         self._jobs: deque[Job] = deque()
         self._task: asyncio.Task[None] | None = None
         self._held = False
+        self.stopped = False
 
     @property
-    def busy(self) -> bool:
-        """Whether a job runs or waits."""
-        return bool(self._jobs) or self._task is not None
-
-    @property
-    def full(self) -> bool:
-        """Whether no more jobs should be put in."""
-        return len(self._jobs) >= MAX_WAITING
+    def idle(self) -> bool:
+        """Whether a job put in now would run at once."""
+        return not (self._jobs or self._task is not None or self._held)
 
     def put(self, job: Job) -> None:
-        """Run a job when all before it are done."""
+        """Run a job when all before it are done; after `stop`, never."""
+        if self.stopped:
+            return
         self._jobs.append(job)
         self._go_on()
 
     def hold(self) -> None:
-        """Run nothing until `release`."""
+        """Run nothing more until `release`."""
         self._held = True
 
     def release(self) -> None:
@@ -86,7 +197,8 @@ class HookQueue:
         self._go_on()
 
     async def stop(self) -> None:
-        """Forget what waits, and stop what runs."""
+        """Forget what waits, and stop what runs, for good."""
+        self.stopped = True
         self._jobs.clear()
         if self._task is not None:
             self._task.cancel()
@@ -94,7 +206,11 @@ class HookQueue:
 
     def _go_on(self) -> None:
         if self._task is None and self._jobs and not self._held:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            # In a context of its own: whoever happened to put the first job in has
+            # nothing to do with those that follow.
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), context=Context()
+            )
 
     async def _run(self) -> None:
         try:

@@ -76,6 +76,8 @@ class FeatureChange:
     source: str | None = None
     # What the caller of an action hands to the set hook.
     param: object = None
+    # What the floor above ties to the change; it comes back with the event.
+    context: object = None
 
     def __post_init__(self) -> None:
         """Raise ValueError for what no phone could be told."""
@@ -106,13 +108,31 @@ class ChangeOutcome:
     told: int
 
 
-class ChangeRefused(Exception):
-    """A change that is not wanted; `reason` is for the user."""
+class Refusal(StrEnum):
+    """What kept a change from being made."""
 
-    def __init__(self, reason: str) -> None:
+    # A hook does not want it, and says why in its own words.
+    VETO = "veto"
+    # A hook did not do its work.
+    HOOK_BAD_ANSWER = "hook_bad_answer"
+    HOOK_BUSY = "hook_busy"
+    HOOK_FAILED = "hook_failed"
+    HOOK_MISSING = "hook_missing"
+    HOOK_TOO_SLOW = "hook_too_slow"
+    # The house itself cannot.
+    LINE_REMOVED = "line_removed"
+    STOPPING = "stopping"
+    TOO_MANY_WAITING = "too_many_waiting"
+
+
+class ChangeRefused(Exception):
+    """A change that is not made; `reason` says in words why."""
+
+    def __init__(self, reason: str, refusal: Refusal = Refusal.VETO) -> None:
         """Say why."""
         super().__init__(reason)
         self.reason = reason
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +184,7 @@ class Line:
         "assigned",
         "config",
         "connected",
+        "hidden",
         "presentity",
         "style",
         "watchers",
@@ -181,6 +202,8 @@ class Line:
         self._listeners: tuple[Listener, ...] = ()
         self._states = dict(states)
         self.connected = False
+        # What the get hook has left out of the full state.
+        self.hidden: frozenset[Feature] = frozenset()
         self.watchers = 0
         self.configure(config, presentity)
 

@@ -6,15 +6,13 @@
 
 Whoever asks for a change, a phone or Home Assistant, comes through here, and entities
 and phones alike are told from the model alone. Without hooks all of it happens at once,
-in the call that asks for it.
+in the call that asks for it. With hooks it happens in their queue, in order of arrival.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-import contextlib
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-import logging
-from typing import override
+from typing import Final, override
 
 from ..sip.headers import bracketed, encode_user
 from ..sip.notifier import (
@@ -36,7 +34,16 @@ from .documents import (
     multipart,
     parse_command,
 )
-from .hooks import HOOK_TIMEOUT, GetHook, HookQueue, Ruling, SetHook, inside_hook
+from .hooks import (
+    HOOK_TIMEOUT,
+    HookError,
+    HookQueue,
+    Hooks,
+    Job,
+    Ruling,
+    call_hook,
+    is_hooks_own,
+)
 from .model import (
     ChangeOutcome,
     ChangeRefused,
@@ -51,16 +58,18 @@ from .model import (
     Listener,
     NotifyStyle,
     Origin,
+    Refusal,
 )
-
-_LOGGER = logging.getLogger(__name__)
 
 # Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
 _WITHOUT_STATE = frozenset({"noresource", "deactivated"})
 
-
 # A set of topics that names no feature: a NOTIFY without a body.
 NO_FEATURE = frozenset({"none"})
+
+# Changes that may wait for the set hook; more are refused. A key must not work minutes
+# after it was pressed.
+MAX_WAITING: Final = 1000
 
 
 class FeatureSync(EventPackage):
@@ -76,13 +85,16 @@ class FeatureSync(EventPackage):
         self._notifier = server.notifier
         self._by_account: dict[Account, Line] = {}
         self._listeners: tuple[Listener, ...] = ()
-        # Run for each change, and for each feature of the full state.
-        self.set_hook: SetHook | None = None
-        self.get_hook: GetHook | None = None
+        # Asked about each change, and about each feature of the full state.
+        self.hooks = Hooks()
+        # Seconds.
         self.hook_timeout = HOOK_TIMEOUT
         self.queue = HookQueue()
-        # The changes of Home Assistant that wait for a hook.
+        # How many changes wait, and the futures of those that are Home Assistant's.
+        self._waiting = 0
         self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
+        # Who waits for the get hook to be asked about a line.
+        self._asking: dict[Line, dict[Subscription, None]] = {}
         # The body written last, and for what: a fan-out needs it many times over.
         self._written: tuple[Line, Topics, Notification] | None = None
         server.add_package(self)
@@ -115,7 +127,8 @@ class FeatureSync(EventPackage):
         line.configure(config, self._presentity(config))
         self._written = None
         if (before.assigned, before.user) != (config.assigned, config.user):
-            self._notifier.notify_all(line.account, ALL)
+            for subscription in self._notifier.of(line.account):
+                self._tell_everything(subscription)
 
     def remove_line(self, line_id: str) -> None:
         """Stop serving a line; its phones are told that it is no more."""
@@ -150,24 +163,22 @@ class FeatureSync(EventPackage):
     # Changes
 
     async def stop(self) -> None:
-        """Refuse the changes that wait for a hook."""
+        """Refuse the changes that wait for a hook, and all that would have to."""
         await self.queue.stop()
         for outcome in self._outcomes:
             if not outcome.done():
-                outcome.set_exception(ChangeRefused("Home Assistant is stopping"))
+                outcome.set_exception(_stopping())
 
     async def change(self, line_id: str, change: FeatureChange) -> ChangeOutcome:
         """Change a feature from Home Assistant. Raises ChangeRefused."""
-        line = self.lines[line_id]
-        if self._is_immediate():
+        line = self.lines.get(line_id)
+        if line is None:
+            raise _removed()
+        if self._asks_nobody or is_hooks_own(line, change.feature):
             return self._commit(line, change, None)
-        if self.queue.full:
-            raise ChangeRefused("Too many changes are waiting")
         outcome: asyncio.Future[ChangeOutcome] = (
             asyncio.get_running_loop().create_future()
         )
-        self._outcomes.add(outcome)
-        outcome.add_done_callback(self._outcomes.discard)
 
         async def run() -> None:
             if outcome.done():
@@ -182,24 +193,38 @@ class FeatureSync(EventPackage):
                 if not outcome.done():
                     outcome.set_result(result)
 
-        self.queue.put(run)
+        self._queue_change(run)
+        self._outcomes.add(outcome)
+        outcome.add_done_callback(self._outcomes.discard)
         return await outcome
 
-    def _is_immediate(self) -> bool:
+    @property
+    def _asks_nobody(self) -> bool:
         """Whether a change need not stand in the queue."""
-        return inside_hook.get() or (self.set_hook is None and not self.queue.busy)
+        return self.queue.idle and not self.hooks.rules
+
+    def _queue_change(self, job: Job) -> None:
+        """Run a job that makes a change when it is its turn. Raises ChangeRefused."""
+        if self.queue.stopped:
+            raise _stopping()
+        if self._waiting >= MAX_WAITING:
+            raise ChangeRefused("Too many changes wait", Refusal.TOO_MANY_WAITING)
+        self._waiting += 1
+
+        async def run() -> None:
+            self._waiting -= 1
+            await job()
+
+        self.queue.put(run)
 
     def _change_from_phone(
         self, line: Line, change: FeatureChange, sender: Subscription
     ) -> None:
         """Make a phone's change, now or when it is its turn."""
-        if self._is_immediate():
+        if self._asks_nobody:
             self._commit(line, change, sender)
             return
         lamp = frozenset((change.feature,))
-        if self.queue.full:
-            self._notifier.notify(sender, lamp)
-            return
 
         async def run() -> None:
             try:
@@ -207,77 +232,133 @@ class FeatureSync(EventPackage):
             except ChangeRefused:
                 self._notifier.notify(sender, lamp)
 
-        self.queue.put(run)
+        try:
+            self._queue_change(run)
+        except ChangeRefused:
+            self._notifier.notify(sender, lamp)
 
     async def _rule(
         self, line: Line, change: FeatureChange, sender: Subscription | None
     ) -> ChangeOutcome:
         """Ask the set hook about a change and make it. Raises ChangeRefused."""
         ruling = Ruling()
-        if self.set_hook is not None:
-            ruling = await self._ask(self.set_hook(line, change))
+        if self.hooks.rules:
+            ruling, change = await self._ask_set_hook(line, change)
         if line.config.id not in self.lines:
-            raise ChangeRefused("The line has been removed")
-        change = _ruled(change, ruling)
-        hidden = not ruling.assigned and sender is not None
-        outcome = self._commit(line, change, sender, quiet=hidden or not ruling.notify)
-        if sender is not None and hidden:
-            rest = frozenset(line.assigned) - {change.feature}
-            self._notifier.notify(sender, rest or NO_FEATURE)
-        return outcome
+            raise _removed()
+        if not ruling.notify:
+            outcome = self._commit(line, change, sender, quiet=True)
+            if sender is not None and sender.ending is not None:
+                # It could not end without its last NOTIFY.
+                self._notifier.notify(sender, NOTHING)
+            return outcome
+        if not ruling.assigned and sender is not None:
+            return await self._commit_hidden(line, change, sender)
+        return self._commit(line, change, sender)
 
-    async def _ask[T](self, call: Awaitable[T]) -> T:
-        """Wait for a hook; whatever goes wrong is a refusal. Raises ChangeRefused."""
-        token = inside_hook.set(True)
+    async def _ask_set_hook(
+        self, line: Line, change: FeatureChange
+    ) -> tuple[Ruling, FeatureChange]:
+        """Return what the hook says, and the change that comes of it."""
         try:
-            async with asyncio.timeout(self.hook_timeout):
-                return await call
-        except ChangeRefused:
+            ruling = await call_hook(
+                lambda: self.hooks.rule(line, change),
+                self.hook_timeout,
+                (line, change.feature),
+            )
+            return ruling, _ruled(change, ruling)
+        except HookError as err:
+            self.hooks.rule_failed(err)
             raise
-        except TimeoutError as err:
-            raise ChangeRefused("The script took too long") from err
-        except Exception as err:
-            _LOGGER.warning("A hook failed: %s", type(err).__name__)
-            raise ChangeRefused("The script failed") from err
-        finally:
-            inside_hook.reset(token)
 
-    def _tell_all(self, subscription: Subscription) -> None:
+    async def _commit_hidden(
+        self, line: Line, change: FeatureChange, sender: Subscription
+    ) -> ChangeOutcome:
+        """Make a change, and tell phones everything but the feature that changed."""
+        old = line.state(change.feature)
+        outcome = self._commit(line, change, sender, quiet=True)
+        await self._ask_get_hook(line, change.source)
+        shown = frozenset(line.assigned) - line.hidden - {change.feature}
+        topics = shown or NO_FEATURE
+        if outcome.state == old:
+            self._notifier.notify(sender, topics)
+            return ChangeOutcome(outcome.state, 1)
+        self._notifier.notify_all(line.account, topics)
+        return ChangeOutcome(outcome.state, line.watchers)
+
+    # The full state
+
+    def _tell_everything(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
-        if self.get_hook is None and not self.queue.busy:
+        line = self._by_account[subscription.account]
+        if self.queue.idle and not self.hooks.supplies:
+            self._show(line, frozenset())
             self._notifier.notify(subscription, ALL)
             return
+        if (asking := self._asking.get(line)) is not None:
+            asking[subscription] = None
+            return
+        self._asking[line] = {subscription: None}
 
         async def run() -> None:
-            await self._supply(subscription)
+            await self._supply(line, self._asking.pop(line))
 
         self.queue.put(run)
 
-    async def _supply(self, subscription: Subscription) -> None:
-        """Ask the get hook about each feature and tell a phone what comes of it."""
-        line = self._by_account.get(subscription.account)
-        if line is None or self.get_hook is None:
-            self._notifier.notify(subscription, ALL)
-            return
-        shown = set()
-        changed = set()
+    async def _supply(self, line: Line, asking: Collection[Subscription]) -> None:
+        """Ask the get hook about a line and tell everybody what comes of it."""
+        first = next(iter(asking))
+        changed = await self._ask_get_hook(line, _source(first))
+        for subscription in self._notifier.of(line.account):
+            if subscription in asking:
+                self._notifier.notify(subscription, ALL)
+            elif changed:
+                self._notifier.notify(subscription, changed)
+
+    async def _ask_get_hook(self, line: Line, source: str | None) -> Topics:
+        """Take what the get hook says of each feature; return those that changed.
+
+        Where it fails the model stands as it is. Where it is too slow it is not asked
+        about the other features: changes wait meanwhile.
+        """
+        hidden: set[Feature] = set()
+        changed: set[Feature] = set()
+        too_slow = False
         for feature in line.assigned:
-            before = line.state(feature)
-            ruling = Ruling()
-            with contextlib.suppress(ChangeRefused):
-                ruling = await self._ask(self.get_hook(line, feature))
-                supplied = FeatureChange(feature=feature, origin=Origin.ENTITY)
-                self._commit(line, _ruled(supplied, ruling), None, quiet=True)
-            if line.state(feature) != before:
+            if too_slow or not self.hooks.supplies or line.config.id not in self.lines:
+                break
+            try:
+                ruling, supplied = await self._ask_get_hook_about(line, feature, source)
+            except ChangeRefused as err:
+                too_slow = err.refusal is Refusal.HOOK_TOO_SLOW
+                continue
+            old = line.state(feature)
+            if self._commit(line, supplied, None, quiet=True).state != old:
                 changed.add(feature)
-            if ruling.assigned and ruling.notify:
-                shown.add(feature)
-        all_shown = len(shown) == len(line.assigned)
-        topics = ALL if all_shown else frozenset(shown) or NO_FEATURE
-        self._notifier.notify(subscription, topics)
-        for other in self._notifier.of(line.account):
-            if changed and other is not subscription:
-                self._notifier.notify(other, frozenset(changed))
+            if not (ruling.assigned and ruling.notify):
+                hidden.add(feature)
+        self._show(line, frozenset(hidden))
+        return frozenset(changed)
+
+    async def _ask_get_hook_about(
+        self, line: Line, feature: Feature, source: str | None
+    ) -> tuple[Ruling, FeatureChange]:
+        """Return what the hook says of a feature, and the change that comes of it."""
+        try:
+            ruling = await call_hook(
+                lambda: self.hooks.supply(line, feature, source), self.hook_timeout
+            )
+            supplied = FeatureChange(feature=feature, origin=Origin.ENTITY)
+            return ruling, _ruled(supplied, ruling)
+        except HookError as err:
+            self.hooks.supply_failed(err)
+            raise
+
+    def _show(self, line: Line, hidden: frozenset[Feature]) -> None:
+        """Leave these features out of a line's full state, and only these."""
+        if line.hidden != hidden:
+            line.hidden = hidden
+            self._written = None
 
     def _commit(
         self,
@@ -304,14 +385,13 @@ class FeatureSync(EventPackage):
             self._publish(FeatureChanged(line, old, new, change))
         if quiet:
             return ChangeOutcome(new, 0)
-        if new != old:
-            return ChangeOutcome(new, self._notifier.notify_all(line.account, topics))
-        if change.origin is Origin.PHONE and sender is not None:
+        if new == old and change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
             return ChangeOutcome(new, 1)
-        if change.origin is Origin.ENTITY:
+        if new == old and change.origin is Origin.ENTITY:
             return ChangeOutcome(new, 0)
-        return ChangeOutcome(new, self._notifier.notify_all(line.account, topics))
+        self._notifier.notify_all(line.account, topics)
+        return ChangeOutcome(new, line.watchers)
 
     # The event package
 
@@ -332,19 +412,18 @@ class FeatureSync(EventPackage):
     def subscribed(self, subscription: Subscription, command: object) -> None:
         """Make a phone's change, or tell it everything."""
         if not isinstance(command, Command):
-            self._tell_all(subscription)
+            self._tell_everything(subscription)
             return
         if subscription.ending is not None:
             # The last NOTIFY of a subscription tells everything.
             self._notifier.owe(subscription, ALL)
-        host, port = subscription.dialog.flow.remote
         change = FeatureChange(
             feature=command.feature,
             status=command.status,
             forward_to=command.forward_to,
             ring_count=command.ring_count,
             origin=Origin.PHONE,
-            source=f"{bracketed(host)}:{port}",
+            source=_source(subscription),
         )
         line = self._by_account[subscription.account]
         self._change_from_phone(line, change, subscription)
@@ -365,9 +444,11 @@ class FeatureSync(EventPackage):
 
     @staticmethod
     def _write(line: Line, topics: Topics) -> Notification:
-        features = line.assigned
-        if FULL not in topics:
-            features = tuple(feature for feature in features if feature in topics)
+        features = tuple(
+            feature
+            for feature in line.assigned
+            if (feature not in line.hidden if FULL in topics else feature in topics)
+        )
         left = NOTHING
         if line.style is NotifyStyle.SEPARATE and len(features) > 1:
             left = frozenset(features[1:])
@@ -403,8 +484,22 @@ class FeatureSync(EventPackage):
         self._forget_removed(line)
 
 
+def _removed() -> ChangeRefused:
+    return ChangeRefused("The line has been removed", Refusal.LINE_REMOVED)
+
+
+def _stopping() -> ChangeRefused:
+    return ChangeRefused("Home Assistant is stopping", Refusal.STOPPING)
+
+
+def _source(subscription: Subscription) -> str:
+    """Return host:port of a phone."""
+    host, port = subscription.dialog.flow.remote
+    return f"{bracketed(host)}:{port}"
+
+
 def _ruled(change: FeatureChange, ruling: Ruling) -> FeatureChange:
-    """Return a change with what a hook has put in its place. Raises ChangeRefused."""
+    """Return a change with what a hook has put in its place. Raises HookError."""
     status = change.status if ruling.status is None else ruling.status
     forward_to = change.forward_to if ruling.forward_to is None else ruling.forward_to
     ring_count = change.ring_count if ruling.ring_count is None else ruling.ring_count
@@ -413,4 +508,4 @@ def _ruled(change: FeatureChange, ruling: Ruling) -> FeatureChange:
             change, status=status, forward_to=forward_to, ring_count=ring_count
         )
     except ValueError as err:
-        raise ChangeRefused(f"The script answered nonsense: {err}") from err
+        raise HookError(str(err), Refusal.HOOK_BAD_ANSWER) from err
