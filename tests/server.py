@@ -1,7 +1,7 @@
 """A real server on loopback for tests, without Home Assistant.
 
-async with running_server(clock) as (server, sync, port):
-    phone = Phone("201", PASSWORDS["201"], ("127.0.0.1", port))
+`async with running_server(clock) as (server, sync, port)` has the lines 201 and 202,
+and takes packets at 127.0.0.1:`port` over UDP and TCP.
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping
