@@ -583,17 +583,20 @@ async def test_a_change_needs_no_phone(sync: FeatureSync, line: Line) -> None:
     assert line.state(DND) == FeatureState(True)
 
 
-async def test_a_change_of_an_unassigned_feature_tells_no_xml(
+async def test_a_change_of_an_unassigned_feature_is_told_to_nobody(
     phone: Phone, sync: FeatureSync, line: Line
 ) -> None:
     """It is stored for the day that the feature is assigned."""
     sync.update_line(line_config("201", assigned=(DND,)))
     await told(phone)
 
-    await sync.change("line-201", change(BUSY, True, "1"))
+    outcome = await sync.change(
+        "line-201", change(BUSY, True, "1", origin=Origin.ACTION)
+    )
 
+    assert outcome == ChangeOutcome(FeatureState(True, "1"), told=0)
     assert line.state(BUSY) == FeatureState(True, "1")
-    assert [each.request.body for each in await told(phone)] in ([], [b""])
+    assert await told(phone) == []
 
 
 async def test_a_change_of_an_unknown_line(sync: FeatureSync) -> None:

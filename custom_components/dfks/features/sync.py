@@ -373,7 +373,8 @@ class FeatureSync(EventPackage):
         A change that changes nothing is not passed on: a phone whose key dials a
         code that makes the server toggle would otherwise never come to rest. The
         phone itself is told, because its lamp follows the NOTIFY; an action always
-        tells all, so that there is a way to set every lamp right. Quiet tells nobody.
+        tells all, so that there is a way to set every lamp right. Quiet tells nobody,
+        and so does what no phone of the line may see.
         """
         feature = change.feature
         old = line.state(feature)
@@ -383,7 +384,7 @@ class FeatureSync(EventPackage):
             line.store(feature, new)
             self._written = None
             self._publish(FeatureChanged(line, old, new, change))
-        if quiet:
+        if quiet or (sender is None and feature not in line.assigned):
             return ChangeOutcome(new, 0)
         if new == old and change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
