@@ -1,0 +1,234 @@
+"""The lower two floors on a loopback port, watched: what the checks talk to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+import contextlib
+from dataclasses import dataclass, field
+import logging
+import socket
+import time
+from typing import override
+
+from custom_components.dfks.features.model import (
+    Feature,
+    FeatureChange,
+    FeatureChanged,
+    FeatureState,
+    Line,
+    LineConfig,
+    LineEvent,
+    Origin,
+)
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
+from custom_components.dfks.sip.memory import Memory
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.transport import Flow
+from tests.phone import Lamp, Phone
+from tests.phone.link import Address
+
+from .checks import CheckFailed
+
+HOST = "127.0.0.1"
+PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
+
+# Seconds between looks at something that is expected to come true.
+LOOK = 0.02
+
+
+class FastClock:
+    """A clock that runs faster than time does, whose wall clock can be set.
+
+    An hour of silence takes a minute and more to show otherwise.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, speed: float) -> None:
+        """Run `speed` times as fast as `loop`."""
+        self._loop = loop
+        self.speed = speed
+        self.wall_offset = time.time() - self.monotonic()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards."""
+        return self._loop.time() * self.speed
+
+    def time(self) -> float:
+        """Return seconds since the epoch, as far as the wall clock is right."""
+        return self.monotonic() + self.wall_offset
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> TimerHandle:
+        """Call back at `when`, in seconds of `monotonic`."""
+        return self._loop.call_at(when / self.speed, callback)
+
+
+class WatchedServer(SipServer):
+    """A server that remembers what it was sent."""
+
+    def __init__(self, config: ServerConfig, clock: Clock) -> None:
+        """Build it; nothing has come yet."""
+        self.received: list[bytes] = []
+        super().__init__(config, clock)
+
+    @override
+    def receive(self, data: bytes, flow: Flow) -> None:
+        self.received.append(data)
+        super().receive(data, flow)
+
+
+@dataclass
+class House:
+    """A running server, its lines and what happened to them."""
+
+    server: WatchedServer
+    sync: FeatureSync
+    changes: list[FeatureChanged] = field(default_factory=list)
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return HOST, self.server.port
+
+    def line(self, user: str = "201") -> Line:
+        """Return a line."""
+        return self.sync.lines[user]
+
+    async def switch(
+        self, user: str, feature: Feature, *, on: bool, forward_to: str | None = None
+    ) -> None:
+        """Change a feature as an entity of Home Assistant does."""
+        change = FeatureChange(
+            feature=feature, status=on, forward_to=forward_to, origin=Origin.ENTITY
+        )
+        await self.sync.change(user, change)
+
+    def note(self, event: LineEvent) -> None:
+        """Take note of a change."""
+        if isinstance(event, FeatureChanged):
+            self.changes.append(event)
+
+
+@contextlib.asynccontextmanager
+async def house(
+    config: ServerConfig | None = None,
+    *,
+    clock: Clock | None = None,
+    memory: Memory | None = None,
+    states: dict[str, dict[Feature, FeatureState]] | None = None,
+) -> AsyncIterator[House]:
+    """Run the lower floors with two lines; raises CheckFailed for what they log."""
+    server = WatchedServer(
+        config or ServerConfig(host=HOST, port=0),
+        clock or LoopClock(asyncio.get_running_loop()),
+    )
+    sync = FeatureSync(server)
+    for user, password in PASSWORDS.items():
+        line = LineConfig(id=user, user=user, password=password, auth_name=user)
+        sync.add_line(line, (states or {}).get(user))
+    running = House(server, sync)
+    sync.subscribe(running.note)
+    with no_errors():
+        await server.start(memory=memory)
+        try:
+            yield running
+        finally:
+            await sync.stop()
+            await server.stop()
+
+
+class _Errors(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(logging.Formatter().format(record))
+
+
+@contextlib.contextmanager
+def no_errors() -> Iterator[None]:
+    """Raise CheckFailed where the integration or the event loop logs an error."""
+    handler = _Errors()
+    loggers = [logging.getLogger(name) for name in ("custom_components", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+    if handler.texts:
+        raise CheckFailed("\n".join(handler.texts))
+
+
+def free_port() -> int:
+    """Return a port that is free for UDP and TCP for now."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.bind((HOST, 0))
+            port = int(udp.getsockname()[1])
+            with (
+                contextlib.suppress(OSError),
+                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            ):
+                tcp.bind((HOST, port))
+                return port
+
+
+async def until(
+    condition: Callable[[], bool], what: Callable[[], str] | str, seconds: float = 10.0
+) -> None:
+    """Return when something has come true. Raises CheckFailed where it does not."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not condition():
+        if loop.time() > deadline:
+            raise CheckFailed(what if isinstance(what, str) else what())
+        await asyncio.sleep(LOOK)
+
+
+def require(truth: object, what: str) -> None:
+    """Raise CheckFailed where something is not so."""
+    if not truth:
+        raise CheckFailed(what)
+
+
+def lamps_of(line: Line) -> dict[str, Lamp]:
+    """Return what the lamps of a line's phones are to show."""
+    lamps = {}
+    for feature in line.assigned:
+        state = line.state(feature)
+        lamps[feature.value] = Lamp(
+            state.status,
+            "" if feature is Feature.DO_NOT_DISTURB else state.forward_to,
+            state.ring_count if feature is Feature.CALL_FORWARDING_NO_ANSWER else None,
+        )
+    return lamps
+
+
+async def until_equal(house: House, phones: list[Phone], seconds: float = 10.0) -> None:
+    """Return when all lamps show what the model has."""
+
+    def differences() -> list[str]:
+        return [
+            f"{phone.user}: the lamps are {phone.features}, "
+            f"the line is {lamps_of(house.line(phone.user))}"
+            for phone in phones
+            if phone.features != lamps_of(house.line(phone.user))
+        ]
+
+    await until(lambda: not differences(), lambda: "\n".join(differences()), seconds)
+
+
+def require_clean(phones: list[Phone], *but: str) -> None:
+    """Raise CheckFailed where a phone saw a breach of the rules.
+
+    What holds one of the texts of `but` is let pass.
+    """
+    notes = [
+        f"{phone.user}: {violation}"
+        for phone in phones
+        for violation in phone.violations
+        if not any(text in violation for text in but)
+    ]
+    require(not notes, "\n".join(notes))
