@@ -69,7 +69,7 @@ class _Record:
 
     failures: int
     last: float
-    request: tuple[str, int]
+    guess: int
     until: float = 0.0
 
 
@@ -107,23 +107,25 @@ class Guard:
         """Whether a source is a proxy that has checked who is calling."""
         return bool(self._proxies) and self._standing(source)[1]
 
-    def failed(self, source: str, request: tuple[str, int]) -> float:
+    def failed(self, source: str, answer: str) -> float:
         """Count a wrong answer; return the seconds until the next challenge may go.
 
-        `request` (Call-ID, CSeq) keeps retransmissions from counting again.
+        A retransmission repeats the answer to the letter and does not count again.
+        Nothing else of a request would do: Call-ID and CSeq are the guesser's choice.
         """
         if self.trusts(source):
             return 0.0
         now = self._clock.monotonic()
         record = self._records.pop(source, None)
         if record is None or now - record.last > FORGET:
-            record = _Record(0, now, ("", 0))
+            record = _Record(0, now, 0)
         self._records[source] = record
         if len(self._records) > MAX_SOURCES:
             del self._records[next(iter(self._records))]
         record.last = now
-        if record.request != request:
-            record.request = request
+        guess = hash(answer)
+        if record.guess != guess:
+            record.guess = guess
             record.failures += 1
         if record.failures >= self._max_failures:
             record.failures = 0

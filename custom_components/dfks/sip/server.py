@@ -553,7 +553,7 @@ class SipServer:
                 request.method,
                 verdict.username,
             )
-            delay = self.guard.failed(source, (request.call_id, request.cseq))
+            delay = self.guard.failed(source, request.fields["authorization"])
             if not self.guard.lets_in(source):
                 return None
             if delay:
