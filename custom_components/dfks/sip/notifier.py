@@ -444,12 +444,20 @@ class Notifier:
 
     def heard(self, account: Account, request: Request, flow: Flow) -> None:
         """Take note that a phone of a line is alive: tell it what it has missed."""
-        for subscription in self._by_account.get(account, ()):
-            if subscription.suspended and _is_from(subscription, request, flow):
-                if subscription.dialog.flow.closed:
-                    before = subscription.dialog.flow
-                    subscription.dialog.move_to(flow)
-                    self._follow_stream(subscription.dialog, before)
+        for subscription in self.of(account):
+            dialog = subscription.dialog
+            before = dialog.flow
+            if not (subscription.suspended or before.closed) or not _is_from(
+                subscription, request, flow
+            ):
+                continue
+            if before.closed:
+                if subscription.in_flight is not None:
+                    # Whatever is tried at its Contact is in vain: it is over here.
+                    self._suspend(subscription)
+                dialog.move_to(flow)
+                self._follow_stream(dialog, before)
+            if subscription.suspended:
                 self._resume(subscription)
 
     def lost(self, flow: Flow) -> None:
