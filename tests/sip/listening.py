@@ -10,17 +10,18 @@ from tests.phone.link import Address, StreamLink
 class ListeningPeer:
     """Takes TCP connections and keeps the messages that come over them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         """Use `ListeningPeer.open`."""
+        self._silent = silent
         self.links: list[StreamLink] = []
         self._messages: asyncio.Queue[tuple[bytes, StreamLink]] = asyncio.Queue()
         self._server: asyncio.Server | None = None
         self.port = 0
 
     @classmethod
-    async def open(cls) -> Self:
-        """Listen on any free port of 127.0.0.1."""
-        peer = cls()
+    async def open(cls, *, silent: bool = False) -> Self:
+        """Listen on any free port of 127.0.0.1; a silent one answers nothing."""
+        peer = cls(silent=silent)
         peer._server = await asyncio.start_server(peer._accept, "127.0.0.1", 0)
         peer.port = peer._server.sockets[0].getsockname()[1]
         return peer
@@ -42,7 +43,8 @@ class ListeningPeer:
         data, link = await asyncio.wait_for(self._messages.get(), 2)
         request = parse(data)
         assert isinstance(request, Request)
-        link.send(request.response(200).encode())
+        if not self._silent:
+            link.send(request.response(200).encode())
         return request
 
     async def _accept(

@@ -1,0 +1,461 @@
+"""What outlives a restart: dialogs and bindings (row F28)."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+import json
+from typing import cast
+
+import pytest
+
+from custom_components.dfks.features.model import LineConfig
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from tests.clock import ManualClock
+from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
+from tests.phone.wire import address, parameter
+
+from .caller import PASSWORDS, Caller, lamps, reason_of, state_of
+from .conftest import Connect
+from .listening import ListeningPeer
+
+requirement = pytest.mark.requirement
+
+type Restart = Callable[..., Awaitable[FeatureSync]]
+
+
+@pytest.fixture
+async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
+    """Return what stops the server and starts another one on its port."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def restart(
+            *,
+            away: float = 30.0,
+            grace: float = 0.0,
+            forget: bool = False,
+            lines: tuple[str, ...] = ("201", "202"),
+            change: Callable[[Memory], None] = lambda _: None,
+        ) -> FeatureSync:
+            memory = cast("Memory", json.loads(json.dumps(await server.records())))
+            change(memory)
+            await server.stop()
+            clock.advance(away)
+            config = ServerConfig(host=server.config.host, port=server.port)
+            other = SipServer(config, clock)
+            sync = FeatureSync(other)
+            for user in lines:
+                sync.add_line(
+                    LineConfig(
+                        id=user, user=user, password=PASSWORDS[user], auth_name=user
+                    )
+                )
+            stack.push_async_callback(other.stop)
+            await other.start(memory=None if forget else memory, grace=grace)
+            return sync
+
+        yield restart
+
+
+@requirement("F28")
+async def test_f28_a_remembered_dialog_goes_on(
+    caller: Caller, restart: Restart
+) -> None:
+    """The phone is told the full state, in its dialog, with a higher CSeq."""
+    subscribed = await caller.subscribe({"Expires": "600"})
+
+    sync = await restart()
+    notify = await subscribed.told()
+    await caller.log_in()
+    refreshed = await subscribed.send(body=set_dnd(True))
+    changed = await subscribed.told()
+
+    assert list(lamps(notify)) == list(FEATURES)
+    assert notify.call_id == subscribed.response.call_id
+    assert notify.from_tag == subscribed.tag
+    assert state_of(notify) == "active;expires=570"
+    assert notify.cseq[0] > subscribed.first.cseq[0] + CSEQ_RESERVE - 1
+    assert refreshed.status == 200
+    assert lamps(changed) == {DND: Lamp(on=True)}
+    assert sync.lines["201"].watchers == 1
+
+
+@requirement("F28")
+async def test_f28_what_is_not_remembered_is_481(
+    caller: Caller, restart: Restart
+) -> None:
+    """Phones subscribe anew then."""
+    subscribed = await caller.subscribe()
+
+    await restart(forget=True)
+    await caller.log_in()
+    response = await subscribed.send()
+
+    assert response.status == 481
+    assert (await caller.subscribe()).response.status == 200
+
+
+@requirement("F28", "B15")
+async def test_f28_the_phones_cseq_is_remembered(
+    caller: Caller, restart: Restart
+) -> None:
+    """A request that was seen before is none of now."""
+    subscribed = await caller.subscribe({"CSeq": "7 SUBSCRIBE"})
+
+    await restart()
+    await subscribed.told()
+    await caller.log_in()
+
+    assert (await subscribed.send({"CSeq": "7 SUBSCRIBE"})).status == 500
+    assert (await subscribed.send({"CSeq": "8 SUBSCRIBE"})).status == 200
+
+
+@requirement("F28", "F12")
+async def test_f28_what_expired_meanwhile_is_told(
+    caller: Caller, restart: Restart, clock: ManualClock
+) -> None:
+    """Or not at all, where the phone is away."""
+    subscribed = await caller.subscribe({"Expires": "60"})
+
+    sync = await restart(away=61)
+    clock.advance(1)
+    came = await caller.so_far()
+
+    assert sync.lines["201"].watchers == 0
+    for message in came:
+        assert isinstance(message, Request)
+        assert reason_of(message) in ("", "timeout")
+    await caller.log_in()
+    assert (await subscribed.send()).status == 481
+
+
+@requirement("F28")
+async def test_f28_a_last_refresh_that_was_not_written_is_allowed_for(
+    caller: Caller, restart: Restart
+) -> None:
+    """Expiries get some grace after a crash."""
+    subscribed = await caller.subscribe({"Expires": "60"})
+
+    await restart(away=90, grace=300)
+
+    assert state_of(await subscribed.told()) == "active;expires=270"
+
+
+@requirement("F28")
+async def test_f28_an_id_a_route_and_the_other_names_are_remembered(
+    caller: Caller, restart: Restart
+) -> None:
+    """All that a NOTIFY is made of."""
+    host, port = caller.local
+    headers = {
+        "Event": "As-Feature-Event;id=7",
+        "Record-Route": f"<sip:{host}:{port};lr>, <sip:p2.example;lr>",
+        "Contact": '<sip:me@192.0.2.9>;+sip.instance="<urn:uuid:1>"',
+        "From": '"Me" <sip:201@h>;tag=a%41',
+    }
+    subscribed = await caller.subscribe(headers)
+
+    await restart()
+    notify = await subscribed.told()
+
+    for name in ("From", "To", "Call-ID", "Event", "Contact"):
+        assert notify.get(name) == subscribed.first.get(name)
+    assert notify.uri == subscribed.first.uri
+    assert notify.values("Route") == subscribed.first.values("Route")
+
+
+@requirement("F28", "F27")
+async def test_f28_a_phone_that_rebooted_meanwhile_replaces_itself(
+    caller: Caller, colleague: Caller, restart: Restart
+) -> None:
+    """Its instance is remembered as well."""
+    instance = ';+sip.instance="<urn:uuid:1>"'
+    old = await caller.subscribe({"Contact": f"{caller.contact}{instance}"})
+    sync = await restart()
+    await old.told()
+
+    await colleague.subscribe({"Contact": f"{colleague.contact}{instance}"})
+
+    assert sync.lines["201"].watchers == 1
+
+
+@requirement("F28", "F16")
+async def test_f28_a_phone_that_does_not_answer_is_suspended(
+    caller: Caller, restart: Restart, clock: ManualClock
+) -> None:
+    """As ever; it is told everything when it is heard."""
+    subscribed = await caller.subscribe()
+
+    sync = await restart()
+    await subscribed.told(status=0)
+    clock.advance(32)
+    await caller.so_far()
+    connected = sync.lines["201"].connected
+    await caller.call("REGISTER")
+    await caller.log_in()
+    await caller.call("REGISTER")
+    notify = await subscribed.told()
+
+    assert not connected
+    assert len(lamps(notify)) == 4
+
+
+@requirement("F28", "E14", "F16")
+@pytest.mark.parametrize("transport", ["tcp", "tls", "sctp"])
+async def test_f28_a_phone_on_a_stream_is_told_when_it_is_back(
+    connect: Connect, restart: Restart, transport: str
+) -> None:
+    """Its connection went with the server; a REGISTER over a new one will do.
+
+    Nobody takes connections at its Contact, as behind NAT.
+    """
+    stream = await connect("tcp")
+    subscribed = await stream.subscribe(
+        {"Contact": f"<sip:201@127.0.0.1:9;transport={transport}>"}
+    )
+
+    sync = await restart()
+    again = await connect("tcp")
+    await again.log_in()
+    await again.call("REGISTER")
+    notify = await again.next_request()
+
+    assert notify.call_id == subscribed.response.call_id
+    assert len(lamps(notify)) == 4
+    assert sync.lines["201"].connected
+
+
+@requirement("F28", "E14", "F16")
+async def test_f28_a_phone_that_is_back_before_its_contact_is_given_up(
+    connect: Connect, restart: Restart
+) -> None:
+    """The attempt to connect there takes ten seconds and is in vain."""
+    async with await ListeningPeer.open(silent=True) as hole:
+        stream = await connect("tcp")
+        await stream.subscribe({"Contact": f"<sip:201@127.0.0.1:{hole.port}>"})
+        sync = await restart()
+        again = await connect("tcp")
+        await again.log_in()
+
+        await again.call("REGISTER")
+        notify = await again.next_request()
+
+        assert len(lamps(notify)) == 4
+        assert sync.lines["201"].connected
+
+
+@requirement("F28")
+async def test_f28_a_line_that_was_removed_meanwhile_is_left_out(
+    caller: Caller, stranger: Caller, restart: Restart
+) -> None:
+    """The dialogs of the others go on."""
+    await caller.call("REGISTER")
+    await caller.subscribe()
+    other = await stranger.subscribe()
+
+    sync = await restart(lines=("202",))
+
+    assert lamps(await other.told())
+    assert sync.lines["202"].watchers == 1
+    await caller.nothing()
+
+
+@requirement("F28", "G13")
+async def test_f28_bindings_are_remembered(caller: Caller, restart: Restart) -> None:
+    """With what is left of them, order and parameters."""
+    contacts = [
+        '"N" <sip:a@h;x>;q=0.5;+sip.instance="<urn:uuid:1>";reg-id=1;expires=600',
+        "<sip:b@h>;expires=60",
+        "<sip:c@h>",
+    ]
+    await caller.call(
+        "REGISTER", {"Contact": contacts, "Call-ID": "c", "CSeq": "5 REGISTER"}
+    )
+
+    await restart(away=100)
+    await caller.log_in()
+    query = await caller.call("REGISTER", {"Contact": None})
+    lower = await caller.call(
+        "REGISTER", {"Contact": "<sip:c@h>", "Call-ID": "c", "CSeq": "5 REGISTER"}
+    )
+
+    found = {
+        address(value): parameter(value, "expires") for value in query.values("Contact")
+    }
+    assert found == {"sip:a@h;x": "500", "sip:c@h": "3500"}
+    assert parameter(query.values("Contact")[0], "q") == "0.5"
+    assert lower.status == 500
+
+
+def _spoil_dialog(name: str, value: object) -> Callable[[Memory], None]:
+    def change(memory: Memory) -> None:
+        record = cast("dict[str, object]", memory["dialogs"][0])
+        if value is None:
+            del record[name]
+        else:
+            record[name] = value
+
+    return change
+
+
+def _spoil_binding(name: str, value: object) -> Callable[[Memory], None]:
+    def change(memory: Memory) -> None:
+        record = cast("dict[str, object]", memory["bindings"][0])
+        if value is None:
+            del record[name]
+        else:
+            record[name] = value
+
+    return change
+
+
+@requirement("F28")
+@pytest.mark.parametrize(
+    "change",
+    [
+        _spoil_dialog("call_id", None),
+        _spoil_dialog("cseq", "many"),
+        _spoil_dialog("flow", {}),
+        _spoil_dialog("flow", {"transport": "UDP", "remote": [1], "local": [2]}),
+        _spoil_dialog(
+            "flow",
+            {"transport": "UDP", "remote": ["::1", 5060], "local": ["::1", 5060]},
+        ),
+        _spoil_dialog("subscriptions", [{}]),
+        _spoil_dialog("routes", 7),
+        _spoil_dialog("subscriptions", []),
+        _spoil_binding("contact", '"'),
+        _spoil_binding("flow", None),
+        _spoil_binding("line", "gone"),
+        _spoil_binding("expires_at", "never"),
+    ],
+)
+async def test_f28_a_record_that_is_no_good_is_left_out(
+    caller: Caller,
+    stranger: Caller,
+    restart: Restart,
+    change: Callable[[Memory], None],
+) -> None:
+    """The others are taken back, and the server starts."""
+    await caller.call("REGISTER")
+    await stranger.call("REGISTER")
+    await caller.subscribe()
+    other = await stranger.subscribe()
+
+    sync = await restart(change=change)
+
+    assert lamps(await other.told())
+    assert sync.lines["202"].watchers == 1
+    assert sync.lines["202"].account.bindings
+
+
+@requirement("F28")
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_f28_changes_are_announced(
+    connect: Connect, server: SipServer, transport: str
+) -> None:
+    """What must be written at once, and what can wait."""
+    said: list[bool] = []
+    server.on_change = lambda *, urgent: said.append(urgent)
+    caller = await connect(transport)
+    await caller.call("REGISTER")
+    bound = list(said)
+    said.clear()
+    subscribed = await caller.subscribe()
+    opened = list(said)
+    said.clear()
+    await caller.call("REGISTER")
+    await subscribed.send()
+    await subscribed.told()
+    refreshed = list(said)
+    said.clear()
+    await subscribed.send({"Expires": "0"})
+    await subscribed.told()
+    closed = list(said)
+
+    assert bound == [True]
+    assert True in opened
+    assert refreshed and True not in refreshed
+    assert True in closed
+
+
+@requirement("F28")
+async def test_f28_a_dialog_that_uses_up_its_reserve_is_announced(
+    caller: Caller, server: SipServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its count must be written before numbers could come twice."""
+    monkeypatch.setattr("custom_components.dfks.sip.notifier.CSEQ_RESERVE", 6)
+    subscribed = await caller.subscribe()
+    said: list[bool] = []
+    server.on_change = lambda *, urgent: said.append(urgent)
+    announced = []
+    for on in (True, False, True, False):
+        said.clear()
+        await subscribed.send(body=set_dnd(on))
+        await subscribed.told()
+        announced.append(True in said)
+
+    await server.records()
+    said.clear()
+    await subscribed.send(body=set_dnd(True))
+    await subscribed.told()
+
+    assert announced == [False, True, True, True]
+    assert True not in said
+
+
+@requirement("F28", "E16")
+@pytest.mark.parametrize("config", [ServerConfig(host="0.0.0.0", port=0)], ids=["any"])
+async def test_f28_the_address_that_was_written_to_is_remembered(
+    connect: Connect, restart: Restart, server: SipServer
+) -> None:
+    """NOTIFYs come from there, as before."""
+    caller = await connect(host="127.0.0.2", local=("127.0.0.1", 0))
+    subscribed = await caller.subscribe()
+
+    await restart()
+    notify = await subscribed.told()
+
+    assert caller.source == ("127.0.0.2", server.port)
+    assert notify.get("Contact") == subscribed.first.get("Contact")
+
+
+@requirement("F28", "E16")
+@pytest.mark.parametrize("config", [ServerConfig(host="0.0.0.0", port=0)], ids=["any"])
+async def test_f28_an_address_that_is_gone_is_replaced(
+    connect: Connect, restart: Restart
+) -> None:
+    """The machine has another one now."""
+
+    def move(memory: Memory) -> None:
+        memory["dialogs"][0]["flow"]["local"][0] = "192.0.2.250"
+
+    caller = await connect()
+    subscribed = await caller.subscribe()
+
+    await restart(change=move)
+    notify = await subscribed.told()
+
+    assert "@127.0.0.1:" in notify.get("Contact")
+
+
+@requirement("F28")
+async def test_f28_many_phones_are_told_a_few_at_a_time(
+    caller: Caller,
+    restart: Restart,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A restart is no reason for a flood."""
+    host, port = caller.local
+    for count in range(7):
+        await caller.subscribe({"Contact": f"<sip:p{count}@{host}:{port}>"})
+    monkeypatch.setattr("custom_components.dfks.sip.notifier.SLICE", 3)
+
+    await restart()
+    counts = []
+    for _ in range(4):
+        counts.append(len(await caller.so_far()))
+        clock.advance(0.06)
+
+    assert counts == [3, 3, 1, 0]
