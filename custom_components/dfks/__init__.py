@@ -2,8 +2,12 @@
 
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.typing import ConfigType
 
+from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener, server_config
+from .services import async_setup_services
 from .store import StateStore
 
 PLATFORMS = [
@@ -12,6 +16,14 @@ PLATFORMS = [
     Platform.SWITCH,
     Platform.TEXT,
 ]
+
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions: they answer also while the listener is not loaded."""
+    async_setup_services(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
@@ -49,4 +61,5 @@ async def _async_entry_updated(hass: HomeAssistant, entry: DfksConfigEntry) -> N
     if server_config(entry) != listener.config:
         hass.config_entries.async_schedule_reload(entry.entry_id)
         return
+    listener.hooks.async_look_again()
     listener.async_update_lines()

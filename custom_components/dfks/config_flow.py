@@ -23,9 +23,11 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import FlowHandler
+from homeassistant.data_entry_flow import FlowHandler, section
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
+    EntitySelector,
+    EntitySelectorConfig,
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
@@ -44,8 +46,11 @@ from .const import (
     CONF_AUTH_NAME,
     CONF_DIGEST,
     CONF_FEATURES,
+    CONF_GET_SCRIPT,
     CONF_MAX_EXPIRES,
     CONF_REALM,
+    CONF_SCRIPTS,
+    CONF_SET_SCRIPT,
     CONF_STYLE,
     CONF_USER,
     DEFAULT_DIGEST,
@@ -59,9 +64,11 @@ from .const import (
     FEATURE_KEYS,
     MAX_MAX_EXPIRES,
     MIN_MAX_EXPIRES,
+    SCRIPT_DOMAIN,
     SUBENTRY_TYPE_LINE,
 )
 from .features.model import NotifyStyle
+from .hooks import script_entity_id, script_key
 from .listener import DfksConfigEntry, bind_problem, bind_reason, line_subentries
 from .sip.transport import probe
 
@@ -116,6 +123,21 @@ OPTIONS_SCHEMA: Final = vol.Schema(
                 mode=SelectSelectorMode.LIST,
                 translation_key=CONF_DIGEST,
             )
+        ),
+        vol.Required(CONF_SCRIPTS, default=dict): section(
+            # A type checker sees another schema here than Home Assistant does.
+            cast(
+                "Schema",
+                vol.Schema(
+                    {
+                        vol.Optional(option): EntitySelector(
+                            EntitySelectorConfig(domain=SCRIPT_DOMAIN)
+                        )
+                        for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+                    }
+                ),
+            ),
+            {"collapsed": True},
         ),
     }
 )
@@ -268,12 +290,20 @@ class DfksOptionsFlow(OptionsFlow):
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Show the options, or take them."""
+        """Show the options, or take them; scripts are stored by their keys."""
         if user_input is not None:
-            return self.async_create_entry(data=user_input)
+            options = dict(user_input)
+            for option, entity_id in options.pop(CONF_SCRIPTS).items():
+                options[option] = script_key(self.hass, entity_id)
+            return self.async_create_entry(data=options)
+        options = dict(self.config_entry.options)
+        options[CONF_SCRIPTS] = {
+            option: script_entity_id(self.hass, options[option])
+            for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+            if option in options
+        }
         return self.async_show_form(
-            step_id="init",
-            data_schema=_filled(self, OPTIONS_SCHEMA, self.config_entry.options),
+            step_id="init", data_schema=_filled(self, OPTIONS_SCHEMA, options)
         )
 
 

@@ -16,6 +16,9 @@ CONF_ADVERTISED_PORT: Final = "advertised_port"
 # The listener: entry options
 CONF_MAX_EXPIRES: Final = "max_expires"
 CONF_DIGEST: Final = "digest"
+CONF_SCRIPTS: Final = "scripts"
+CONF_GET_SCRIPT: Final = "get_script"
+CONF_SET_SCRIPT: Final = "set_script"
 
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"
@@ -28,6 +31,11 @@ DEFAULT_PORT: Final = 5060
 DEFAULT_REALM: Final = "homeassistant"
 DEFAULT_DIGEST: Final = "both"
 DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
+
+# The scripts that are asked where none is chosen, by the names of OpenSIPS' routes.
+SCRIPT_DOMAIN: Final = "script"
+DEFAULT_GET_SCRIPT: Final = "script.dfks_get"
+DEFAULT_SET_SCRIPT: Final = "script.dfks_set"
 
 # Seconds that a phone's subscription may last before the phone has to refresh it.
 MIN_MAX_EXPIRES: Final = 300

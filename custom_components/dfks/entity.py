@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import override
 
 from homeassistant.core import Context, callback
-from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -23,6 +22,7 @@ from .features.model import (
     Origin,
 )
 from .listener import DfksConfigEntry, line_unique_id
+from .refusal import refused
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +117,10 @@ class DfksFeatureEntity(DfksEntity):
             return
         if event.change.feature is not self._feature:
             return
-        if event.change.origin is Origin.PHONE:
-            # Else a key pressed just after a user's click would be that user's.
-            self.async_set_context(Context())
+        # Else a key pressed just after a user's click would be that user's, and a
+        # click that had to wait for a script somebody else's.
+        context = event.change.context
+        self.async_set_context(context if isinstance(context, Context) else Context())
         self.async_write_ha_state()
 
     async def _async_change(
@@ -136,18 +137,12 @@ class DfksFeatureEntity(DfksEntity):
             forward_to=forward_to,
             ring_count=ring_count,
             origin=Origin.ENTITY,
+            context=self._context,
         )
         try:
             await self._entry.runtime_data.sync.change(self._line.config.id, change)
         except ChangeRefused as err:
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="change_refused",
-                translation_placeholders={
-                    "line": self._line_name,
-                    "reason": err.reason,
-                },
-            ) from err
+            raise refused(err, self._line_name) from err
 
 
 @callback

@@ -44,6 +44,7 @@ from .features.model import (
     NotifyStyle,
 )
 from .features.sync import FeatureSync
+from .hooks import ScriptHooks
 from .sip.clock import LoopClock
 from .sip.server import ServerConfig, SipServer
 from .store import LineStates, StateStore
@@ -131,6 +132,7 @@ class DfksListener:
         self.config = server_config(entry)
         self.server = SipServer(self.config, LoopClock(hass.loop))
         self.sync = FeatureSync(self.server)
+        self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
         self._platforms: list[AddLineEntities] = []
 
@@ -147,6 +149,7 @@ class DfksListener:
         if stored.keys() - self.sync.lines.keys():
             self._schedule_save()
         self.sync.subscribe(self._handle_line_event)
+        self.hooks.async_start()
         try:
             await self.server.start()
         except OSError as err:
@@ -164,6 +167,7 @@ class DfksListener:
 
     async def async_stop(self, _event: object = None) -> None:
         """Close the sockets, then write what is not written yet."""
+        self.hooks.async_stop()
         await self.sync.stop()
         await self.server.stop()
         await self._store.async_flush()
@@ -206,14 +210,26 @@ class DfksListener:
         for add_entities in self._platforms:
             add_entities(line, features)
 
-    def _rename_device(self, subentry: ConfigSubentry) -> None:
-        registry = dr.async_get(self._hass)
-        device = registry.async_get_device_by_identifier(
-            (DOMAIN, line_unique_id(self._entry, subentry.subentry_id)),
-            self._entry.entry_id,
+    def _device(self, line_id: str) -> dr.DeviceEntry | None:
+        return dr.async_get(self._hass).async_get_device_by_identifier(
+            (DOMAIN, line_unique_id(self._entry, line_id)), self._entry.entry_id
         )
+
+    def device_id(self, line: Line) -> str | None:
+        """Return the id of a line's device, None before it has one."""
+        device = self._device(line.config.id)
+        return device.id if device is not None else None
+
+    def line_name(self, line: Line) -> str:
+        """Return what the user calls a line."""
+        device = self._device(line.config.id)
+        name = device and (device.name_by_user or device.name)
+        return name or line.config.user
+
+    def _rename_device(self, subentry: ConfigSubentry) -> None:
+        device = self._device(subentry.subentry_id)
         if device is not None and device.name != subentry.title:
-            registry.async_update_device(device.id, name=subentry.title)
+            dr.async_get(self._hass).async_update_device(device.id, name=subentry.title)
 
     def _remove_unassigned_entities(self, line_id: str) -> None:
         """Forget the entities of features that the line no longer has."""

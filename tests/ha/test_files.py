@@ -14,7 +14,8 @@ from homeassistant.util.yaml import load_yaml_dict
 import pytest
 
 from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
-from custom_components.dfks.features.model import NotifyStyle
+from custom_components.dfks.features.model import NotifyStyle, Refusal
+from custom_components.dfks.hooks import ISSUE_TEXTS
 
 INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())
@@ -55,10 +56,12 @@ def errors_in_code(name: str) -> set[str]:
 
 
 def steps() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every step of every form."""
+    """Yield every step of every form, and every section of a step."""
     for section in ("config", "options"):
         for name, step in ENGLISH[section]["step"].items():
             yield f"{section}.{name}", step
+            for part, texts in step.get("sections", {}).items():
+                yield f"{section}.{name}.{part}", {"title": texts["name"], **texts}
     for name, step in ENGLISH["config_subentries"]["line"]["step"].items():
         yield f"line.{name}", step
 
@@ -142,8 +145,14 @@ class TestTranslations:
         sources = "".join(SOURCES.values())
         used = set(re.findall(r'translation_key="(\w+)",\s+translation_pl', sources))
         used |= set(re.findall(r'_refusal\("(\w+)"', sources))
+        used |= set(re.findall(r'_error\(\s*"(\w+)"', sources))
         used |= set(re.findall(r'errno\.\w+: "(\w+)"', sources)) | {"cannot_bind"}
+        used |= {refusal.value for refusal in Refusal} - {Refusal.VETO.value}
         assert set(ENGLISH["exceptions"]) == used
+
+    def test_issues_are_those_that_the_code_uses(self) -> None:
+        """None missing, none left over."""
+        assert set(ENGLISH["issues"]) == set(ISSUE_TEXTS.values())
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:
         """An unknown one would be shown as it stands."""
@@ -163,6 +172,15 @@ class TestTranslations:
             "features": set(FEATURE_KEYS.values()),
             "notify_style": {style.value for style in NotifyStyle},
         }
+
+    def test_actions_are_explained(self) -> None:
+        """Each with its fields, as services.yaml has them, and with an icon."""
+        services = load_yaml_dict(str(INTEGRATION / "services.yaml"))
+        explained = ENGLISH["services"]
+        assert {name: set(spec["fields"]) for name, spec in services.items()} == {
+            name: set(text["fields"]) for name, text in explained.items()
+        }
+        assert set(ICONS["services"]) == set(services)
 
     def test_every_entity_has_an_icon(self) -> None:
         """And none is left over."""

@@ -146,9 +146,9 @@ async def call_hook[T](
     try:
         await asyncio.wait((task,), timeout=timeout)
         if not task.done():
-            raise HookError("The hook took too long", Refusal.HOOK_TOO_SLOW)
+            raise HookError("it took too long", Refusal.HOOK_TOO_SLOW)
         if task.cancelled():
-            raise HookError("The hook was stopped")
+            raise HookError("it was stopped")
         return task.result()
     except ChangeRefused:
         raise

@@ -1,0 +1,30 @@
+"""How a user is told that a change was refused."""
+
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+
+from .const import DOMAIN
+from .features.model import ChangeRefused, Refusal
+
+
+def refused(err: ChangeRefused, line: str) -> HomeAssistantError:
+    """Return the error to raise for a refused change of a line, named as users do.
+
+    A veto is an answer to the user. All else is a fault that somebody has to mend.
+    """
+    if err.refusal is not Refusal.VETO:
+        return HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key=err.refusal.value,
+            translation_placeholders={"line": line},
+        )
+    if not err.reason:
+        return ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key="change_refused_without_reason",
+            translation_placeholders={"line": line},
+        )
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key="change_refused",
+        translation_placeholders={"line": line, "reason": err.reason},
+    )

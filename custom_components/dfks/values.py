@@ -1,0 +1,185 @@
+"""What scripts and actions say of a feature, in OpenSIPS' names.
+
+People write it by hand or by template, and a template turns "2424" into a number. So
+whatever can only mean one thing is taken, and everything else is a BadValueError.
+"""
+
+from collections.abc import Mapping
+import math
+from typing import Any, Final
+
+from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+
+from .const import FEATURE_KEYS
+from .features.hooks import Ruling
+from .features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
+
+FIELD_FORWARD_TO: Final = "forwardTo"
+FIELD_RING_COUNT: Final = "ringCount"
+
+# The fields that a feature has beside its status.
+FIELDS: Final[Mapping[Feature, tuple[str, ...]]] = {
+    Feature.DO_NOT_DISTURB: (),
+    Feature.CALL_FORWARDING_ALWAYS: (FIELD_FORWARD_TO,),
+    Feature.CALL_FORWARDING_BUSY: (FIELD_FORWARD_TO,),
+    Feature.CALL_FORWARDING_NO_ANSWER: (FIELD_FORWARD_TO, FIELD_RING_COUNT),
+}
+
+_FEATURES: Final = {
+    **{feature.value.lower(): feature for feature in Feature},
+    **{key: feature for feature, key in FEATURE_KEYS.items()},
+}
+
+_WORDS: Final = {
+    **dict.fromkeys(("true", "on", "yes"), True),
+    **dict.fromkeys(("false", "off", "no"), False),
+}
+
+# Characters of a reason that a user is shown, at most.
+MAX_REASON: Final = 255
+
+
+class BadValueError(ValueError):
+    """Something that makes no sense where it stands; the text says what."""
+
+
+def read_feature(name: str) -> Feature:
+    """Return a feature by OpenSIPS' name or by its key in Home Assistant.
+
+    Raises BadValueError for an unknown one.
+    """
+    feature = _FEATURES.get(name.strip().lower())
+    if feature is None:
+        raise BadValueError(f"{name} is not a feature")
+    return feature
+
+
+def read_status(value: object) -> bool:
+    """Return whether a value means on: true, on, yes, or any number but 0.
+
+    Raises BadValueError for what means neither on nor off.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and (word := _WORDS.get(value.strip().lower())) in (
+        True,
+        False,
+    ):
+        return word
+    number = _number(value)
+    if number is None:
+        raise BadValueError(f"{value!r} is neither on nor off")
+    return number != 0
+
+
+def read_target(value: object) -> str:
+    """Return where calls go; the empty text for nowhere. Raises BadValueError."""
+    if isinstance(value, str):
+        text = value.strip()
+    elif (number := _whole_number(value)) is not None:
+        text = str(number)
+    else:
+        raise BadValueError(f"{value!r} is not a number to call")
+    if text in (STATE_UNKNOWN, STATE_UNAVAILABLE):
+        # What a template reads from an entity that is not there.
+        raise BadValueError(f"{text} is not a number to call")
+    if not text.isprintable() or not is_target(text):
+        raise BadValueError("a number to call is too long or has invisible characters")
+    return text
+
+
+def read_rings(value: object) -> int:
+    """Return a number of rings. Raises BadValueError."""
+    rings = _whole_number(value)
+    if rings is None or not 0 <= rings <= MAX_RING_COUNT:
+        raise BadValueError(
+            f"{value!r} is not a whole number from 0 to {MAX_RING_COUNT}"
+        )
+    return rings
+
+
+def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
+    """Return the values of a feature by their fields."""
+    values: dict[str, str | int] = {
+        FIELD_FORWARD_TO: state.forward_to,
+        FIELD_RING_COUNT: state.ring_count,
+    }
+    return {field: values[field] for field in FIELDS[feature]}
+
+
+def read_refusal(answer: Mapping[str, Any]) -> str | None:
+    """Return why a script refuses, the empty text without a reason; None: it does not."""
+    refuse = answer.get("refuse")
+    if not refuse:
+        return None
+    if refuse is True:
+        return ""
+    return " ".join(str(refuse).split())[:MAX_REASON] or None
+
+
+def read_ruling(
+    answer: Mapping[str, Any], feature: Feature, offered: FeatureState
+) -> Ruling:
+    """Return what a script's answer changes of what it was offered.
+
+    Keys that are not known are passed over, and so are fields that the feature does
+    not have. Raises BadValueError for a known one that makes no sense.
+    """
+    values = answer.get("value")
+    if values is None:
+        values = {}
+    if not isinstance(values, Mapping):
+        raise BadValueError("value is not a mapping")
+    values = {
+        field: value
+        for field, value in values.items()
+        if field in FIELDS[feature] and value is not None
+    }
+    status = answer.get("status")
+    forward_to = values.get(FIELD_FORWARD_TO)
+    rings = values.get(FIELD_RING_COUNT)
+    return Ruling(
+        status=None if status is None else read_status(status),
+        forward_to=(
+            None
+            if forward_to is None
+            else _unless(read_target(forward_to), offered.forward_to)
+        ),
+        ring_count=None if rings is None else read_rings(rings),
+        assigned=_read_flag(answer, "assigned"),
+        notify=_read_flag(answer, "notify"),
+    )
+
+
+def _read_flag(answer: Mapping[str, Any], key: str) -> bool:
+    value = answer.get(key)
+    return value is None or read_status(value)
+
+
+def _unless(target: str, offered: str) -> str | None:
+    """Return a target that a script has changed, None for one that it hands back.
+
+    A phone may forward without a target; only a script that says so itself clears it.
+    """
+    return None if target == offered else target
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    return value if isinstance(value, int) else None
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        text = value.strip()
+        return int(text) if text.isascii() and text.isdigit() else None
+    number = _number(value)
+    return int(number) if number is not None and number == int(number) else None
