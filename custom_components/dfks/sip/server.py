@@ -33,6 +33,7 @@ from .headers import (
 from .memory import Memory, flow_ends
 from .message import NotSip, Request, Response, SipError, parse
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
+from .observer import Observer
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
 from .transaction import (
     ClientTransactions,
@@ -179,6 +180,7 @@ class SipServer:
         )
         self._delayed: set[TransactionKey] = set()
         self._tag_key = secrets.token_bytes(16)
+        self._observer: Observer | None = None
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
         # Finds the account of a user that has none yet; for servers without a list.
@@ -260,6 +262,11 @@ class SipServer:
         """The port that is bound for TLS, 0 where there is none."""
         return self._transports.tls_port
 
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer what the server does from now on; there is one at a time."""
+        self._observer = observer
+        self._requests.on_sent = observer.sent
+
     # What is served
 
     def add_package(self, package: EventPackage) -> None:
@@ -318,6 +325,8 @@ class SipServer:
             data = data.lstrip(b"\r\n")
             if data[:1] < b"!":
                 return
+        if self._observer is not None:
+            self._observer.received(data, flow)
         try:
             message = parse(data)
         except NotSip as err:
@@ -356,7 +365,7 @@ class SipServer:
         key = transaction_key(request)
         answer = self._transactions.answer_to(key)
         if answer is not None:
-            _answer_flow(request, flow).send(answer)
+            self._send(answer, _answer_flow(request, flow))
         elif request.method == "OPTIONS":
             self._options(request, flow)
         elif request.method == "SUBSCRIBE":
@@ -428,7 +437,7 @@ class SipServer:
             self._reply(request, flow, 200, fields, key=key)
         except SipError as err:
             self._refuse(request, flow, err, key)
-        self.notifier.heard(account, request, flow)
+        self._heard(account, request, flow)
 
     def _subscribe(self, request: Request, key: TransactionKey, flow: Flow) -> None:
         """Process a SUBSCRIBE (RFC 6665 4.2.1)."""
@@ -444,7 +453,7 @@ class SipServer:
                 self._go_on(request, key, flow, account, package, event_id)
         except SipError as err:
             self._refuse(request, flow, err, key)
-        self.notifier.heard(account, request, flow)
+        self._heard(account, request, flow)
 
     def _open(
         self,
@@ -526,6 +535,12 @@ class SipServer:
         self._reply(request, flow, 200, fields, key=key)
         subscription.package.subscribed(subscription, command)
 
+    def _heard(self, account: Account, request: Request, flow: Flow) -> None:
+        """Take note that a phone of a line is alive."""
+        self.notifier.heard(account, request, flow)
+        if self._observer is not None:
+            self._observer.heard(account, request, flow)
+
     # Checks
 
     def _admit(self, request: Request, flow: Flow) -> Account | None:
@@ -553,6 +568,8 @@ class SipServer:
                 request.method,
                 verdict.username,
             )
+            if self._observer is not None:
+                self._observer.turned_away(request, verdict.username or "", flow)
             delay = self.guard.failed(source, request.fields["authorization"])
             if not self.guard.lets_in(source):
                 return None
@@ -714,7 +731,13 @@ class SipServer:
         answer = request.answer(status, fields, reason=reason)
         if key is not None:
             self._transactions.keep(request, key, answer, flow)
-        _answer_flow(request, flow).send(answer)
+        self._send(answer, _answer_flow(request, flow))
+
+    def _send(self, answer: bytes, flow: Flow) -> None:
+        """Send an answer. Raises FlowError."""
+        flow.send(answer)
+        if self._observer is not None:
+            self._observer.sent(answer, flow)
 
     def _stateless_tag(self, request: Request) -> str:
         """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""

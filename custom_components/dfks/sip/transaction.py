@@ -181,7 +181,7 @@ class ClientTransaction:
         self._timer: Timer | None = None
         now = owner.clock.monotonic()
         self._deadline = now + TIMEOUT
-        flow.send(data)
+        self._send()
         # A stream delivers by itself; timer F alone runs (17.1.2.2).
         first = TIMEOUT if flow.reliable else T1
         self._timer = owner.timers.at(now + first, self._elapsed)
@@ -197,13 +197,19 @@ class ClientTransaction:
             self._timer = None
         self._data = b""
 
+    def _send(self) -> None:
+        """Send the request. Raises FlowError."""
+        self.flow.send(self._data)
+        if self._owner.on_sent is not None:
+            self._owner.on_sent(self._data, self.flow)
+
     def _elapsed(self) -> None:
         now = self._owner.clock.monotonic()
         if now >= self._deadline:
             self._owner.fail(self)
             return
         try:
-            self.flow.send(self._data)
+            self._send()
         except FlowError:
             self._owner.fail(self)
             return
@@ -221,6 +227,8 @@ class ClientTransactions:
         self.clock = clock
         self.timers = timers
         self._waiting: dict[str, ClientTransaction] = {}
+        # Called with each request that has gone out, and its flow.
+        self.on_sent: Callable[[bytes, Flow], None] | None = None
         # Unpredictable and new with every start, and a count (RFC 3261 8.1.1.7).
         self._prefix = f"{MAGIC_COOKIE}{secrets.token_hex(8)}"
         self._count = 0
