@@ -3,10 +3,10 @@
 import asyncio
 import sys
 
-from . import kamailio, programs
+from . import faults, kamailio, programs
 from .checks import perform
 
-CHECKS = (*programs.CHECKS, *kamailio.CHECKS)
+CHECKS = (*programs.CHECKS, *kamailio.CHECKS, *faults.CHECKS)
 
 
 def main() -> int:

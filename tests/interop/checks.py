@@ -9,6 +9,9 @@ import sys
 import time
 import traceback
 
+# Characters shown of what went wrong.
+SHOWN = 4_000
+
 
 class CheckFailed(Exception):
     """A check did not find what it looked for; the text says what it found."""
@@ -47,7 +50,7 @@ async def perform(checks: Iterable[Check]) -> int:
         _print_row(check, "FAILED" if problem else "ok", seconds, figures)
         if problem:
             failed += 1
-            _say(problem)
+            _say(problem[:SHOWN])
         else:
             passed += 1
     if absent:
