@@ -16,6 +16,7 @@ from .features.model import (
     ConnectionChanged,
     Feature,
     FeatureChange,
+    FeatureChanged,
     FeatureState,
     Line,
     LineEvent,
@@ -113,7 +114,7 @@ class DfksFeatureEntity(DfksEntity):
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
-        if isinstance(event, ConnectionChanged):
+        if not isinstance(event, FeatureChanged):
             return
         if event.change.feature is not self._feature:
             return

@@ -16,6 +16,7 @@ from custom_components.dfks.features.model import (
     LineEvent,
     NotifyStyle,
     Origin,
+    WatchersChanged,
 )
 from custom_components.dfks.features.sync import FeatureSync
 from tests.clock import ManualClock
@@ -791,6 +792,25 @@ async def test_phones_that_come_and_go_are_counted(
     assert connections(events) == [True, False]
 
 
+async def test_each_phone_that_comes_and_goes_is_an_event(
+    connect: Connect, line: Line, events: list[LineEvent]
+) -> None:
+    """With how many there are now; the line itself knows by then."""
+    first = await connect()
+    second = await connect()
+    await first.unsubscribe()
+    await second.unsubscribe()
+
+    assert events == [
+        WatchersChanged(line, 1),
+        ConnectionChanged(line, connected=True),
+        WatchersChanged(line, 2),
+        WatchersChanged(line, 1),
+        WatchersChanged(line, 0),
+        ConnectionChanged(line, connected=False),
+    ]
+
+
 async def test_a_fetch_beside_a_subscription_changes_nothing(
     phone: Phone, line: Line, events: list[LineEvent]
 ) -> None:
@@ -817,6 +837,7 @@ async def test_events_of_a_line_come_to_its_own_listeners_too(
     await sync.change("line-201", change(DND, False))
 
     assert heard == [
+        WatchersChanged(line, 1),
         ConnectionChanged(line, connected=True),
         FeatureChanged(
             line, FeatureState(False), FeatureState(True), change(DND, True)

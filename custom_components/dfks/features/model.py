@@ -165,7 +165,15 @@ class ConnectionChanged:
     connected: bool
 
 
-type LineEvent = FeatureChanged | ConnectionChanged
+@dataclass(frozen=True, slots=True)
+class WatchersChanged:
+    """A line has another number of subscriptions that are followed than before."""
+
+    line: Line
+    watchers: int
+
+
+type LineEvent = FeatureChanged | ConnectionChanged | WatchersChanged
 type Listener = Callable[[LineEvent], None]
 
 _INITIAL = FeatureState()

@@ -59,6 +59,7 @@ from .model import (
     NotifyStyle,
     Origin,
     Refusal,
+    WatchersChanged,
 )
 
 # Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
@@ -478,10 +479,12 @@ class FeatureSync(EventPackage):
         """Follow who watches a line."""
         line = self._by_account[account]
         live = sum(subscription.live for subscription in self._notifier.of(account))
-        line.watchers = live
-        if line.connected != (live > 0):
-            line.connected = live > 0
-            self._publish(ConnectionChanged(line, line.connected))
+        if live != line.watchers:
+            connected = line.connected
+            line.watchers, line.connected = live, live > 0
+            self._publish(WatchersChanged(line, live))
+            if line.connected is not connected:
+                self._publish(ConnectionChanged(line, line.connected))
         self._forget_removed(line)
 
 
