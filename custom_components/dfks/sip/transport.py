@@ -390,6 +390,8 @@ class Framer:
         while end < length and buffer[end] in b"\r\n":
             end += 1
         if not end:
+            # What came before was the line end before this message, no half of a ping.
+            self._after_break = False
             return 0
         breaks = buffer.count(b"\n", 0, end) + self._after_break
         # Half a ping may still be on its way.
