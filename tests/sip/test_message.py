@@ -1,0 +1,262 @@
+"""Octets to messages and back (RFC 3261 7)."""
+
+from typing import cast
+
+import pytest
+
+from custom_components.dfks.sip.message import (
+    NotSip,
+    Request,
+    Response,
+    SipError,
+    parse,
+    read_tag,
+)
+
+HEAD = (
+    "OPTIONS sip:201@h SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n"
+    "From: <sip:201@h>;tag=f\r\n"
+    "To: <sip:201@h>\r\n"
+    "Call-ID: c\r\n"
+    "CSeq: 1 OPTIONS\r\n"
+)
+ANSWER = (
+    "SIP/2.0 200 OK\r\n"
+    "Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n"
+    "From: <sip:201@h>;tag=f\r\n"
+    "To: <sip:201@h>;tag=t\r\n"
+    "Call-ID: c\r\n"
+    "CSeq: 1 NOTIFY\r\n"
+)
+
+
+def request(more: str = "", body: bytes = b"") -> Request:
+    """Return a request with further header lines."""
+    message = parse(f"{HEAD}{more}\r\n".encode("latin-1") + body)
+    assert isinstance(message, Request)
+    return message
+
+
+def test_a_request_tells_what_stands_in_it() -> None:
+    """What every part of the server goes by."""
+    message = request("X-Y: z\r\n", b"body")
+
+    assert (message.method, message.uri) == ("OPTIONS", "sip:201@h")
+    assert message.target.user == "201"
+    assert message.via.branch == "z9hG4bKx"
+    assert (message.from_tag, message.to_tag) == ("f", None)
+    assert (message.call_id, message.cseq) == ("c", 1)
+    assert message.get("x-y") == "z"
+    assert message.body == b"body"
+
+
+@pytest.mark.parametrize("ending", ["\r\n", "\n"])
+def test_lines_may_end_in_a_bare_line_feed(ending: str) -> None:
+    """Some phones send nothing else."""
+    text = f"{HEAD}Z: y\r\n z\r\n\r\nbody\r\nbody".replace("\r\n", ending)
+
+    message = parse(text.encode())
+
+    assert isinstance(message, Request)
+    assert message.get("z") == "y z"
+    assert message.body == f"body{ending}body".encode()
+
+
+def test_line_ends_may_be_mixed() -> None:
+    """The empty line is one of CR LF then, as in the field."""
+    text = HEAD.replace("\r\n", "\n", 3) + "Z: y\r\n\r\nbody"
+
+    message = parse(text.encode())
+
+    assert isinstance(message, Request)
+    assert message.get("z") == "y"
+
+
+def test_a_head_without_an_empty_line_is_all_there_is() -> None:
+    """A datagram has an end of its own."""
+    message = parse(HEAD.encode())
+
+    assert isinstance(message, Request)
+    assert message.body == b""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "Z: a\rb\r\n",
+        "Z: a\x00b\r\n",
+        'Z: "a\x00b"\r\n',
+        "Z: a\r\r\n",
+        "Z\r: a\r\n",
+    ],
+)
+def test_stray_control_characters_are_not_answered(more: str) -> None:
+    """An answer would echo them."""
+    with pytest.raises(NotSip):
+        request(more)
+
+
+@pytest.mark.parametrize("more", ['Z: "a\\\x00b"\r\n', "Z: a\x01\x7f\x80\r\n"])
+def test_control_characters_that_do_no_harm(more: str) -> None:
+    """An escaped NUL, and what ends no line."""
+    assert request(more).get("z")
+
+
+@pytest.mark.parametrize(
+    ("lines", "values"),
+    [
+        ("", []),
+        ("Z:\r\n", []),
+        ("Z: a\r\n", ["a"]),
+        ("Z: a, b\r\n", ["a", "b"]),
+        ("Z: a\r\nz : b,c\r\n", ["a", "b", "c"]),
+        ("Z: a,,b,\r\n", ["a", "b"]),
+        ('Z: "a,b"\r\nZ:\r\nZ: <c,d>\r\n', ['"a,b"', "<c,d>"]),
+    ],
+)
+def test_values_of_a_list(lines: str, values: list[str]) -> None:
+    """By line and by comma, in order; empty ones do not count."""
+    assert request(lines).values("z") == values
+
+
+def test_tokens_of_a_list() -> None:
+    """In lower case; none where the list is malformed."""
+    assert request("Z: A, b\r\n").tokens("z") == ["a", "b"]
+    assert request('Z: a, "b\r\n').tokens("z") == []
+
+
+def test_lines_of_a_field() -> None:
+    """As they came; `get` returns the first."""
+    message = request("Z: a, b\r\nZ: c\r\n")
+
+    assert message.lines("z") == ["a, b", "c"]
+    assert message.get("z") == "a, b"
+    assert message.lines("y") == []
+    assert message.get("y") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("Phone/1.0", "Phone/1.0"),
+        ("\u00c3\u00bc", "\u00fc"),
+        ("\u00fc", "\ufffd"),
+        ("a\x01b\x1b[31mc\x7f", "ab[31mc"),
+        ("a\u00e2\u0080\u00aeb", "ab"),
+    ],
+)
+def test_text_is_fit_to_be_shown(value: str, shown: str) -> None:
+    """UTF-8 without control characters, whatever a phone sends."""
+    assert request(f"Z: {value}\r\n").text("z") == shown
+    assert request().text("z") is None
+
+
+@pytest.mark.parametrize(
+    ("head", "text"),
+    [
+        ("nonsense", "version"),
+        ("OPTIONS sip:h", "version"),
+        ("OPTIONS sip:h HTTP/1.1", "version"),
+        ("OPTIONS sip:h SIP/2", "version"),
+        ("OPTIONS sip:h SIP/2.0", "Via"),
+        ("SIP/2.0 200 OK", "response"),
+        ("SIP/2.0", "version"),
+        ("SIP/2.0 abc OK", "response"),
+        ("SIP/2.0 99 Low", "response"),
+        ("", "version"),
+    ],
+)
+def test_what_is_not_sip(head: str, text: str) -> None:
+    """It must not be answered."""
+    with pytest.raises(NotSip, match=f"(?i){text}"):
+        parse(f"{head}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    "line", ["no colon", ": no name", "na(me: x", "na me: x", "\u00e9: x"]
+)
+def test_a_line_that_is_no_field_is_an_error(line: str) -> None:
+    """Of a request; a response with one is dropped."""
+    with pytest.raises(SipError) as error:
+        request(f"{line}\r\n")
+    with pytest.raises(NotSip):
+        parse(f"{ANSWER}{line}\r\n\r\n".encode())
+
+    assert error.value.status == 400
+    assert error.value.request is not None
+    assert error.value.request.call_id == "c"
+
+
+@pytest.mark.parametrize(
+    ("change", "branch"),
+    [
+        (("", ""), "z9hG4bKx"),
+        (("branch=z9hG4bKx", "a=b;branch=z9hG4bKy;c"), "z9hG4bKy"),
+        (("branch=z9hG4bKx", 'x="a,;branch=no";BRANCH=z9hG4bKz'), "z9hG4bKz"),
+        ((";branch=z9hG4bKx", ""), ""),
+        ((";branch=z9hG4bKx", ";branch=1, SIP/2.0/UDP i;branch=2"), "1"),
+        (("h;branch=z9hG4bKx", "h ; branch = z9hG4bKx"), "z9hG4bKx"),
+    ],
+)
+def test_responses(change: tuple[str, str], branch: str) -> None:
+    """Found by the branch of the top Via and the method of CSeq."""
+    message = parse(f"{ANSWER.replace(*change)}\r\n".encode())
+
+    assert isinstance(message, Response)
+    assert (message.status, message.reason) == (200, "OK")
+    assert (message.branch, message.method) == (branch, "NOTIFY")
+
+
+@pytest.mark.parametrize("line", ["Via", "CSeq"])
+def test_a_response_without_via_or_cseq_is_dropped(line: str) -> None:
+    """It cannot be for anyone."""
+    with pytest.raises(NotSip):
+        parse(f"{ANSWER.replace(f'{line}: ', f'X-{line}: ')}\r\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("value", "tag"),
+    [
+        ("<sip:a@h>;tag=x", "x"),
+        ("<sip:a@h>;tag=x;y=z", "x"),
+        ("<sip:a@h>;y=z;TAG=x", "x"),
+        ("sip:a@h;tag=x", "x"),
+        ("<sip:a@h;tag=no>", None),
+        ("<sip:a@h;tag=no>;tag=x", "x"),
+        ('"a;tag=no" <sip:a@h>;tag=x', "x"),
+        ("<sip:a@h>;tag=", ""),
+        ("<sip:a@h> ; tag = x", "x"),
+        ("<sip:a@h>", None),
+    ],
+)
+def test_tags(value: str, tag: str | None) -> None:
+    """The parameter of the field, not of the URI in it."""
+    assert read_tag(value) == tag
+
+
+def test_an_answer_echoes_and_adds() -> None:
+    """Via, From, To, Call-ID and CSeq, then what is given."""
+    message = request("Via: SIP/2.0/TCP other\r\n")
+
+    answer = message.answer(423, ["Min-Expires: 60"], reason="Too Brief")
+
+    assert answer == (
+        b"SIP/2.0 423 Too Brief\r\n"
+        b"Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n"
+        b"Via: SIP/2.0/TCP other\r\n"
+        b"From: <sip:201@h>;tag=f\r\n"
+        b"To: <sip:201@h>\r\n"
+        b"Call-ID: c\r\n"
+        b"CSeq: 1 OPTIONS\r\n"
+        b"Min-Expires: 60\r\n"
+        b"Content-Length: 0\r\n\r\n"
+    )
+
+
+def test_an_error_says_what_it_is() -> None:
+    """Status and reason; nothing of the request, which may hold a secret."""
+    error = SipError(400, "Missing To", request=cast("Request", object()))
+
+    assert str(error) == "400 Missing To"
+    assert SipError(404).reason == "Not Found"
