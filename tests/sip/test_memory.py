@@ -95,6 +95,18 @@ async def test_f28_what_is_not_remembered_is_481(
     assert (await caller.subscribe()).response.status == 200
 
 
+@requirement("F28")
+async def test_f28_what_has_ended_is_not_remembered(
+    caller: Caller, server: SipServer
+) -> None:
+    """Even while its last NOTIFY is on its way."""
+    subscribed = await caller.subscribe()
+    await subscribed.send({"Expires": "0"})
+    await subscribed.told(status=0)
+
+    assert (await server.records())["dialogs"] == []
+
+
 @requirement("F28", "B15")
 async def test_f28_the_phones_cseq_is_remembered(
     caller: Caller, restart: Restart

@@ -199,6 +199,27 @@ async def test_f4_the_answer_does_not_wait_for_a_look_up(
     assert len(lamps(await caller.next_request())) == 4
 
 
+@requirement("F4", "F27")
+async def test_f4_a_look_up_for_a_phone_that_is_gone_tells_nobody(
+    caller: Caller, sync: FeatureSync
+) -> None:
+    """It has rebooted while a hook was slow; only the new dialog is told."""
+    release = asyncio.Event()
+
+    async def slow(_: Line, __: Feature) -> Ruling:
+        await release.wait()
+        return Ruling()
+
+    sync.hooks = FunctionHooks(supply=slow)
+    await caller.call("SUBSCRIBE", {"Call-ID": "old"})
+    await caller.call("SUBSCRIBE", {"Call-ID": "new"})
+    release.set()
+    notify = await caller.next_request()
+
+    assert notify.call_id == "new"
+    await caller.nothing()
+
+
 @requirement("F5")
 async def test_f5_every_accepted_subscribe_is_followed_by_a_notify(
     caller: Caller,
@@ -919,6 +940,20 @@ async def test_f16_a_suspended_phone_of_a_removed_line_is_told_the_end(
     sync.remove_line("201")
 
     assert reason_of(await subscribed.told()) == "noresource"
+
+
+@requirement("F16")
+async def test_f16_a_malformed_contact_tells_nobody_apart(
+    caller: Caller, clock: ManualClock
+) -> None:
+    """The address must do then."""
+    subscribed = await caller.subscribe(status=0)
+    await silent(subscribed, clock)
+
+    response = await caller.call("REGISTER", {"Contact": '"+sip.instance, <sip:a@h>'})
+
+    assert response.status == 400
+    assert len(lamps(await subscribed.told())) == 4
 
 
 # One at a time

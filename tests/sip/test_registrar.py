@@ -272,6 +272,7 @@ async def test_g11_removing_what_is_not_there_does_no_harm(caller: Caller) -> No
     ("bad", "status"),
     [
         ('"unended', 400),
+        ('<sip:b@h>, "unended', 400),
         ("<sip:b@>", 400),
         ("<sip:b@h>;q=2", 400),
         ("<sip:b@h>;expires=5", 423),

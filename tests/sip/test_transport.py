@@ -478,13 +478,16 @@ async def test_e14_a_route_that_leads_nowhere_suspends_the_phone(
 
 
 @requirement("E14")
-@pytest.mark.parametrize("transport", ["sctp", "ws", "tls"])
+@pytest.mark.parametrize(
+    ("scheme", "transport"),
+    [("sip", "sctp"), ("sip", "ws"), ("sip", "tls"), ("sips", "tcp")],
+)
 async def test_e14_no_way_by_a_transport_that_is_not_there(
-    caller: Caller, reception: Line, transport: str
+    caller: Caller, reception: Line, scheme: str, transport: str
 ) -> None:
     """Nothing is sent in the clear in its place."""
     async with await ListeningPeer.open() as proxy:
-        route = f"<sip:127.0.0.1:{proxy.port};transport={transport};lr>"
+        route = f"<{scheme}:127.0.0.1:{proxy.port};transport={transport};lr>"
 
         response = await caller.call("SUBSCRIBE", {"Record-Route": route})
         await asyncio.sleep(0.05)

@@ -2,14 +2,15 @@
 
 import pytest
 
-from custom_components.dfks.features.model import Line
+from custom_components.dfks.features.model import Line, LineConfig
+from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import address
 
-from .caller import Caller, lamps
+from .caller import PASSWORDS, Caller, lamps
 from .conftest import Connect
 
 requirement = pytest.mark.requirement
@@ -603,6 +604,18 @@ async def test_b19_numbers_and_tags_of_our_requests(caller: Caller) -> None:
         assert notify.violations == []
 
 
+@requirement("B16", "A16")
+@pytest.mark.parametrize("routes", ['<sip:h;lr>, "', '"', '<sip:h>;x="'])
+async def test_b16_a_malformed_record_route_is_refused_or_leads_nowhere(
+    caller: Caller, reception: Line, routes: str
+) -> None:
+    """Where its values cannot even be told apart, it is 400."""
+    response = await caller.call("SUBSCRIBE", {"Record-Route": routes})
+
+    assert response.status == (400 if "," in routes else 200)
+    assert not reception.connected
+
+
 # CANCEL, ACK, stray responses
 
 
@@ -706,6 +719,81 @@ async def test_b23_options_tell_what_there_is(caller: Caller, uri: str) -> None:
     assert response.get("Accept-Language") == "en"
     assert response.get("Allow-Events") == "as-feature-event"
     assert response.get("Supported") == "path"
+
+
+# Lines
+
+
+def config_of(user: str, auth_name: str, id_: str | None = None) -> LineConfig:
+    """Return the configuration of a line."""
+    return LineConfig(
+        id=id_ or user, user=user, password=PASSWORDS["201"], auth_name=auth_name
+    )
+
+
+@requirement("B4")
+@pytest.mark.parametrize(("user", "auth_name"), [("201", "x"), ("x", "201")])
+async def test_b4_user_and_authentication_name_are_one_lines_alone(
+    caller: Caller, sync: FeatureSync, user: str, auth_name: str
+) -> None:
+    """A second line with one of them is refused; a changed one stays as it was."""
+    with pytest.raises(ValueError, match="taken"):
+        sync.add_line(config_of(user, auth_name, "new"))
+    with pytest.raises(ValueError, match="taken"):
+        sync.update_line(config_of(user, auth_name, "202"))
+
+    assert (await caller.call("REGISTER")).status == 200
+    assert sync.lines["202"].account.user == "202"
+
+
+@requirement("B4", "H14")
+async def test_b4_a_line_may_get_another_name_and_password(
+    caller: Caller, sync: FeatureSync
+) -> None:
+    """Its dialogs go on with the new credentials only."""
+    subscribed = await caller.subscribe()
+
+    sync.update_line(config_of("210", "phone-210", "201"))
+    notify = await subscribed.told()
+    old = await subscribed.send()
+    caller.digest.username = "phone-210"
+    new = await subscribed.send()
+
+    assert notify.get("Contact").startswith("<sip:210@")
+    assert (old.status, new.status) == (401, 200)
+
+
+@requirement("B4")
+@pytest.mark.parametrize(
+    "config", [ServerConfig(host="127.0.0.1", port=0, authenticate=False)], ids=["open"]
+)
+async def test_b4_without_authentication_the_target_decides(
+    caller: Caller, server: SipServer, sync: FeatureSync
+) -> None:
+    """For measurements: no challenge, and lines may be made when they are asked for."""
+    known = await caller.ask(caller.request("REGISTER"))
+    unknown = await caller.ask(
+        caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
+    )
+    server.account_factory = lambda user: sync.add_line(config_of(user, user)).account
+    made = await caller.ask(
+        caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
+    )
+
+    assert [r.status for r in (known, unknown, made)] == [200, 404, 200]
+    assert sync.lines["300"].watchers == 1
+
+
+@requirement("B4")
+async def test_b4_lines_may_be_made_when_their_users_log_in(
+    connect: Connect, server: SipServer, sync: FeatureSync
+) -> None:
+    """For servers without a list of lines."""
+    server.account_factory = lambda user: sync.add_line(config_of(user, user)).account
+    caller = await connect(user="300")
+    caller.digest.password = PASSWORDS["201"]
+
+    assert (await caller.call("REGISTER")).status == 200
 
 
 # Addresses that we tell
