@@ -3,10 +3,16 @@
 import asyncio
 import sys
 
-from . import faults, kamailio, programs
+from . import crowd, faults, kamailio, noise, programs
 from .checks import perform
 
-CHECKS = (*programs.CHECKS, *kamailio.CHECKS, *faults.CHECKS)
+CHECKS = (
+    *programs.CHECKS,
+    *kamailio.CHECKS,
+    *faults.CHECKS,
+    *crowd.CHECKS,
+    *noise.CHECKS,
+)
 
 
 def main() -> int:
