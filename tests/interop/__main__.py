@@ -3,13 +3,14 @@
 import asyncio
 import sys
 
-from . import crowd, faults, kamailio, noise, programs
+from . import crash, crowd, faults, kamailio, noise, programs
 from .checks import perform
 
 CHECKS = (
     *programs.CHECKS,
     *kamailio.CHECKS,
     *faults.CHECKS,
+    *crash.CHECKS,
     *crowd.CHECKS,
     *noise.CHECKS,
 )
