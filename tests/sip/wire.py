@@ -1,0 +1,45 @@
+"""A server without sockets, for what needs thousands of messages."""
+
+from typing import override
+
+from custom_components.dfks.features.model import LineConfig
+from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.transport import Flow
+from tests.clock import ManualClock
+
+from .caller import PASSWORDS
+
+HERE = ("10.0.0.1", 5060)
+
+
+class Wire(Flow):
+    """The way to a peer that keeps what it is sent."""
+
+    def __init__(self, host: str, *, reliable: bool = False) -> None:
+        """Lead to port 5060 of a host."""
+        self.transport = "TCP" if reliable else "UDP"
+        self.reliable = reliable
+        self.remote = (host, 5060)
+        self.local = HERE
+        self.sent: list[bytes] = []
+
+    @property
+    @override
+    def closed(self) -> bool:
+        return False
+
+    @override
+    def send(self, data: bytes) -> None:
+        self.sent.append(data)
+
+
+def build(
+    clock: ManualClock, *, authenticate: bool = False
+) -> tuple[SipServer, FeatureSync]:
+    """Return a server that is not started, with the lines 201 and 202."""
+    server = SipServer(ServerConfig(authenticate=authenticate), clock)
+    sync = FeatureSync(server)
+    for user, password in PASSWORDS.items():
+        sync.add_line(LineConfig(id=user, user=user, password=password, auth_name=user))
+    return server, sync
