@@ -74,6 +74,11 @@ class WatchedServer(SipServer):
         self.received.append(data)
         super().receive(data, flow)
 
+    @property
+    def connections(self) -> int:
+        """How many TCP connections are open."""
+        return len(self._transports._streams)
+
 
 @dataclass
 class House:

@@ -379,12 +379,59 @@ async def strict_route() -> str:
         return f"Record-Route {route}, {len(phone.notifications)} NOTIFYs"
 
 
-async def restart() -> str:
+async def idle_connection() -> str:
+    """Let kamailio close its TCP connection to Home Assistant, as it does when idle."""
+    edits = {"children=4\n": "children=4\ntcp_connection_lifetime=1\n"}
+    async with (
+        house(TRUSTING) as running,
+        kamailio(REGISTRAR, running.address, tcp=True, edits=edits) as proxy,
+        desk_phone(proxy) as first,
+        desk_phone(proxy) as second,
+    ):
+        await sign_on(first)
+        await sign_on(second)
+        require(running.server.connections == 1, "there is not one connection")
+        await until(lambda: not running.server.connections, "it stays", 15.0)
+        require(running.line().watchers == 2, "a watcher was given up")
+        await running.switch("201", Feature.DO_NOT_DISTURB, on=True)
+        await until_equal(running, [first, second])
+        opened = running.server.connections
+        require(opened == 1, f"{opened} connections were opened instead of one")
+        await sign_off(running, [first, second])
+        return "closed by kamailio, opened here for the next NOTIFYs"
+
+
+async def named_route() -> str:
+    """Let kamailio write a name into Record-Route, with TCP to Home Assistant."""
+    edits = {
+        "\trecord_route();\n\t$du": (
+            '\trecord_route_preset("localhost:$Rp;transport=tcp");\n\t$du'
+        ),
+        "auto_aliases=no\n": "auto_aliases=no\nalias=localhost\n",
+    }
+    async with (
+        house(TRUSTING) as running,
+        kamailio(REGISTRAR, running.address, tcp=True, edits=edits) as proxy,
+        desk_phone(proxy, transport="tcp") as first,
+        desk_phone(proxy, transport="tcp") as second,
+    ):
+        await sign_on(first)
+        await sign_on(second)
+        [route] = subscribes(running)[0].values("Record-Route")
+        await running.switch("201", Feature.DO_NOT_DISTURB, on=True)
+        await until_equal(running, [first, second])
+        opened = running.server.connections
+        require(opened == 1, f"there are {opened} connections instead of one")
+        await sign_off(running, [first, second])
+        return f"Record-Route {route}, one connection"
+
+
+async def restart(*, tcp: bool = False) -> str:
     """Start Home Assistant anew behind kamailio: dialogs and routes are remembered."""
     port = free_port()
     config = ServerConfig(host=HOST, port=port, trusted_proxies=parse_networks(HOST))
     async with (
-        kamailio(REGISTRAR, (HOST, port)) as proxy,
+        kamailio(REGISTRAR, (HOST, port), tcp=tcp) as proxy,
         desk_phones(proxy) as phones,
     ):
         async with house(config) as running:
@@ -423,5 +470,8 @@ CHECKS = (
     _check("in front of a PBX, which keeps the REGISTERs", in_front_of_a_pbx),
     _check("as an access proxy: Path", path),
     _check("as a strict router: Record-Route without lr", strict_route),
+    _check("it closes an idle TCP connection", idle_connection),
+    _check("it is known by name in Record-Route, over TCP", named_route),
     _check("a restart of Home Assistant behind it", restart),
+    _check("the same with TCP between the two", lambda: restart(tcp=True)),
 )

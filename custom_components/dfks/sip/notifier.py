@@ -44,7 +44,7 @@ from .memory import CSEQ_RESERVE, DialogRecord, SubscriptionRecord, flow_record
 from .message import MAX_VALUES, Request, Response, SipError
 from .registrar import Account, instance_of
 from .transaction import ClientTransaction, ClientTransactions
-from .transport import Flow, FlowError
+from .transport import Flow, FlowError, is_numeric
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -447,11 +447,13 @@ class Notifier:
         for subscription in self.of(account):
             dialog = subscription.dialog
             before = dialog.flow
-            if not (subscription.suspended or before.closed) or not _is_from(
+            # Behind a proxy the way is the Route, whatever became of a connection.
+            moved = before.closed and not dialog.routes
+            if not (subscription.suspended or moved) or not _is_from(
                 subscription, request, flow
             ):
                 continue
-            if before.closed:
+            if moved:
                 if subscription.in_flight is not None:
                     # Whatever is tried at its Contact is in vain: it is over here.
                     self._suspend(subscription)
@@ -461,8 +463,13 @@ class Notifier:
                 self._resume(subscription)
 
     def lost(self, flow: Flow) -> None:
-        """Suspend what went over a connection that is gone."""
+        """Suspend what went over a connection that is gone.
+
+        A proxy closes connections that are idle; its Route leads to it all the same.
+        """
         for dialog in self._by_stream.pop(flow, ()):
+            if dialog.routes:
+                continue
             for subscription in list(dialog.subscriptions):
                 self._suspend(subscription)
 
@@ -603,7 +610,9 @@ class Notifier:
             raise FlowError(0, f"Route: {err}") from err
         flow = dialog.flow
         host, port = unbracketed(top.host), top.port or 5060
-        if not flow.reliable or flow.closed or flow.remote[0] != host:
+        # A proxy that writes its name is the one whose connection this is, too.
+        is_here = flow.remote[0] == host or not is_numeric(host)
+        if not (flow.reliable and is_here) or flow.closed:
             flow = self._reach(_transport_of(top, flow), host, port, flow)
         if "lr" in top.parameters:
             return dialog.target, _route_lines(dialog.routes), flow

@@ -549,12 +549,12 @@ class SipServer:
             return self._vouched_for(request)
         source = flow.remote[0]
         if self.guard.trusts(source):
+            _greet(flow)
             return self._vouched_for(request)
         verdict = self._authenticator.check(request, source, self._credentials_of)
         if verdict.outcome is Outcome.RIGHT and verdict.credentials is not None:
             account = self._by_username[verdict.credentials.username]
-            if isinstance(flow, StreamFlow):
-                flow.greeted = True
+            _greet(flow)
             self.guard.succeeded(source)
             if self._transactions.is_full(source):
                 raise SipError(503, "Too many requests", ("Retry-After: 32",))
@@ -784,6 +784,12 @@ def _method_first(err: SipError) -> SipError:
     if err.status != 400 or known or not is_token(method):
         return err
     return SipError(501, None, (ALLOW,))
+
+
+def _greet(flow: Flow) -> None:
+    """Give the connection of a peer that has been let in the time of a friend."""
+    if isinstance(flow, StreamFlow):
+        flow.greeted = True
 
 
 def _target_of(request: Request) -> Uri:

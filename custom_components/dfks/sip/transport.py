@@ -649,6 +649,9 @@ class Transports:
         self._bound: list[tuple[socket.socket, str, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
         self._streams: set[StreamFlow] = set()
+        # Those that we have opened or are opening, by transport, host and port as
+        # they were asked for.
+        self._outgoing: dict[tuple[str, str, int], StreamFlow] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sweeping = False
         self.port = 0
@@ -747,6 +750,9 @@ class Transports:
     def lost(self, stream: StreamFlow) -> None:
         """Take note of a connection that is gone."""
         self._streams.discard(stream)
+        for hop, outgoing in list(self._outgoing.items()):
+            if outgoing is stream:
+                del self._outgoing[hop]
         self._lost(stream)
 
     def _sweep(self) -> None:
@@ -770,10 +776,13 @@ class Transports:
         for stream in self._streams:
             if stream.transport == transport and stream.remote == (host, port):
                 return stream
+        hop = transport, host, port
+        if hop in self._outgoing:
+            return self._outgoing[hop]
         if transport != "TCP":
             # Phones take no TLS connections, and nothing goes in the clear instead.
             raise FlowError(errno.EPROTONOSUPPORT, "No way over this transport")
-        stream = StreamFlow(self, transport, (host, port))
+        stream = self._outgoing[hop] = StreamFlow(self, transport, (host, port))
         stream.local = near.local
         self._run(self._connect(stream))
         return stream
@@ -791,7 +800,7 @@ class Transports:
         raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
 
     def _udp_flow_to(self, host: str, port: int, near: Flow) -> Flow:
-        if not _is_numeric(host):
+        if not is_numeric(host):
             flow = ResolvingFlow(host, port, near.local)
             self._run(self._resolve(flow))
             return flow
@@ -834,7 +843,8 @@ class Transports:
         self._lost(flow)
 
 
-def _is_numeric(host: str) -> bool:
+def is_numeric(host: str) -> bool:
+    """Whether a host is an address, and no name that must be looked up."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
