@@ -9,6 +9,9 @@ import sys
 import time
 import traceback
 
+# Seconds for all checks together; what comes later than that has failed.
+TOTAL = 360.0
+
 # Characters shown of what went wrong.
 SHOWN = 4_000
 
@@ -46,7 +49,8 @@ async def perform(checks: Iterable[Check]) -> int:
             absent += 1
             _print_row(check, "NOT RUN", 0.0, f"{', '.join(check.missing)} is missing")
             continue
-        figures, problem, seconds = await _run(check)
+        left = TOTAL - (time.monotonic() - began)
+        figures, problem, seconds = await _run(check, min(check.limit, left))
         _print_row(check, "FAILED" if problem else "ok", seconds, figures)
         if problem:
             failed += 1
@@ -62,15 +66,17 @@ async def perform(checks: Iterable[Check]) -> int:
     return 1 if failed else 0
 
 
-async def _run(check: Check) -> tuple[str, str, float]:
+async def _run(check: Check, limit: float) -> tuple[str, str, float]:
     """Return figures, what went wrong (empty where nothing did) and seconds."""
     began = time.monotonic()
     figures = problem = ""
     try:
-        async with asyncio.timeout(check.limit):
+        async with asyncio.timeout(limit):
             figures = await check.run()
     except CheckFailed as err:
-        problem = str(err)
+        problem = str(err) or "failed"
+    except TimeoutError as err:
+        problem = f"no end within {limit:.0f} s: {err}"
     except Exception as err:  # noqa: BLE001  # whatever it is belongs into the table
         problem = "".join(traceback.format_exception(err))
     return figures, problem, time.monotonic() - began

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
 from dataclasses import dataclass, field
+import io
 import json
 from pathlib import Path
 import random
@@ -92,7 +93,8 @@ class HomeAssistant:
             phones=False,
             fresh=False,
         )
-        await directory.prepare(options)
+        with contextlib.redirect_stdout(io.StringIO()):
+            await directory.prepare(options)
         (self.folder / "configuration.yaml").write_text(CONFIGURATION)
 
     async def start(self) -> None:
