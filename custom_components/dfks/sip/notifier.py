@@ -646,13 +646,14 @@ class Notifier:
             response.reason,
         )
         pause = _retry_after(response)
+        other_form = response.status in UNREADABLE and subscription.package.unreadable(
+            subscription
+        )
         if pause is not None:
             subscription.hold = self._timers.after(
                 pause, lambda: self._release(subscription)
             )
-        elif response.status not in UNREADABLE or not subscription.package.unreadable(
-            subscription
-        ):
+        elif not other_form:
             # It goes with the next change: to ask again at once would be a loop.
             subscription.missed = subscription.told
             return
