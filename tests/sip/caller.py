@@ -4,11 +4,13 @@ Unlike `tests.phone.Phone` it does nothing by itself: each request, each answer 
 NOTIFY and each header field is the test's.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import override
 import uuid
 
+from custom_components.dfks.features.model import ConnectionChanged, Line, LineEvent
 from tests.phone import Digest, Lamp, RawPeer, Request, Response
 from tests.phone.checks import parse_documents
 from tests.phone.raw import Override
@@ -205,3 +207,17 @@ def state_of(notify: Request) -> str:
 def reason_of(notify: Request) -> str:
     """Return why a NOTIFY ends the subscription, empty where it does not."""
     return parameter(state_of(notify), "reason")
+
+
+async def disconnected(line: Line) -> None:
+    """Wait until a line has no live subscription."""
+    gone = asyncio.Event()
+
+    def take(event: LineEvent) -> None:
+        if isinstance(event, ConnectionChanged) and not event.connected:
+            gone.set()
+
+    unsubscribe = line.subscribe(take)
+    if line.connected:
+        await asyncio.wait_for(gone.wait(), 2)
+    unsubscribe()

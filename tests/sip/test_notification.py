@@ -781,6 +781,22 @@ async def test_f15_a_phone_that_does_not_read_anything_is_left_in_peace(
 
 
 @requirement("F15")
+async def test_f15_multipart_that_is_refused_for_a_while_comes_in_another_form(
+    caller: Caller, clock: ManualClock
+) -> None:
+    """After the pause that was asked for."""
+    response = await caller.call("SUBSCRIBE")
+    caller.answer(await caller.next_request(), 415, retry_after="5")
+    await caller.nothing()
+
+    clock.advance(5)
+    notify = await caller.next_request()
+
+    assert response.status == 200
+    assert list(lamps(notify)) == [DND]
+
+
+@requirement("F15")
 async def test_f15_of_two_phones_that_refuse_multipart_both_get_one_each(
     caller: Caller, colleague: Caller
 ) -> None:

@@ -13,11 +13,10 @@ from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, PhoneError, set_dnd
 
-from .caller import Caller, lamps
+from .caller import Caller, disconnected, lamps
 from .certificates import client_context, server_context, write_certificate
 from .conftest import Connect
 from .listening import ListeningPeer
-from .test_transactions import disconnected
 
 requirement = pytest.mark.requirement
 

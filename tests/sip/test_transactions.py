@@ -1,43 +1,21 @@
 """Sections C and D: transactions of both sides and their timers (RFC 3261 17)."""
 
-import asyncio
-
 import pytest
 
-from custom_components.dfks.features.model import (
-    ConnectionChanged,
-    Line,
-    LineConfig,
-    LineEvent,
-    NotifyStyle,
-)
+from custom_components.dfks.features.model import Line, LineConfig, NotifyStyle
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import FEATURES, RawPeer, Request, set_dnd
 from tests.phone.wire import has_parameter, parameter, split_host
 
-from .caller import Caller, lamps
+from .caller import Caller, disconnected, lamps
 from .conftest import Connect
 
 requirement = pytest.mark.requirement
 
 # Seconds from the first NOTIFY to each time that it comes again, until timer F.
 TIMER_E = [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5, 23.5, 27.5, 31.5]
-
-
-async def disconnected(line: Line) -> None:
-    """Wait until a line has no live subscription."""
-    gone = asyncio.Event()
-
-    def take(event: LineEvent) -> None:
-        if isinstance(event, ConnectionChanged) and not event.connected:
-            gone.set()
-
-    unsubscribe = line.subscribe(take)
-    if line.connected:
-        await asyncio.wait_for(gone.wait(), 2)
-    unsubscribe()
 
 
 # Server transactions

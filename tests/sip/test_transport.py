@@ -18,10 +18,9 @@ from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
-from .caller import Caller, lamps
+from .caller import Caller, disconnected, lamps
 from .conftest import Connect
 from .listening import ListeningPeer
-from .test_transactions import disconnected
 
 requirement = pytest.mark.requirement
 
