@@ -7,26 +7,57 @@ runs until it is sent SIGTERM or SIGINT.
 
 import argparse
 import asyncio
+import json
 from pathlib import Path
+import selectors
 import signal
 import sys
+import time
 from types import ModuleType
+from typing import override
 
 # The integration's own package would bring in Home Assistant; its floors do not.
-_PACKAGE = ModuleType("dfks")
-_PACKAGE.__path__ = [str(Path(__file__).parent.parent / "custom_components" / "dfks")]
-sys.modules["dfks"] = _PACKAGE
+_ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = ModuleType("custom_components.dfks")
+_PACKAGE.__path__ = [str(_ROOT / "custom_components" / "dfks")]
+sys.modules[_PACKAGE.__name__] = _PACKAGE
+sys.path.insert(0, str(_ROOT))
 
-from dfks.features.model import LineConfig  # noqa: E402
-from dfks.features.sync import FeatureSync  # noqa: E402
-from dfks.sip.clock import LoopClock  # noqa: E402
-from dfks.sip.registrar import Account  # noqa: E402
-from dfks.sip.server import ServerConfig, SipServer  # noqa: E402
+from custom_components.dfks.features.model import LineConfig  # noqa: E402
+from custom_components.dfks.features.sync import FeatureSync  # noqa: E402
+from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
+from custom_components.dfks.sip.memory import Memory  # noqa: E402
+from custom_components.dfks.sip.registrar import Account  # noqa: E402
+from custom_components.dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 
 
-async def serve(port: int, password: str | None) -> None:
-    """Serve until told to stop. Without a password nobody is asked for one."""
-    loop = asyncio.get_running_loop()
+class WatchedSelector(selectors.DefaultSelector):
+    """Notes the longest time that the event loop did not come back to it."""
+
+    def __init__(self) -> None:
+        """Start to watch."""
+        super().__init__()
+        self._left = time.monotonic()
+        self._longest = 0.0
+
+    @override
+    def select(
+        self, timeout: float | None = None
+    ) -> list[tuple[selectors.SelectorKey, int]]:
+        self._longest = max(self._longest, time.monotonic() - self._left)
+        try:
+            return super().select(timeout)
+        finally:
+            self._left = time.monotonic()
+
+    def take_longest(self) -> float:
+        """Return the longest time in seconds, and begin anew."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+
+def build(port: int, password: str | None) -> SipServer:
+    """Return a server whose lines are made when they are first asked for."""
     config = ServerConfig(
         host="127.0.0.1",
         port=port,
@@ -34,7 +65,7 @@ async def serve(port: int, password: str | None) -> None:
         max_subscriptions_per_line=None,
         max_transactions_per_source=None,
     )
-    server = SipServer(config, LoopClock(loop))
+    server = SipServer(config, LoopClock(asyncio.get_running_loop()))
     sync = FeatureSync(server)
 
     def add_line(user: str) -> Account | None:
@@ -44,13 +75,57 @@ async def serve(port: int, password: str | None) -> None:
         return sync.add_line(line).account
 
     server.account_factory = add_line
+    return server
+
+
+def add_remembered_lines(server: SipServer, memory: Memory) -> None:
+    """Add the lines of the phones of an earlier run."""
+    assert server.account_factory is not None
+    for line in {
+        subscription["line"]
+        for dialog in memory["dialogs"]
+        for subscription in dialog["subscriptions"]
+    }:
+        server.account_factory(line)
+
+
+def _report(watched: WatchedSelector, started: float) -> None:
+    """Answer a line on standard input with the figures of this process."""
+    if sys.stdin.readline():
+        figures = {"held": watched.take_longest(), "started": started}
+        print(json.dumps(figures), flush=True)
+
+
+async def serve(
+    port: int,
+    password: str | None,
+    memory: Memory | None = None,
+    watched: WatchedSelector | None = None,
+) -> Memory:
+    """Serve until told to stop; return what is to be remembered.
+
+    Without a password nobody is asked for one.
+    """
+    loop = asyncio.get_running_loop()
+    server = build(port, password)
+    if memory is not None:
+        add_remembered_lines(server, memory)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await server.start()
+    if watched is not None:
+        # What came before this turn of the loop was not the server's doing.
+        await asyncio.sleep(0)
+        watched.take_longest()
+    began = loop.time()
+    await server.start(memory=memory)
     print("ready", flush=True)
+    if watched is not None:
+        loop.add_reader(sys.stdin, _report, watched, loop.time() - began)
     await stop.wait()
+    memory = await server.records()
     await server.stop()
+    return memory
 
 
 def main() -> None:
@@ -58,8 +133,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sip-port", type=int, required=True)
     parser.add_argument("--password", help="the same for all lines; none: no digest")
+    parser.add_argument(
+        "--memory",
+        type=Path,
+        metavar="FILE",
+        help="phones of an earlier run; those of this one are written there at the end",
+    )
+    parser.add_argument(
+        "--report",
+        action="store_true",
+        help="watch the event loop, and answer each line on standard input with the "
+        "longest time that it was held since the last, and the seconds of the start",
+    )
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.sip_port, arguments.password))
+    memory: Memory | None = None
+    file: Path | None = arguments.memory
+    if file is not None and file.exists():
+        memory = json.loads(file.read_text())
+    watched = WatchedSelector() if arguments.report else None
+    with asyncio.Runner(
+        loop_factory=lambda: asyncio.SelectorEventLoop(watched)
+    ) as runner:
+        memory = runner.run(
+            serve(arguments.sip_port, arguments.password, memory, watched)
+        )
+    if file is not None:
+        file.write_text(json.dumps(memory))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,155 @@
+"""Measures what this checkout costs, beside bare asyncio and kamailio."""
+
+import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime
+import json
+import os
+from pathlib import Path
+import platform
+import signal
+import sys
+from typing import Any, Final
+
+from . import headless, kamailio, table
+from .headless import FULL, SHORT, Crowd, Effort, Figures
+from .processes import GENERATOR_CORE, SERVER_CORE
+
+# Rounds whose median counts.
+ROUNDS: Final = 5
+
+GROUPS: Final = (
+    "exchanges",
+    "latency",
+    "fan-out",
+    "crowd",
+    "start",
+    "flatness",
+    "kamailio",
+    "home-assistant",
+)
+
+
+def main() -> int:
+    """Run the measurements; returns the exit status."""
+    arguments = _parse_arguments()
+    # The generator's end is the servers' end, also when it is told to go.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    os.sched_setaffinity(0, {GENERATOR_CORE})
+    effort = SHORT if arguments.short else FULL
+    turns = 1 if arguments.short else ROUNDS
+    rounds = [
+        _measure(arguments.only, effort, f"{turn + 1}/{turns}") for turn in range(turns)
+    ]
+    if "home-assistant" in arguments.only:
+        _say("Home Assistant")
+        for figures, more in zip(rounds, _home_assistant(effort, turns), strict=True):
+            figures |= more
+    rows = table.results(rounds)
+    print(_headline(turns), table.render(rows), sep="\n\n")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(_record(rows, rounds), indent=2) + "\n")
+    missed = [row for row in rows if not row.met]
+    return 1 if arguments.check and missed else 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
+    parser.add_argument(
+        "--short",
+        action="store_true",
+        help="one round of little time: about a minute, and rough",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="exit with the status 1 where a limit is not met",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=GROUPS,
+        default=GROUPS,
+        metavar="GROUP",
+        help=f"measure only some of {', '.join(GROUPS)}",
+    )
+    return parser.parse_args()
+
+
+def _say(text: str) -> None:
+    """Tell how far it is, out of the way of the table."""
+    print(f"benchmarks: {text}", file=sys.stderr, flush=True)
+
+
+def _measure(groups: list[str], effort: Effort, turn: str) -> Figures:
+    """Measure one round of all but Home Assistant."""
+    steps: dict[str, Callable[[], Figures]] = {
+        "exchanges": lambda: headless.measure_exchanges(effort),
+        "latency": lambda: headless.measure_latency(effort),
+        "fan-out": lambda: headless.measure_fan_out(effort),
+        "start": headless.measure_start,
+        "flatness": lambda: headless.measure_flatness(effort),
+    }
+    if kamailio.is_installed():
+        steps["kamailio"] = lambda: kamailio.measure(effort)
+    figures: Figures = {}
+    with ExitStack() as stack:
+        # What it is measured for comes half a minute later: the rest goes on meanwhile.
+        crowd = Crowd(stack) if "crowd" in groups else None
+        for name, step in steps.items():
+            if name in groups:
+                _say(f"{turn} {name}")
+                figures |= step()
+        if crowd is not None:
+            _say(f"{turn} crowd")
+            figures |= crowd.measure(effort)
+    return figures
+
+
+def _home_assistant(effort: Effort, turns: int) -> list[Figures]:
+    """Measure Home Assistant, which is not there where only the floors are."""
+    from . import home_assistant
+
+    return home_assistant.measure(effort, turns)
+
+
+def _headline(turns: int) -> str:
+    """Say when, where and how it was measured."""
+    how = "one round" if turns == 1 else f"median of {turns} rounds (lowest to highest)"
+    cores = "one core for both"
+    if SERVER_CORE != GENERATOR_CORE:
+        cores = "the server on one core, the generator on another"
+    return (
+        f"{_today()}, {_machine()}, Python {platform.python_version()}; {how}; {cores}"
+    )
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _machine() -> str:
+    """Return the processor's name and the number of its cores."""
+    name = platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+            break
+    return f"{name}, {os.cpu_count()} cores, Linux {platform.release()}"
+
+
+def _record(rows: list[table.Result], rounds: list[Figures]) -> dict[str, Any]:
+    """Return what goes into a file."""
+    return {
+        "date": _today(),
+        "machine": _machine(),
+        "python": platform.python_version(),
+        "rows": [row.record() for row in rows],
+        "rounds": rounds,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""Measurements in a full Home Assistant: entities, recorder, a browser that watches.
+
+The process is set up as `scripts/develop` does it, through Home Assistant's own forms,
+on a configuration directory of its own that is removed afterwards.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+import io
+from pathlib import Path
+import signal
+import sys
+import tempfile
+import time
+from typing import Any, Final, NamedTuple
+
+import aiohttp
+
+from dev.demo import directory
+from dev.demo.api import Api, log_in
+from dev.demo.settings import Options
+
+from .headless import PASSWORD, Effort, Figures, require_all
+from .phones import Load, Phone, Phones, percentile
+from .processes import GENERATOR_CORE, HOST, Server, free_port, headless
+
+FLOWS: Final = "/api/config/config_entries/flow"
+SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
+
+# Lines, each with a phone and all its entities.
+LINES: Final = 250
+
+# Changes of one turn. The server takes no more than 20,000 requests of one source in
+# 32 s, and all phones here are one source.
+CHANGES: Final = 2000
+RATE: Final = 100.0
+HIGH_RATE: Final = 500.0
+TRANSACTIONS: Final = 34.0
+ROOM: Final = 18_000
+
+# Seconds that Home Assistant may take to start, or to do anything it was asked for.
+PATIENCE: Final = 120.0
+
+# No more than this belongs to Home Assistant's own life, in CPU seconds a second.
+QUIET: Final = 0.04
+
+CONFIGURATION: Final = """\
+# What default_config brings that needs the network is left out.
+api:
+config:
+history:
+logbook:
+websocket_api:
+logger:
+  default: error
+"""
+
+
+class House(NamedTuple):
+    """A Home Assistant with LINES lines and their phones."""
+
+    server: Server
+    url: str
+    token: str
+    phones: Phones
+    dialogs: list[Phone]
+
+    def press(self, rate: float, seconds: float) -> Load:
+        """Press keys, one phone after the other. Raises RuntimeError."""
+        next_phone = self.phones.pick(self.dialogs)
+        load = self.phones.open(
+            lambda: self.phones.press(next_phone()), rate=rate, seconds=seconds
+        )
+        require_all(load)
+        return load
+
+    def settle(self) -> None:
+        """Return when the recorder has written what there was to write."""
+        deadline = time.monotonic() + PATIENCE
+        busy = True
+        while busy and time.monotonic() < deadline:
+            before = self.server.cpu()
+            self.phones.listen(1.0)
+            busy = self.server.cpu() - before > QUIET
+
+
+def measure(effort: Effort, turns: int) -> list[Figures]:
+    """Measure `turns` times what a change costs, and once how it fares under load."""
+    with _running() as house:
+        rounds = [_measure_change(house) for _ in range(turns)]
+        rounds[0] |= _measure_latency(house, effort)
+        if turns * CHANGES + HIGH_RATE * effort.high_rate > ROOM:
+            house.phones.listen(TRANSACTIONS)
+        rounds[0] |= _measure_high_rate(house, effort)
+    return rounds
+
+
+def _measure_change(house: House) -> Figures:
+    """Measure the CPU time of a change, all threads, until the recorder is done.
+
+    Beside the lower floors alone, likewise with digest and as many lines.
+    """
+    server, port = headless(f"--password={PASSWORD}")
+    with server, Phones(port, password=PASSWORD) as phones:
+        next_phone = phones.pick(phones.fill(LINES))
+        phones.closed(lambda: phones.press(next_phone()), count=CHANGES // 4)
+        before = server.cpu()
+        load = phones.closed(lambda: phones.press(next_phone()), count=CHANGES)
+        alone = (server.cpu() - before) / require_all(load)
+    house.settle()
+    threads = house.server.cpu_by_thread()
+    next_phone = house.phones.pick(house.dialogs)
+    load = house.phones.closed(lambda: house.phones.press(next_phone()), count=CHANGES)
+    house.settle()
+    used = {
+        name: (seconds - threads.get(name, 0.0)) / require_all(load)
+        for name, seconds in house.server.cpu_by_thread().items()
+    }
+    return {
+        "ha_alone": alone,
+        "ha_change": sum(used.values()),
+        "ha_recorder": used.get("Recorder", 0.0),
+    }
+
+
+def _measure_latency(house: House, effort: Effort) -> Figures:
+    """Measure from a phone's key to the changed state at a WebSocket client."""
+    command = [sys.executable, "-m", "benchmarks.listener", house.url, house.token]
+    house.phones.patient = True
+    with Server(command, core=GENERATOR_CORE) as listener:
+        load = house.press(RATE, effort.latency)
+        house.phones.listen(1.0)
+        heard = defaultdict(list)
+        for entity, heard_at in listener.report():
+            heard[entity].append(heard_at)
+    pressed = defaultdict(list)
+    for user, pressed_at in load.started:
+        pressed[f"switch.line_{user.decode()}_do_not_disturb"].append(pressed_at)
+    times = [
+        heard_at - pressed_at
+        for entity, moments in pressed.items()
+        for pressed_at, heard_at in zip(moments, heard[entity], strict=True)
+    ]
+    return {"ha_p50": percentile(times, 0.5), "ha_p99": percentile(times, 0.99)}
+
+
+def _measure_high_rate(house: House, effort: Effort) -> Figures:
+    """Count what was sent twice in a long load of many changes a second."""
+    before = house.server.cpu()
+    load = house.press(HIGH_RATE, effort.high_rate)
+    share = (house.server.cpu() - before) / load.seconds
+    return {
+        "ha_repeats": float(load.repeated + load.repeats),
+        "ha_high_p99": load.percentile(0.99),
+        "ha_high_share": share,
+    }
+
+
+# Setting up
+
+
+@contextmanager
+def _running() -> Iterator[House]:
+    """Run a Home Assistant with the lines, and a phone for each."""
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        options = Options(
+            config=Path(name),
+            http_port=free_port(),
+            sip_port=free_port(),
+            phones=False,
+            fresh=False,
+        )
+        with redirect_stdout(io.StringIO()):
+            asyncio.run(directory.prepare(options))
+        (options.config / "configuration.yaml").write_text(CONFIGURATION)
+        command = directory.hass("-c", name, "--skip-pip")
+        log = options.config / "output"
+        server = stack.enter_context(
+            Server(command, ready=None, log=log, ending=signal.SIGHUP)
+        )
+        url = f"http://{HOST}:{options.http_port}"
+        token = asyncio.run(_install(server, url, options.sip_port))
+        phones = Phones(options.sip_port, password=PASSWORD)
+        stack.enter_context(phones)
+        dialogs = phones.fill(LINES, _user)
+        yield House(server, url, token, phones, dialogs)
+
+
+def _user(number: int) -> bytes:
+    return b"%d" % (1000 + number)
+
+
+async def _install(server: Server, url: str, sip_port: int) -> str:
+    """Set up listener and lines as a user does, and return an access token."""
+    async with asyncio.timeout(PATIENCE):
+        await _wait_until_up(server, url)
+        async with log_in(url) as api:
+            while (await api.get("/api/config"))["state"] != "RUNNING":
+                await asyncio.sleep(0.2)
+            entry_id = await _add_listener(api, sip_port)
+            for number in range(LINES):
+                await _add_line(api, entry_id, _user(number).decode())
+            await _wait_for_entities(api)
+            token: str = await api.command(
+                "auth/long_lived_access_token", client_name="benchmark", lifespan=1
+            )
+            return token
+
+
+async def _wait_until_up(server: Server, url: str) -> None:
+    """Return when the web server answers. Raises RuntimeError where it ends before."""
+    async with aiohttp.ClientSession(url) as session:
+        while server.running:
+            with suppress(aiohttp.ClientError):
+                async with session.get("/api/"):
+                    return
+            await asyncio.sleep(0.2)
+    raise RuntimeError("Home Assistant did not start")
+
+
+async def _add_listener(api: Api, sip_port: int) -> str:
+    form = await api.post(FLOWS, {"handler": "dfks"})
+    result = await _fill(api, FLOWS, form, {"host": HOST, "port": sip_port})
+    if (following := result.get("next_flow")) is not None:
+        # The form of a first line; the lines come one by one.
+        await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
+    entry_id: str = result["result"]["entry_id"]
+    return entry_id
+
+
+async def _add_line(api: Api, entry_id: str, user: str) -> None:
+    form = await api.post(SUBENTRY_FLOWS, {"handler": [entry_id, "line"]})
+    values = {"name": f"Line {user}", "user": user, "password": PASSWORD}
+    await _fill(api, SUBENTRY_FLOWS, form, values)
+
+
+async def _fill(api: Api, flows: str, form: Any, values: dict[str, Any]) -> Any:
+    """Send a form. Raises RuntimeError where it comes back with errors."""
+    result = await api.post(f"{flows}/{form['flow_id']}", values)
+    if result["type"] != "create_entry":
+        raise RuntimeError(f"The form was not taken: {result.get('errors')}")
+    return result
+
+
+async def _wait_for_entities(api: Api) -> None:
+    """Return when each line has its switches."""
+    wanted = {
+        f"switch.line_{_user(number).decode()}_do_not_disturb"
+        for number in range(LINES)
+    }
+    while True:
+        states = await api.get("/api/states")
+        if wanted <= {state["entity_id"] for state in states}:
+            return
+        await asyncio.sleep(0.2)
