@@ -238,6 +238,7 @@ class Subscription:
         "event_id",
         "expires_at",
         "expiry",
+        "grace",
         "hold",
         "in_flight",
         "instance",
@@ -271,6 +272,8 @@ class Subscription:
         self.instance = instance
         self.user_agent = user_agent
         self.expires_at = 0.0
+        # Seconds of it that the phone does not know of: a refresh may have been lost.
+        self.grace = 0.0
         self.expiry: Timer | None = None
         self.hold: Timer | None = None
         self.in_flight: ClientTransaction | None = None
@@ -432,6 +435,7 @@ class Notifier:
         _drop_hold(subscription)
         before = subscription.expires_at
         subscription.expires_at = self._clock.monotonic() + seconds
+        subscription.grace = 0.0
         if not seconds:
             subscription.ending = "timeout"
             self._stop_expiry(subscription)
@@ -556,8 +560,7 @@ class Notifier:
             subscription.last_sent = True
             state = f"terminated;reason={subscription.ending}"
         else:
-            left = max(0, round(subscription.expires_at - self._clock.monotonic()))
-            state = f"active;expires={left}"
+            state = f"active;expires={round(self._left(subscription))}"
         content = f"Content-Type: {told.content_type}\r\n" if told.body else ""
         head = (
             f"NOTIFY {uri} SIP/2.0\r\n"
@@ -724,7 +727,7 @@ class Notifier:
             )
 
     def _subscription_record(self, subscription: Subscription) -> SubscriptionRecord:
-        left = subscription.expires_at - self._clock.monotonic()
+        left = subscription.expires_at - subscription.grace - self._clock.monotonic()
         return SubscriptionRecord(
             line=subscription.account.id,
             package=subscription.package.name,
@@ -778,6 +781,7 @@ class Notifier:
             )
             left = item["expires_at"] - self._clock.time()
             subscription.expires_at = now + min(left, MAX_REMEMBERED) + grace
+            subscription.grace = grace
             subscription.suspended = True
             self._attach(subscription)
             self._watch_expiry(subscription)
@@ -796,6 +800,15 @@ class Notifier:
             self._timers.after(RESUME_PAUSE, lambda: self._resume_some(rest))
 
     # Expiry and the end
+
+    def _left(self, subscription: Subscription) -> float:
+        """Return the seconds to tell a phone.
+
+        Never more than the phone has been told before (RFC 6665 4.2.2), except in the
+        grace itself, when only a phone that has refreshed since still listens.
+        """
+        left = max(0.0, subscription.expires_at - self._clock.monotonic())
+        return left - subscription.grace if left > subscription.grace else left
 
     def _watch_expiry(self, subscription: Subscription) -> None:
         subscription.expiry = self._timers.at(
