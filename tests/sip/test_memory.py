@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
 import json
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
@@ -299,24 +299,16 @@ async def test_f28_bindings_are_remembered(caller: Caller, restart: Restart) -> 
     assert lower.status == 500
 
 
-def _spoil_dialog(name: str, value: object) -> Callable[[Memory], None]:
+def _spoil(
+    kind: Literal["dialogs", "bindings"], name: str, value: object
+) -> Callable[[Memory], None]:
+    """Return what puts nonsense into the first record of a kind; None leaves out."""
+
     def change(memory: Memory) -> None:
-        record = cast("dict[str, object]", memory["dialogs"][0])
+        record = cast("dict[str, object]", memory[kind][0])
+        record[name] = value
         if value is None:
             del record[name]
-        else:
-            record[name] = value
-
-    return change
-
-
-def _spoil_binding(name: str, value: object) -> Callable[[Memory], None]:
-    def change(memory: Memory) -> None:
-        record = cast("dict[str, object]", memory["bindings"][0])
-        if value is None:
-            del record[name]
-        else:
-            record[name] = value
 
     return change
 
@@ -325,21 +317,22 @@ def _spoil_binding(name: str, value: object) -> Callable[[Memory], None]:
 @pytest.mark.parametrize(
     "change",
     [
-        _spoil_dialog("call_id", None),
-        _spoil_dialog("cseq", "many"),
-        _spoil_dialog("flow", {}),
-        _spoil_dialog("flow", {"transport": "UDP", "remote": [1], "local": [2]}),
-        _spoil_dialog(
+        _spoil("dialogs", "call_id", None),
+        _spoil("dialogs", "cseq", "many"),
+        _spoil("dialogs", "flow", {}),
+        _spoil("dialogs", "flow", {"transport": "UDP", "remote": [1], "local": [2]}),
+        _spoil(
+            "dialogs",
             "flow",
             {"transport": "UDP", "remote": ["::1", 5060], "local": ["::1", 5060]},
         ),
-        _spoil_dialog("subscriptions", [{}]),
-        _spoil_dialog("routes", 7),
-        _spoil_dialog("subscriptions", []),
-        _spoil_binding("contact", '"'),
-        _spoil_binding("flow", None),
-        _spoil_binding("line", "gone"),
-        _spoil_binding("expires_at", "never"),
+        _spoil("dialogs", "subscriptions", [{}]),
+        _spoil("dialogs", "routes", 7),
+        _spoil("dialogs", "subscriptions", []),
+        _spoil("bindings", "contact", '"'),
+        _spoil("bindings", "flow", None),
+        _spoil("bindings", "line", "gone"),
+        _spoil("bindings", "expires_at", "never"),
     ],
 )
 async def test_f28_a_record_that_is_no_good_is_left_out(
