@@ -198,9 +198,8 @@ class HomeAssistant:
             for subentry in entry["subentries"]
             if subentry["subentry_type"] == "line"
         }
-        lines = _read_json(self.folder / ".storage" / f"dfks.{entry['entry_id']}")[
-            "lines"
-        ]
+        path = self.folder / ".storage" / f"dfks.{entry['entry_id']}"
+        lines = _read_json(path)["lines"] if path.exists() else {}
         return {
             user: {
                 feature: _stored_lamp(lines.get(line_id, {}).get(feature), feature)
