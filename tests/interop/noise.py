@@ -10,9 +10,11 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 import contextlib
+from pathlib import Path
 import random
 import socket
 import struct
+import sys
 from typing import Final
 
 from tests.phone import (
@@ -34,6 +36,8 @@ from tests.sip import torture
 from .checks import Check, CheckFailed
 from .crowd import Served, served
 from .house import HOST, require
+
+HOSTILE: Final = Path(__file__).parents[2] / "benchmarks" / "hostile.py"
 
 SEED: Final = 20_261_006
 USER: Final = "201"
@@ -515,7 +519,22 @@ async def _phone_works(server: Served) -> None:
         require(not phone.violations, "\n".join(phone.violations))
 
 
+async def hostile() -> str:
+    """Time the worst inputs, as benchmarks/hostile.py does."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(HOSTILE)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    text = said.decode(errors="replace").strip()
+    require(process.returncode == 0, text)
+    return text.rpartition("\n")[2]
+
+
 CHECKS = (
+    Check(subject="fuzz", title="hostile inputs of 64 KiB, timed", run=hostile),
     Check(
         subject="fuzz",
         title="mutated datagrams and streams to a live listener",
