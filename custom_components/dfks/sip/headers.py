@@ -14,6 +14,13 @@ from urllib.parse import quote, unquote_to_bytes
 # is not in the grammar; names with one are in use all the same.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+# What most URIs look like: nothing in them is escaped, quoted or optional.
+_PLAIN_URI = re.compile(r"sip:([A-Za-z0-9._-]+)@([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+# What most Vias look like: token parameters with names in lower case.
+_PLAIN_VIA = re.compile(
+    r"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?"
+    r"((?:;[a-z]++(?:=[A-Za-z0-9\-.!%*_+`'~]++)?+)*+)"
+)
 _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -23,6 +30,7 @@ _DECISIVE_PARAMETERS = ("transport", "user", "ttl", "method", "maddr")
 
 # What may stand unescaped in the user part (RFC 3261 25.1).
 _USER_SAFE = "-_.!~*'()&=+$,;?/"
+_SAFE_USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*+")
 
 
 class HeaderError(ValueError):
@@ -207,7 +215,7 @@ def decode_user(text: str) -> str:
 
 def encode_user(user: str) -> str:
     """Encode a user part for use in a URI (RFC 3261 19.1.2)."""
-    if user.isalnum() and user.isascii():
+    if _SAFE_USER.fullmatch(user):
         return user
     return quote(user.encode("utf-8", "surrogateescape"), safe=_USER_SAFE)
 
@@ -217,6 +225,10 @@ def parse_uri(text: str) -> Uri:
 
     Raises HeaderError.
     """
+    if plain := _PLAIN_URI.fullmatch(text):
+        user, host, digits = plain.groups()
+        port = _parse_port(digits) if digits else None
+        return Uri("sip", user, host.lower(), port, {}, "", text)
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
     if not colon or not is_token(scheme):
@@ -290,6 +302,14 @@ def parse_address(text: str) -> Address:
 
 def parse_via(text: str) -> Via:
     """Parse one Via value. Raises HeaderError."""
+    if plain := _PLAIN_VIA.fullmatch(text):
+        transport, host, digits, raw_parameters = plain.groups()
+        port = _parse_port(digits) if digits else None
+        parameters: Parameters = {}
+        for piece in raw_parameters.split(";")[1:]:
+            name, equals, value = piece.partition("=")
+            parameters.setdefault(name, value if equals else None)
+        return Via(transport, host.lower(), port, parameters)
     protocol, _, rest = text.partition(" ")
     if not rest or protocol[:8].upper() != "SIP/2.0/":
         return _parse_spaced_via(text)

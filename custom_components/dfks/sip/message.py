@@ -119,6 +119,9 @@ _SINGLE = (
     "to",
 )
 
+# Stands in a request until its own is read.
+_NO_VIA = Via("", "", None, {})
+
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 
 
@@ -193,8 +196,8 @@ class Message:
     def text(self, name: str) -> str | None:
         """Return a value to show to a person: as UTF-8, without control characters."""
         value = self.get(name)
-        if value is None:
-            return None
+        if value is None or (value.isascii() and value.isprintable()):
+            return value
         shown = value.encode("latin-1").decode("utf-8", "replace")
         return "".join(char for char in shown if char.isprintable())
 
@@ -226,7 +229,7 @@ class Request(Message):
         super().__init__(fields, body)
         self.method = method
         self.uri = uri
-        self.via = Via("", "", None, {})
+        self.via = _NO_VIA
         self.via_text = fields.get("via", "")
         self.to_text = fields.get("to", "")
         self.call_id = fields.get("call-id", "")
@@ -401,7 +404,7 @@ def _make_request(
 ) -> Request:
     method, _, remainder = start_line.partition(" ")
     uri, _, version = remainder.rstrip(" \t").rpartition(" ")
-    if not _VERSION.fullmatch(version):
+    if version != "SIP/2.0" and not _VERSION.fullmatch(version):
         raise NotSip("No SIP version in the start line")
     request = Request(method, uri, fields, rest)
     _read_via(request)

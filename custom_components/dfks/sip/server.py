@@ -802,6 +802,8 @@ def _target_of(request: Request) -> Uri:
 
 def _check_require(request: Request) -> None:
     """Refuse extensions that are required and not there (RFC 3261 8.2.2.3)."""
+    if "require" not in request.fields:
+        return
     unknown = [tag for tag in request.tokens("require") if tag not in SUPPORTED]
     if unknown:
         raise SipError(420, None, (f"Unsupported: {', '.join(unknown)}",))
