@@ -11,20 +11,17 @@ from typing import Final
 
 from . import api, directory, installation
 from .processes import Program
-from .settings import (
-    HOST,
-    LINES,
-    PASSWORD,
-    ROOT,
-    USERNAME,
-    DemoError,
-    DemoLine,
-    Options,
-    say,
-)
+from .settings import HOST, LINES, PASSWORD, ROOT, USERNAME, DemoError, Options, say
+
+PHONE: Final = ROOT / "scripts" / "phone"
 
 # The exit code by which Home Assistant asks to be started again.
 RESTART: Final = 100
+
+# Seconds that the programs may take to end. Home Assistant has things to write; a phone
+# only says goodbye, and to nobody where Ctrl-C has ended Home Assistant before it.
+HOME_ASSISTANT_ENDS: Final = 40.0
+PHONE_ENDS: Final = 2.0
 
 # Seconds until Home Assistant's web server answers, at the most.
 STARTING: Final = 180.0
@@ -94,24 +91,20 @@ async def _run_until_stopped(options: Options) -> int:
 async def _run(options: Options) -> None:
     """Run Home Assistant, again and again where its user restarts it."""
     await directory.prepare(options)
-    async with AsyncExitStack() as stack:
-        phones_run = False
-        while True:
-            _require_free_ports(options)
+    while True:
+        _require_free_ports(options)
+        async with AsyncExitStack() as stack:
             home_assistant = await _start_home_assistant(options, stack)
             async with api.log_in(_url(options)) as client:
                 await installation.install(client, options.sip_port)
-                if options.phones and not phones_run:
-                    for line in LINES:
-                        await _start_phone(options, line, stack)
-                    phones_run = True
                 if options.phones:
+                    await _start_phones(options, stack)
                     await installation.wait_for_phones(client)
             _introduce(options)
             code = await home_assistant.wait()
-            if code != RESTART:
-                raise DemoError(f"Home Assistant ended with the exit code {code}")
-            say("Home Assistant restarts")
+        if code != RESTART:
+            raise DemoError(f"Home Assistant ended with the exit code {code}")
+        say("Home Assistant restarts")
 
 
 def _url(options: Options) -> str:
@@ -147,7 +140,7 @@ async def _start_home_assistant(options: Options, stack: AsyncExitStack) -> Prog
         *directory.hass("-c", str(options.config), "--skip-pip"),
         ending=signal.SIGHUP,
     )
-    stack.push_async_callback(program.stop)
+    stack.push_async_callback(program.stop, HOME_ASSISTANT_ENDS)
     try:
         async with asyncio.timeout(STARTING):
             while not await api.is_up(_url(options)):
@@ -159,27 +152,32 @@ async def _start_home_assistant(options: Options, stack: AsyncExitStack) -> Prog
     return program
 
 
-async def _start_phone(options: Options, line: DemoLine, stack: AsyncExitStack) -> None:
-    program = await Program.start(
-        f"phone {line.user}", *_phone_command(options, line, "watch")
-    )
-    stack.push_async_callback(program.stop)
-
-
-def _phone_command(options: Options, line: DemoLine, *command: str) -> list[str]:
-    return [
-        str(ROOT / "scripts" / "phone"),
-        line.user,
-        f"--password={line.password}",
-        f"--server={HOST}:{options.sip_port}",
-        *command,
+async def _start_phones(options: Options, stack: AsyncExitStack) -> None:
+    """Start a simulated phone a line."""
+    phones = [
+        await Program.start(
+            f"phone {line.user}",
+            sys.executable,
+            str(PHONE),
+            line.user,
+            f"--password={line.password}",
+            f"--server={HOST}:{options.sip_port}",
+            "watch",
+        )
+        for line in LINES
     ]
+
+    async def stop() -> None:
+        await asyncio.gather(*(phone.stop(PHONE_ENDS) for phone in phones))
+
+    stack.push_async_callback(stop)
 
 
 def _introduce(options: Options) -> None:
     """Say how to use what is running."""
+    phone = PHONE.relative_to(Path.cwd(), walk_up=True)
     presses = "\n".join(
-        f"  scripts/phone {line.user} --password {line.password} "
+        f"  {phone} {line.user} --password {line.password} "
         f"--server {HOST}:{options.sip_port} {keys}"
         for line, keys in zip(LINES, ("dnd on", "forward busy 2424"), strict=True)
     )

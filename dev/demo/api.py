@@ -9,7 +9,7 @@ import aiohttp
 from .settings import PASSWORD, USERNAME, DemoError
 
 
-class CommandFailed(Exception):
+class CommandFailed(DemoError):
     """Home Assistant refused a WebSocket command."""
 
     def __init__(self, code: str, message: str) -> None:

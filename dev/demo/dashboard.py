@@ -49,7 +49,7 @@ def _cards(name: str, entities: Entities) -> list[dict[str, Any]]:
     for kind, title in (
         ("always", "Forward always"),
         ("busy", "Forward when busy"),
-        ("no_answer", "Forward when no answer"),
+        ("no_answer", "Forward on no answer"),
     ):
         forwarding = f"call_forwarding_{kind}"
         rows = [

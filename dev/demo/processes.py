@@ -10,9 +10,6 @@ from typing import Final, Self
 
 from .settings import say
 
-# Seconds that a program may take to end before it is killed.
-ENDING: Final = 40.0
-
 # prctl(2): the signal that a program gets when the one who started it has died.
 PR_SET_PDEATHSIG: Final = 1
 
@@ -56,16 +53,15 @@ class Program:
         await self._output
         return code
 
-    async def stop(self) -> None:
-        """End the program, and wait until it has ended."""
+    async def stop(self, patience: float) -> None:
+        """End the program; one that takes more than so many seconds is killed."""
         if self.running:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(self._ending)
         try:
-            async with asyncio.timeout(ENDING):
+            async with asyncio.timeout(patience):
                 await self.wait()
         except TimeoutError:
-            say(f"{self.name} does not end and is killed")
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             await self.wait()
