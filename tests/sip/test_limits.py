@@ -521,11 +521,14 @@ async def test_h12_a_source_may_be_let_in_again_before_its_time(
     guesser: Guesser, server: SipServer
 ) -> None:
     """By the user, who knows better."""
+    readmitted: list[str] = []
+    server.guard.on_readmitted = readmitted.append
     await guesser.guess(20)
     server.guard.readmit("127.0.0.1")
     await guesser.caller.so_far()
 
     assert (await guesser.caller.call("REGISTER")).status == 200
+    assert readmitted == ["127.0.0.1"]
 
 
 @requirement("H12", "C6")

@@ -23,6 +23,13 @@ requirement = pytest.mark.requirement
 
 type Restart = Callable[..., Awaitable[FeatureSync]]
 
+# The way back to a phone, as it is remembered.
+FLOW = {
+    "transport": "UDP",
+    "remote": ["127.0.0.1", 5060],
+    "local": ["127.0.0.1", 5060],
+}
+
 
 @pytest.fixture
 async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
@@ -326,6 +333,13 @@ def _spoil(
             "flow",
             {"transport": "UDP", "remote": ["::1", 5060], "local": ["::1", 5060]},
         ),
+        _spoil("dialogs", "flow", {**FLOW, "remote": ["phone.example", 5060]}),
+        _spoil("dialogs", "flow", {**FLOW, "remote": ["127.0.0.1", 70000]}),
+        _spoil("dialogs", "target", "nowhere"),
+        _spoil("dialogs", "target", "sip:a@h\r\nX: y"),
+        _spoil("dialogs", "call_id", "a\r\nX: y"),
+        _spoil("dialogs", "remote", "\u20ac"),
+        _spoil("dialogs", "local", 7),
         _spoil("dialogs", "subscriptions", [{}]),
         _spoil("dialogs", "routes", 7),
         _spoil("dialogs", "subscriptions", []),

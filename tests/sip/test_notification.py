@@ -522,6 +522,20 @@ async def test_f13_a_removed_line_is_noresource(
 
 
 @requirement("F13")
+async def test_f13_a_line_that_may_come_back_is_deactivated(
+    caller: Caller, sync: FeatureSync
+) -> None:
+    """Without state as well."""
+    subscribed = await caller.subscribe()
+
+    sync.remove_line("201", "deactivated")
+    last = await subscribed.told()
+
+    assert state_of(last) == "terminated;reason=deactivated"
+    assert not last.body
+
+
+@requirement("F13")
 async def test_f13_a_line_that_goes_while_a_notify_is_in_flight(
     caller: Caller, sync: FeatureSync
 ) -> None:

@@ -12,7 +12,7 @@ from custom_components.dfks.sip.message import (
     parse as parse_ours,
 )
 from custom_components.dfks.sip.server import ServerConfig, SipServer, _answer_flow
-from custom_components.dfks.sip.transport import bind, probe
+from custom_components.dfks.sip.transport import bind, probe, probe_tls
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
@@ -82,7 +82,21 @@ async def test_e1_probing_a_free_port_leaves_it_free(loopback: None) -> None:
     tcp.close()
 
     await probe("127.0.0.1, 127.0.0.2", port)
+    await probe_tls("127.0.0.1, 127.0.0.2", port)
     await probe("127.0.0.1, 127.0.0.2", port)
+
+
+@requirement("E1", "E13")
+async def test_e1_probing_for_tls_needs_no_udp(loopback: None) -> None:
+    """TLS goes over TCP alone."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        await probe_tls("127.0.0.1", udp.getsockname()[1])
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(OSError, match="in use"),
+    ):
+        await probe_tls("127.0.0.1", taken.getsockname()[1])
 
 
 # Where answers go

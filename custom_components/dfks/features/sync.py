@@ -131,10 +131,14 @@ class FeatureSync(EventPackage):
             for subscription in self._notifier.of(line.account):
                 self._tell_everything(subscription)
 
-    def remove_line(self, line_id: str) -> None:
-        """Stop serving a line; its phones are told that it is no more."""
+    def remove_line(self, line_id: str, reason: str = "noresource") -> None:
+        """Stop serving a line; its phones are told so with `reason`.
+
+        RFC 6665 4.1.3: by default that the line is no more; `deactivated` where it may
+        well come back.
+        """
         line = self.lines.pop(line_id)
-        self._server.remove_account(line.account, "noresource")
+        self._server.remove_account(line.account, reason)
         self._forget_removed(line)
 
     def _forget_removed(self, line: Line) -> None:

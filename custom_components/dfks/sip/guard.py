@@ -90,8 +90,9 @@ class Guard:
         self._max_failures = max_failures
         self._records: dict[str, _Record] = {}
         self._known: dict[str, tuple[bool, bool]] = {}
-        # Called with a source when it is shut out.
+        # Called with a source when it is shut out, and when it is let in again early.
         self.on_shut_out: Callable[[str], None] | None = None
+        self.on_readmitted: Callable[[str], None] | None = None
 
     def lets_in(self, source: str) -> bool:
         """Whether anything from a source is looked at."""
@@ -149,6 +150,8 @@ class Guard:
     def readmit(self, source: str) -> None:
         """Let a source in again before its time is over."""
         self._records.pop(source, None)
+        if self.on_readmitted is not None:
+            self.on_readmitted(source)
 
     def _standing(self, source: str) -> tuple[bool, bool]:
         """Return whether a source is in an allowed network, and is a proxy."""

@@ -6,6 +6,7 @@ that no NOTIFY ever has a lower CSeq than one before it, not even after a crash:
 answer such a one with an error and some of them go wild.
 """
 
+import ipaddress
 from typing import TypedDict
 
 from .transport import Flow
@@ -13,6 +14,8 @@ from .transport import Flow
 # NOTIFYs that may go out in a dialog before its count must be written once more. Asked
 # for at half of it, so that the write has time.
 CSEQ_RESERVE = 10_000
+
+MAX_PORT = 65_535
 
 
 class FlowRecord(TypedDict):
@@ -83,10 +86,13 @@ def flow_ends(record: FlowRecord) -> tuple[str, tuple[str, int], tuple[str, int]
 
     Raises KeyError, TypeError or ValueError.
     """
-    remote_host, remote_port = record["remote"]
-    local_host, local_port = record["local"]
-    return (
-        str(record["transport"]),
-        (str(remote_host), int(remote_port)),
-        (str(local_host), int(local_port)),
-    )
+    return str(record["transport"]), _end(record["remote"]), _end(record["local"])
+
+
+def _end(address: list[str | int]) -> tuple[str, int]:
+    """Return host and port of one end. Raises ValueError where it is no address."""
+    host, port = address
+    end = str(ipaddress.ip_address(host)), int(port)
+    if not 0 <= end[1] <= MAX_PORT:
+        raise ValueError(f"{port} is no port")
+    return end

@@ -764,6 +764,7 @@ class Notifier:
             cseq=record["cseq"] + CSEQ_RESERVE,
             target=record["target"],
         )
+        _check_dialog(dialog)
         now = self._clock.monotonic()
         for item in record["subscriptions"]:
             account = accounts.get(item["line"])
@@ -871,6 +872,19 @@ class Notifier:
             dialogs.discard(dialog)
             if not dialogs:
                 del self._by_stream[flow]
+
+
+def _check_dialog(dialog: Dialog) -> None:
+    """Look at what an earlier run has written before it goes into requests.
+
+    Raises TypeError or ValueError.
+    """
+    parse_uri(dialog.target)
+    fields = "".join(
+        (dialog.call_id, dialog.local, dialog.remote, dialog.target, *dialog.routes)
+    ).encode("latin-1")
+    if b"\r" in fields or b"\n" in fields:
+        raise ValueError("A header field with a line end")
 
 
 def _is_busy(dialog: Dialog) -> bool:

@@ -905,3 +905,10 @@ async def probe(hosts: str, port: int) -> None:
     for host in split_hosts(hosts):
         for sock in await bind(host, port):
             sock.close()
+
+
+async def probe_tls(hosts: str, port: int) -> None:
+    """Bind what TLS needs once, to find out whether it can be done. Raises OSError."""
+    for host in split_hosts(hosts):
+        family, address = await _resolve_local(host, port)
+        _bind_one(family, socket.SOCK_STREAM, address).close()
