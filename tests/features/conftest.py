@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import contextlib
 from typing import Protocol
 
+from hypothesis import settings
 import pytest
 
 from custom_components.dfks.features.model import Line, LineEvent, NotifyStyle
@@ -11,6 +12,11 @@ from custom_components.dfks.features.sync import FeatureSync
 from tests.clock import ManualClock
 from tests.phone import Notification, Phone, PhoneTimeout
 from tests.server import HOST, PASSWORDS, Running, line_config, running_server
+
+
+# How long one example takes depends on the machine, and is not what is tested.
+settings.register_profile("dfks", deadline=None)
+settings.load_profile("dfks")
 
 
 class Connect(Protocol):
