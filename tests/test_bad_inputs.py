@@ -5,7 +5,9 @@ went wrong inside. A phone that watches its line is there all the time; a case i
 either by it, in its dialog, or by a stranger on a socket of his own.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 import logging
 import random
@@ -90,10 +92,11 @@ class World:
 async def world() -> AsyncIterator[World]:
     """Run the server for all cases, with a phone that is registered and subscribed."""
     pytest_socket.enable_socket()
-    lines = [
-        line_config("201", assigned=ASSIGNED),
-        line_config("202"),
-    ]
+    # Home Assistant's plugin takes a thread that begins with a case for a left-over;
+    # this one begins here, with the first address that is looked up.
+    one_thread = ThreadPoolExecutor(max_workers=1)
+    asyncio.get_running_loop().set_default_executor(one_thread)
+    lines = [line_config("201", assigned=ASSIGNED), line_config("202")]
     states = {"line-201": STORED}
     async with (
         running_server(ManualClock(), lines=lines, states=states) as running,

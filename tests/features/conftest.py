@@ -13,7 +13,6 @@ from tests.clock import ManualClock
 from tests.phone import Notification, Phone, PhoneTimeout
 from tests.server import HOST, PASSWORDS, Running, line_config, running_server
 
-
 # How long one example takes depends on the machine, and is not what is tested.
 settings.register_profile("dfks", deadline=None)
 settings.load_profile("dfks")
