@@ -1,12 +1,18 @@
 """Fixtures of the Home Assistant floor."""
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Protocol
+
 from homeassistant.core import HomeAssistant
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.dfks.listener import DfksListener
+from tests.phone import Phone
 
 from .common import (
+    LOCALHOST,
     RECEPTION,
     RECEPTION_DATA,
     WORKSHOP,
@@ -18,6 +24,15 @@ from .common import (
     listener_entry,
     set_up,
 )
+
+
+class OpenPhone(Protocol):
+    """Puts phones on the network; they are closed at the end of the test."""
+
+    async def __call__(
+        self, line_id: str = RECEPTION, *, transport: str = "udp", told: bool = True
+    ) -> Phone:
+        """Return a phone of a line that is subscribed; `told`: and has its state."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +62,27 @@ def entry(port: int) -> MockConfigEntry:
 async def listener(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
     """Set `entry` up and return its listener."""
     return await set_up(hass, entry)
+
+
+@pytest.fixture
+async def open_phone(port: int) -> AsyncIterator[OpenPhone]:
+    """Return what opens phones; the listener has to run by then."""
+    async with AsyncExitStack() as stack:
+
+        async def open_phone(
+            line_id: str = RECEPTION, *, transport: str = "udp", told: bool = True
+        ) -> Phone:
+            data = {RECEPTION: RECEPTION_DATA, WORKSHOP: WORKSHOP_DATA}[line_id]
+            phone = Phone(
+                data["user"], data["password"], (LOCALHOST, port), transport=transport
+            )
+            await stack.enter_async_context(phone)
+            assert (await phone.subscribe()).status == 200
+            if told:
+                await phone.notification()
+            return phone
+
+        yield open_phone
 
 
 @pytest.fixture
