@@ -12,6 +12,7 @@ import shutil
 import sys
 from typing import Any, Final
 
+from .processes import Program
 from .settings import HOST, PASSWORD, ROOT, USERNAME, DemoError, Options, say
 
 # Tells a directory of the demo's from somebody's real configuration.
@@ -149,15 +150,13 @@ def _has_login(path: Path) -> bool:
 
 async def _add_login(config: Path) -> None:
     say(f"adding the login {USERNAME}")
-    process = await asyncio.create_subprocess_exec(
-        *hass("--script", "auth", "-c", str(config), "add", USERNAME, PASSWORD),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    if process.returncode:
-        raise DemoError(f"cannot add the login:\n{output.decode()}")
+    arguments = ("--script", "auth", "-c", str(config), "add", USERNAME, PASSWORD)
+    program = await Program.start("home assistant", *hass(*arguments))
+    try:
+        if await program.wait():
+            raise DemoError("Home Assistant did not take the login; see above")
+    finally:
+        await program.stop(0)
 
 
 def hass(*arguments: str) -> list[str]:
