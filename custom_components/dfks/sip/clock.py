@@ -4,11 +4,12 @@ Timers run on the monotonic clock, which nobody sets; the wall clock is for what
 outlives the process.
 """
 
+from abc import ABC, abstractmethod
 import asyncio
 from collections.abc import Callable
 from heapq import heappop, heappush
 import time
-from typing import Protocol
+from typing import Protocol, override
 
 
 class TimerHandle(Protocol):
@@ -41,18 +42,46 @@ class LoopClock:
         self.call_at = loop.call_at
 
 
-class Timer:
-    """One call to come; `cancel` forgets it."""
+class Timer(ABC):
+    """One call to come; `cancel` forgets it.
 
-    __slots__ = ("callback",)
+    A thing of which there are thousands has a timer class of its own, or is a timer:
+    a closure that says what to do takes several times the memory.
+    """
 
-    def __init__(self, callback: Callable[[], None]) -> None:
-        """Keep what to call."""
-        self.callback: Callable[[], None] | None = callback
+    __slots__ = ("cancelled",)
+
+    def __init__(self) -> None:
+        """Make a timer that waits."""
+        self.cancelled = False
 
     def cancel(self) -> None:
-        """Keep the callback from being called, and let go of it."""
-        self.callback = None
+        """Keep the timer from running, and let go of what it is about."""
+        self.cancelled = True
+
+    @abstractmethod
+    def run(self) -> None:
+        """Do what is due."""
+
+
+class _Call(Timer):
+    """A timer that calls something."""
+
+    __slots__ = ("_callback",)
+
+    def __init__(self, callback: Callable[[], None]) -> None:
+        super().__init__()
+        self._callback: Callable[[], None] | None = callback
+
+    @override
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._callback = None
+
+    @override
+    def run(self) -> None:
+        if self._callback is not None:
+            self._callback()
 
 
 class Timers:
@@ -72,12 +101,16 @@ class Timers:
 
     def at(self, when: float, callback: Callable[[], None]) -> Timer:
         """Call back at `when`, in seconds of the monotonic clock."""
-        timer = Timer(callback)
+        timer = _Call(callback)
+        self.add(when, timer)
+        return timer
+
+    def add(self, when: float, timer: Timer) -> None:
+        """Run a timer at `when`; it must not be waiting already."""
         self._count += 1
         heappush(self._heap, (when, self._count, timer))
         if self._armed_at is None or when < self._armed_at:
             self._arm(when)
-        return timer
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Call back in `delay` seconds."""
@@ -102,12 +135,12 @@ class Timers:
         now = self._clock.monotonic()
         try:
             while heap and heap[0][0] <= now:
-                callback = heappop(heap)[2].callback
-                if callback is not None:
-                    callback()
+                timer = heappop(heap)[2]
+                if not timer.cancelled:
+                    timer.run()
         finally:
             # The next timer must run even after a callback that raised.
-            while heap and heap[0][2].callback is None:
+            while heap and heap[0][2].cancelled:
                 heappop(heap)
             if heap:
                 self._arm(heap[0][0])

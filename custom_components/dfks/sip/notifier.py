@@ -27,7 +27,7 @@ the newest state, and the CSeq of a dialog only ever rises.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import logging
 import secrets
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, override
 
 from .clock import Clock, Timer, Timers
 from .headers import (
@@ -311,6 +311,27 @@ def contact_of(request: Request) -> str | None:
     except HeaderError as err:
         raise SipError(400, f"Contact: {err}") from err
     return uri
+
+
+class _Expiry(Timer):
+    """The timer at whose end a subscription has expired or was refreshed."""
+
+    __slots__ = ("_notifier", "_subscription")
+
+    def __init__(self, notifier: Notifier, subscription: Subscription) -> None:
+        super().__init__()
+        self._notifier = notifier
+        self._subscription: Subscription | None = subscription
+
+    @override
+    def cancel(self) -> None:
+        self.cancelled = True
+        self._subscription = None
+
+    @override
+    def run(self) -> None:
+        if self._subscription is not None:
+            self._notifier.expired(self._subscription)
 
 
 class Notifier:
@@ -812,16 +833,15 @@ class Notifier:
         return left - subscription.grace if left > subscription.grace else left
 
     def _watch_expiry(self, subscription: Subscription) -> None:
-        subscription.expiry = self._timers.at(
-            subscription.expires_at, lambda: self._expired(subscription)
-        )
+        subscription.expiry = _Expiry(self, subscription)
+        self._timers.add(subscription.expires_at, subscription.expiry)
 
     def _stop_expiry(self, subscription: Subscription) -> None:
         if subscription.expiry is not None:
             subscription.expiry.cancel()
             subscription.expiry = None
 
-    def _expired(self, subscription: Subscription) -> None:
+    def expired(self, subscription: Subscription) -> None:
         """End a subscription that was not refreshed, or look again later."""
         if subscription.expires_at > self._clock.monotonic():
             self._watch_expiry(subscription)

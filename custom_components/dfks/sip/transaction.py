@@ -13,7 +13,7 @@ all that timer K is for.
 from collections import deque
 from collections.abc import Callable
 import secrets
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 from .clock import Clock, Timer, Timers
 from .message import Request, Response
@@ -146,15 +146,14 @@ class ServerTransactions:
             del self._sources[source]
 
 
-class ClientTransaction:
-    """One request of ours that waits for its final response."""
+class ClientTransaction(Timer):
+    """One request of ours that waits for its final response; its own timer E and F."""
 
     __slots__ = (
         "_data",
         "_deadline",
         "_interval",
         "_owner",
-        "_timer",
         "branch",
         "flow",
         "on_failure",
@@ -171,6 +170,7 @@ class ClientTransaction:
         on_failure: Callable[[], None],
     ) -> None:
         """Send the request; one of the callbacks is called once, unless cancelled."""
+        super().__init__()
         self._owner = owner
         self.branch = branch
         self._data = data
@@ -178,23 +178,21 @@ class ClientTransaction:
         self.on_response = on_response
         self.on_failure = on_failure
         self._interval = T1
-        self._timer: Timer | None = None
         now = owner.clock.monotonic()
         self._deadline = now + TIMEOUT
         self._send()
         # A stream delivers by itself; timer F alone runs (17.1.2.2).
         first = TIMEOUT if flow.reliable else T1
-        self._timer = owner.timers.at(now + first, self._elapsed)
+        owner.timers.add(now + first, self)
 
     def proceed(self) -> None:
         """Take note of a provisional response: from now on repeat by T2."""
         self._interval = T2
 
-    def end(self) -> None:
+    @override
+    def cancel(self) -> None:
         """Stop: no more retransmissions, no callbacks."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.cancelled = True
         self._data = b""
 
     def _send(self) -> None:
@@ -203,7 +201,9 @@ class ClientTransaction:
         if self._owner.on_sent is not None:
             self._owner.on_sent(self._data, self.flow)
 
-    def _elapsed(self) -> None:
+    @override
+    def run(self) -> None:
+        """Send the request again, or give up."""
         now = self._owner.clock.monotonic()
         if now >= self._deadline:
             self._owner.fail(self)
@@ -214,9 +214,7 @@ class ClientTransaction:
             self._owner.fail(self)
             return
         self._interval = min(2 * self._interval, T2)
-        self._timer = self._owner.timers.at(
-            min(now + self._interval, self._deadline), self._elapsed
-        )
+        self._owner.timers.add(min(now + self._interval, self._deadline), self)
 
 
 class ClientTransactions:
@@ -266,7 +264,7 @@ class ClientTransactions:
             transaction.proceed()
             return
         del self._waiting[response.branch]
-        transaction.end()
+        transaction.cancel()
         transaction.on_response(response)
 
     def unreachable(self, branch: str) -> None:
@@ -287,10 +285,10 @@ class ClientTransactions:
     def fail(self, transaction: ClientTransaction) -> None:
         """End a transaction as failed."""
         self._waiting.pop(transaction.branch, None)
-        transaction.end()
+        transaction.cancel()
         transaction.on_failure()
 
     def forget(self, transaction: ClientTransaction) -> None:
         """End a transaction whose outcome nobody needs any more."""
         self._waiting.pop(transaction.branch, None)
-        transaction.end()
+        transaction.cancel()
