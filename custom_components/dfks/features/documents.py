@@ -25,6 +25,11 @@ NAMESPACE = "http://www.ecma-international.org/standards/ecma-323/csta/ed3"
 BOUNDARY = "as-feature-event-part"
 MULTIPART = f'multipart/mixed; boundary="{BOUNDARY}"'
 
+# The pieces of the multipart body, in octets.
+_BOUNDARY = BOUNDARY.encode()
+_TYPE = CONTENT_TYPE.encode()
+_CONTENT_IDS = {feature: f"Content-ID: <{feature}@dfks>".encode() for feature in Feature}
+
 _DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
 
 _FORWARDING_TYPES = {
@@ -170,12 +175,9 @@ def event_document(feature: Feature, state: FeatureState, device: str) -> bytes:
 
 def multipart(documents: Iterable[tuple[Feature, bytes]]) -> bytes:
     """Join event documents into one multipart/mixed body (RFC 2046 5.1)."""
-    pieces: list[bytes] = []
-    for feature, document in documents:
-        head = (
-            f"--{BOUNDARY}\r\nContent-Type: {CONTENT_TYPE}\r\n"
-            f"Content-Length: {len(document)}\r\nContent-ID: <{feature}@dfks>\r\n\r\n"
-        )
-        pieces += (head.encode(), document, b"\r\n")
-    pieces.append(f"--{BOUNDARY}--\r\n".encode())
-    return b"".join(pieces)
+    pieces = [
+        b"--%b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n\r\n%b\r\n"
+        % (_BOUNDARY, _TYPE, len(document), _CONTENT_IDS[feature], document)
+        for feature, document in documents
+    ]
+    return b"%b--%b--\r\n" % (b"".join(pieces), _BOUNDARY)
