@@ -96,19 +96,6 @@ class Verdict(NamedTuple):
     username: str | None = None
 
 
-class _Answer(NamedTuple):
-    """The parts of an Authorization field that count."""
-
-    username: str
-    nonce: str
-    uri: str
-    response: str
-    algorithm: str
-    qop: str | None
-    nc: str
-    cnonce: str
-
-
 def parse_credentials(text: str) -> dict[str, str] | None:
     """Return the parameters of a Digest Authorization value by lower-case name.
 
@@ -181,69 +168,66 @@ class Authenticator:
         answer = self._read_answer(request)
         if answer is None:
             return Verdict(Outcome.NONE)
-        use = self._uses.get(answer.nonce) or self._uses_before.get(answer.nonce)
+        find = answer.get
+        nonce = find("nonce", "")
+        use = self._uses.get(nonce) or self._uses_before.get(nonce)
         if use is None:
-            slot = self._slot_of(answer.nonce, source)
+            slot = self._slot_of(nonce, source)
         else:
             slot = use.slot if use.source == source else None
         if slot is None or not self._is_young(slot):
             return Verdict(Outcome.STALE)
-        username = answer.username
+        username = find("username", "")
         if not username.isascii():
             username = username.encode("latin-1").decode("utf-8", "replace")
         credentials = lookup(username)
-        digest = _HASHES[answer.algorithm]
-        ha1 = (credentials or self._nobody).ha1(answer.algorithm)
-        ha2 = digest(f"{request.method}:{answer.uri}")
-        if answer.qop is None:
-            expected = digest(f"{ha1}:{answer.nonce}:{ha2}")
+        algorithm = find("algorithm", MD5).upper()
+        digest = _HASHES[algorithm]
+        uri = find("uri", "")
+        ha1 = (credentials or self._nobody).ha1(algorithm)
+        ha2 = digest(f"{request.method}:{uri}")
+        has_count = "qop" in answer
+        if has_count:
+            counted = f"{answer['nc']}:{find('cnonce', '')}:auth"
+            expected = digest(f"{ha1}:{nonce}:{counted}:{ha2}")
         else:
-            expected = digest(
-                f"{ha1}:{answer.nonce}:{answer.nc}:{answer.cnonce}:auth:{ha2}"
-            )
+            expected = digest(f"{ha1}:{nonce}:{ha2}")
+        response = find("response", "")
         if (
-            not answer.response.isascii()
-            or not hmac.compare_digest(expected, answer.response.lower())
+            not response.isascii()
+            or not hmac.compare_digest(expected, response.lower())
             or credentials is None
-            or not _same_target(answer.uri, request.uri)
+            or not _same_target(uri, request.uri)
         ):
             return Verdict(Outcome.WRONG, username=username)
         # Without qop (RFC 2069) there is no count: the nonce is good for one request.
-        count = 0 if answer.qop is None else int(answer.nc, 16)
+        count = int(answer["nc"], 16) if has_count else 0
         if use is None:
-            self._remember(answer.nonce, _Use(slot, source, count))
-        elif answer.qop is None or not _take(use, count):
+            self._remember(nonce, _Use(slot, source, count))
+        elif not has_count or not _take(use, count):
             return Verdict(Outcome.STALE)
         return Verdict(Outcome.RIGHT, credentials, username)
 
-    def _read_answer(self, request: Request) -> _Answer | None:
+    def _read_answer(self, request: Request) -> dict[str, str] | None:
+        """Return the credentials for this realm in a form that was offered."""
         for line in request.lines("authorization"):
             parameters = parse_credentials(line)
-            if parameters is None or self._unescape(parameters, "realm") != self.realm:
+            if parameters is None:
                 continue
-            algorithm = parameters.get("algorithm", MD5).upper()
+            if "\\" in line:
+                for name in ("realm", "username"):
+                    value = parameters.get(name, "")
+                    parameters[name] = _ESCAPE.sub(r"\1", value)
+            if parameters.get("realm") != self.realm:
+                continue
+            if parameters.get("algorithm", MD5).upper() not in self._algorithms:
+                continue
             qop = parameters.get("qop")
-            nc = parameters.get("nc", "")
-            if algorithm not in self._algorithms or (
-                qop is not None and (qop.lower() != "auth" or not _HEX_32.fullmatch(nc))
+            if qop is None or (
+                qop.lower() == "auth" and _HEX_32.fullmatch(parameters.get("nc", ""))
             ):
-                continue
-            return _Answer(
-                self._unescape(parameters, "username"),
-                parameters.get("nonce", ""),
-                parameters.get("uri", ""),
-                parameters.get("response", ""),
-                algorithm,
-                qop,
-                nc,
-                parameters.get("cnonce", ""),
-            )
+                return parameters
         return None
-
-    @staticmethod
-    def _unescape(parameters: dict[str, str], name: str) -> str:
-        value = parameters.get(name, "")
-        return _ESCAPE.sub(r"\1", value) if "\\" in value else value
 
     def _slot(self) -> int:
         return int(self._clock.monotonic() // SLOT) & 0xFFFFFFFF
