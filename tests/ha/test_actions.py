@@ -1,0 +1,580 @@
+"""The actions dfks.set_feature and dfks.get_features."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from homeassistant.auth.models import User
+from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import ServiceValidationError, Unauthorized, UnknownUser
+from homeassistant.helpers import device_registry as dr
+import pytest
+import voluptuous as vol
+
+from custom_components.dfks.const import DOMAIN
+from custom_components.dfks.listener import DfksListener
+from tests import phone as desk
+
+from .common import (
+    ALWAYS,
+    ALWAYS_TARGET,
+    DND,
+    NO_ANSWER,
+    NO_ANSWER_TARGET,
+    RECEPTION,
+    RECEPTION_DATA,
+    RINGS,
+    WORKSHOP,
+    WORKSHOP_DATA,
+    line_data,
+    listener_entry,
+    set_up,
+    state_of,
+    turn,
+    write_number,
+    write_text,
+)
+from .conftest import OpenPhone
+from .scripts import answer, load_scripts, nothing_told, script
+
+RECEPTION_SIP = "sip:201@homeassistant"
+WORKSHOP_SIP = "sip:202@homeassistant"
+WORKSHOP_DND = "switch.workshop_do_not_disturb"
+
+
+def device_id(hass: HomeAssistant, line_id: str = RECEPTION) -> str:
+    """Return the device of a line."""
+    device = dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, f"dfks_entry_{line_id}"), "dfks_entry"
+    )
+    assert device is not None
+    return device.id
+
+
+async def set_feature(
+    hass: HomeAssistant, context: Context | None = None, /, **data: object
+) -> list[dict[str, Any]]:
+    """Call the action and return what it says of each line."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "set_feature",
+        data,
+        blocking=True,
+        return_response=True,
+        context=context,
+    )
+    assert isinstance(response, dict)
+    lines: Any = response["lines"]
+    return list(lines)
+
+
+async def get_features(
+    hass: HomeAssistant, context: Context | None = None, /, **data: object
+) -> list[dict[str, Any]]:
+    """Call the action and return what it says of each line."""
+    response = await hass.services.async_call(
+        DOMAIN,
+        "get_features",
+        data,
+        blocking=True,
+        return_response=True,
+        context=context,
+    )
+    assert isinstance(response, dict)
+    lines: Any = response["lines"]
+    return list(lines)
+
+
+def stored(listener: DfksListener) -> Mapping[str, object]:
+    """Return all that is stored of all lines."""
+    return {key: line.states() for key, line in listener.sync.lines.items()}
+
+
+class TestSetFeature:
+    """Changing a feature."""
+
+    async def test_answers_what_was_stored_and_who_was_told(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """Every watcher hears of it, and entities follow."""
+        phones = [await open_phone(), await open_phone(transport="tcp")]
+        lines = await set_feature(
+            hass,
+            device_id=device_id(hass),
+            feature="CallForwardingNoAnswer",
+            status=1,
+            values={"forwardTo": "sip:bob@10.0.0.11", "ringCount": 4},
+        )
+
+        assert lines == [
+            {
+                "line": device_id(hass),
+                "presentity": RECEPTION_SIP,
+                "feature": "CallForwardingNoAnswer",
+                "status": True,
+                "value": {"forwardTo": "sip:bob@10.0.0.11", "ringCount": 4},
+                "told": 2,
+            }
+        ]
+        for phone in phones:
+            lamp = desk.Lamp(True, "sip:bob@10.0.0.11", 4)
+            assert (await phone.notification()).features == {desk.NO_ANSWER: lamp}
+        assert state_of(hass, NO_ANSWER) == "on"
+        assert state_of(hass, NO_ANSWER_TARGET) == "sip:bob@10.0.0.11"
+        assert state_of(hass, RINGS) == "4"
+
+    async def test_works_without_anybody_who_watches(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """And without a response."""
+        await hass.services.async_call(
+            DOMAIN,
+            "set_feature",
+            {"presentity": RECEPTION_SIP, "feature": "DoNotDisturb", "status": True},
+            blocking=True,
+        )
+        (line,) = await set_feature(
+            hass, presentity=RECEPTION_SIP, feature="DoNotDisturb"
+        )
+
+        assert state_of(hass, DND) == "on"
+        assert (line["status"], line["value"], line["told"]) == (True, {}, 0)
+
+    async def test_tells_all_even_if_nothing_changes(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """The way to set every lamp right."""
+        phone = await open_phone()
+        (line,) = await set_feature(
+            hass, presentity=RECEPTION_SIP, feature="DoNotDisturb", status=0
+        )
+
+        assert line["told"] == 1
+        assert (await phone.notification()).features == {desk.DND: desk.Lamp(False)}
+
+    async def test_values_that_are_not_given_are_kept(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """And so is the status."""
+        await write_text(hass, NO_ANSWER_TARGET, "2424")
+        await write_number(hass, RINGS, 7)
+        feature = {"presentity": RECEPTION_SIP, "feature": "CallForwardingNoAnswer"}
+        (line,) = await set_feature(hass, **feature, status="on")
+        assert line["value"] == {"forwardTo": "2424", "ringCount": 7}
+
+        (line,) = await set_feature(hass, **feature, values={"ringCount": "5"})
+        assert line["status"] is True
+        assert line["value"] == {"forwardTo": "2424", "ringCount": 5}
+
+        (line,) = await set_feature(hass, **feature, values={"forwardTo": None})
+        assert line["value"] == {"forwardTo": "2424", "ringCount": 5}
+
+    async def test_clearing_the_target_turns_off(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """As it does in the text entity."""
+        feature = {"presentity": RECEPTION_SIP, "feature": "CallForwardingAlways"}
+        await set_feature(hass, **feature, status=1, values={"forwardTo": 300})
+        assert (state_of(hass, ALWAYS), state_of(hass, ALWAYS_TARGET)) == ("on", "300")
+
+        (line,) = await set_feature(hass, **feature, values={"forwardTo": ""})
+        assert (line["status"], line["value"]) == (False, {"forwardTo": ""})
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            ["forwardTo/sip:bob@10.0.0.11;x=a/b", "ringCount/4"],
+            {"forwardTo": "sip:bob@10.0.0.11;x=a/b", "ringCount": 4},
+        ],
+    )
+    async def test_takes_values_as_opensips_does(
+        self, hass: HomeAssistant, listener: DfksListener, values: object
+    ) -> None:
+        """As field/value, or as a mapping."""
+        (line,) = await set_feature(
+            hass,
+            presentity=RECEPTION_SIP,
+            feature="CallForwardingNoAnswer",
+            values=values,
+        )
+
+        assert line["value"] == {
+            "forwardTo": "sip:bob@10.0.0.11;x=a/b",
+            "ringCount": 4,
+        }
+
+    async def test_takes_a_single_value(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Without the list around it."""
+        (line,) = await set_feature(
+            hass,
+            presentity=RECEPTION_SIP,
+            feature="call_forwarding_busy",
+            values="forwardTo/2424",
+        )
+
+        assert line["feature"] == "CallForwardingBusy"
+        assert line["value"] == {"forwardTo": "2424"}
+
+    async def test_several_lines_at_once(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Each once, however it is named."""
+        lines = await set_feature(
+            hass,
+            device_id=[device_id(hass), device_id(hass, WORKSHOP)],
+            presentity="SIP:201@HomeAssistant",
+            feature="DoNotDisturb",
+            status=1,
+        )
+
+        presentities = [line["presentity"] for line in lines]
+        assert presentities == [RECEPTION_SIP, WORKSHOP_SIP]
+        assert state_of(hass, DND) == state_of(hass, WORKSHOP_DND) == "on"
+
+    async def test_a_target_names_devices_too(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """As in other actions."""
+        await hass.services.async_call(
+            DOMAIN,
+            "set_feature",
+            {"feature": "DoNotDisturb", "status": 1},
+            target={"device_id": device_id(hass)},
+            blocking=True,
+        )
+
+        assert state_of(hass, DND) == "on"
+
+    async def test_change_is_the_callers(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """In the logbook."""
+        context = Context()
+        await set_feature(
+            hass,
+            context,
+            presentity=RECEPTION_SIP,
+            feature="DoNotDisturb",
+            status=1,
+        )
+
+        state = hass.states.get(DND)
+        assert state is not None
+        assert state.context is context
+
+
+GOOD: Mapping[str, object] = {
+    "presentity": [RECEPTION_SIP, WORKSHOP_SIP],
+    "feature": "CallForwardingBusy",
+    "status": 1,
+    "values": {"forwardTo": "2424"},
+}
+
+MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
+    "presentity": (
+        {"presentity": [RECEPTION_SIP, "sip:209@homeassistant"]},
+        "sip:209@homeassistant is not a phone line",
+    ),
+    "other domain": (
+        {"presentity": "sip:201@elsewhere"},
+        "sip:201@elsewhere is not a phone line",
+    ),
+    "device": ({"device_id": "abc"}, "abc is not a phone line"),
+    "feature": ({"feature": "Hoteling"}, "Hoteling is not a feature"),
+    "feature of one line": (
+        {"feature": "DoNotDisturb", "values": {}},
+        "Workshop does not have the feature DoNotDisturb",
+    ),
+    "field": (
+        {"values": {"forwardTo": "1", "colour": "red"}},
+        "CallForwardingBusy has no field colour",
+    ),
+    "field of another feature": (
+        {"values": ["forwardTo/1", "ringCount/4"]},
+        "CallForwardingBusy has no field ringCount",
+    ),
+    "no field": ({"values": ["2424"]}, "2424 is not of the form field/value"),
+    "status": ({"status": "perhaps"}, "perhaps is no value for status"),
+    "target": (
+        {"values": {"forwardTo": "unavailable"}},
+        "unavailable is no value for forwardTo",
+    ),
+    "rings": (
+        {"feature": "CallForwardingNoAnswer", "values": {"ringCount": 101}},
+        "101 is no value for ringCount",
+    ),
+    "no target": (
+        {"values": {}},
+        "CallForwardingBusy of Reception has no target yet",
+    ),
+    "no target on purpose": (
+        {"values": {"forwardTo": " "}},
+        "CallForwardingBusy of Reception has no target yet",
+    ),
+}
+
+
+class TestMistakes:
+    """What is told to whoever made one."""
+
+    @pytest.fixture
+    async def listener(self, hass: HomeAssistant, port: int) -> DfksListener:
+        """Return a listener whose line Workshop has no DoNotDisturb."""
+        data = {
+            **RECEPTION_DATA,
+            "user": "202",
+            "features": RECEPTION_DATA["features"][1:],
+        }
+        lines = [
+            line_data(RECEPTION, "Reception", RECEPTION_DATA),
+            line_data(WORKSHOP, "Workshop", data),
+        ]
+        return await set_up(hass, listener_entry(port, lines))
+
+    @pytest.mark.parametrize("mistake", MISTAKES)
+    async def test_says_what_is_wrong_and_changes_nothing(
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        open_phone: OpenPhone,
+        mistake: str,
+    ) -> None:
+        """On no line, not even on those where all is right."""
+        changed, message = MISTAKES[mistake]
+        phone = await open_phone()
+        with pytest.raises(ServiceValidationError) as error:
+            await set_feature(hass, **{**GOOD, **changed})
+
+        assert str(error.value).startswith(message)
+        assert stored(listener) == {RECEPTION: {}, WORKSHOP: {}}
+        await nothing_told(listener, phone)
+
+    @pytest.mark.parametrize("missing", ["presentity", "feature"])
+    async def test_line_and_feature_are_needed(
+        self, hass: HomeAssistant, listener: DfksListener, missing: str
+    ) -> None:
+        """All else may be left out."""
+        data = {key: value for key, value in GOOD.items() if key != missing}
+        with pytest.raises(vol.Invalid):
+            await set_feature(hass, **data)
+
+    async def test_a_forwarding_that_is_on_needs_no_target(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """A phone may have turned it on without one, as for the switch."""
+        phone = await open_phone()
+        await phone.set_forward("busy", True)
+        (line,) = await set_feature(
+            hass, presentity=RECEPTION_SIP, feature="CallForwardingBusy", status=1
+        )
+
+        assert line["status"] is True
+
+    async def test_without_a_listener_there_are_no_lines(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """The actions are there, so that automations are valid."""
+        await hass.config_entries.async_unload("dfks_entry")
+        with pytest.raises(ServiceValidationError, match="is not loaded"):
+            await set_feature(hass, **GOOD)
+        with pytest.raises(ServiceValidationError, match="is not loaded"):
+            await get_features(hass, presentity=RECEPTION_SIP)
+
+
+class TestRefusals:
+    """What the set script refuses."""
+
+    async def test_one_lines_refusal_leaves_the_others_alone(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """The refusal is told all the same."""
+        await load_scripts(
+            hass,
+            dfks_set=script(
+                *answer(refuse=f"{{{{ 'no' if presentity == '{RECEPTION_SIP}' }}}}")
+            ),
+        )
+        with pytest.raises(ServiceValidationError) as error:
+            await set_feature(
+                hass,
+                presentity=[RECEPTION_SIP, WORKSHOP_SIP],
+                feature="DoNotDisturb",
+                status=1,
+            )
+
+        assert str(error.value) == "The change of Reception was refused: no"
+        assert (state_of(hass, DND), state_of(hass, WORKSHOP_DND)) == ("off", "on")
+
+    async def test_response_has_what_the_script_made_of_it(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """And that nobody was told, if the script says so."""
+        await load_scripts(
+            hass, dfks_set=script(*answer(status=0, notify="{{ param != 'quiet' }}"))
+        )
+        phone = await open_phone()
+        wish = {"presentity": RECEPTION_SIP, "feature": "DoNotDisturb", "status": 1}
+        (line,) = await set_feature(hass, **wish, route_param="quiet")
+        assert (line["status"], line["told"]) == (False, 0)
+        await nothing_told(listener, phone)
+
+        (line,) = await set_feature(hass, **wish)
+        assert (line["status"], line["told"]) == (False, 1)
+
+
+class TestGetFeatures:
+    """Asking for all features."""
+
+    async def test_answers_everything_of_each_line(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """Whether a phone is there, too."""
+        phone = await open_phone()
+        await phone.set_forward("no-answer", True, "2424", 5)
+        await turn(hass, WORKSHOP_DND, "on")
+        lines = await get_features(
+            hass, device_id=device_id(hass, WORKSHOP), presentity=RECEPTION_SIP
+        )
+
+        off = {"status": False, "value": {"forwardTo": ""}}
+        assert lines == [
+            {
+                "line": device_id(hass, WORKSHOP),
+                "presentity": WORKSHOP_SIP,
+                "name": "Workshop",
+                "connected": False,
+                "watchers": 0,
+                "features": {
+                    "DoNotDisturb": {"status": True, "value": {}},
+                    "CallForwardingAlways": off,
+                    "CallForwardingBusy": off,
+                    "CallForwardingNoAnswer": {
+                        "status": False,
+                        "value": {"forwardTo": "", "ringCount": 3},
+                    },
+                },
+            },
+            {
+                "line": device_id(hass),
+                "presentity": RECEPTION_SIP,
+                "name": "Reception",
+                "connected": True,
+                "watchers": 1,
+                "features": {
+                    "DoNotDisturb": {"status": False, "value": {}},
+                    "CallForwardingAlways": off,
+                    "CallForwardingBusy": off,
+                    "CallForwardingNoAnswer": {
+                        "status": True,
+                        "value": {"forwardTo": "2424", "ringCount": 5},
+                    },
+                },
+            },
+        ]
+
+    async def test_leaves_out_what_is_not_assigned(
+        self, hass: HomeAssistant, port: int
+    ) -> None:
+        """As the documents do."""
+        data = {**RECEPTION_DATA, "features": ["do_not_disturb"]}
+        await set_up(
+            hass, listener_entry(port, [line_data(RECEPTION, "Reception", data)])
+        )
+        (line,) = await get_features(hass, presentity=RECEPTION_SIP)
+
+        assert list(line["features"]) == ["DoNotDisturb"]
+
+    async def test_needs_a_response(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """It does nothing else."""
+        with pytest.raises(ServiceValidationError):
+            await hass.services.async_call(
+                DOMAIN, "get_features", {"presentity": RECEPTION_SIP}, blocking=True
+            )
+
+
+class TestUsers:
+    """A user may do what the user may do with the switch."""
+
+    @pytest.fixture
+    def context(self, hass_read_only_user: Any) -> Context:
+        """Return a call of one who may see Reception's DND and change Workshop's."""
+        hass_read_only_user.mock_policy(
+            {
+                "entities": {
+                    "entity_ids": {
+                        DND: {POLICY_READ: True},
+                        WORKSHOP_DND: {POLICY_CONTROL: True},
+                    }
+                }
+            }
+        )
+        return Context(user_id=hass_read_only_user.id)
+
+    @pytest.mark.parametrize(
+        ("presentities", "allowed"),
+        [
+            ([WORKSHOP_SIP], True),
+            ([RECEPTION_SIP], False),
+            ([WORKSHOP_SIP, RECEPTION_SIP], False),
+        ],
+    )
+    async def test_changing_needs_control_of_every_line(
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        context: Context,
+        presentities: list[str],
+        allowed: bool,
+    ) -> None:
+        """Else nothing is changed."""
+        with nullcontext() if allowed else pytest.raises(Unauthorized):
+            await set_feature(
+                hass,
+                context,
+                presentity=presentities,
+                feature="DoNotDisturb",
+                status=1,
+            )
+
+        assert state_of(hass, WORKSHOP_DND) == ("on" if allowed else "off")
+        assert state_of(hass, DND) == "off"
+
+    async def test_reading_needs_all_features_of_the_line(
+        self, hass: HomeAssistant, port: int, context: Context
+    ) -> None:
+        """All that it would tell."""
+        only_dnd = {**RECEPTION_DATA, "features": ["do_not_disturb"]}
+        lines = [
+            line_data(RECEPTION, "Reception", only_dnd),
+            line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
+        ]
+        await set_up(hass, listener_entry(port, lines))
+        (line,) = await get_features(hass, context, presentity=RECEPTION_SIP)
+        assert list(line["features"]) == ["DoNotDisturb"]
+
+        with pytest.raises(Unauthorized):
+            await get_features(hass, context, presentity=WORKSHOP_SIP)
+
+    async def test_admins_may_do_all(
+        self, hass: HomeAssistant, listener: DfksListener, hass_admin_user: User
+    ) -> None:
+        """Without a look at each entity."""
+        context = Context(user_id=hass_admin_user.id)
+        await set_feature(hass, context, **GOOD)
+        lines = await get_features(hass, context, presentity=RECEPTION_SIP)
+
+        assert lines[0]["features"]["CallForwardingBusy"]["status"] is True
+
+    async def test_unknown_users_may_do_nothing(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """One who was removed, say."""
+        with pytest.raises(UnknownUser):
+            await set_feature(hass, Context(user_id="gone"), **GOOD)
+
+        assert stored(listener) == {RECEPTION: {}, WORKSHOP: {}}
