@@ -507,6 +507,17 @@ async def test_a_bad_body_is_refused_and_the_lamp_set_right(
     assert phone.violations == []
 
 
+async def test_a_bad_body_uses_up_its_cseq(phone: Phone) -> None:
+    """The request was in order all but its body (RFC 3261 12.2.2)."""
+    await phone.refresh(body=b"<SetDoNotDisturb/>")
+    assert phone.dialog is not None
+    phone.dialog.cseq -= 1
+
+    response = await phone.refresh()
+
+    assert response.status == 500
+
+
 async def test_a_bad_body_in_an_initial_subscribe_leaves_no_dialog(
     connect: Connect, line: Line, events: list[LineEvent]
 ) -> None:
