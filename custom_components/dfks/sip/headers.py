@@ -14,11 +14,12 @@ from urllib.parse import quote, unquote_to_bytes
 # is not in the grammar; names with one are in use all the same.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
-_PLAIN_URI = re.compile(r"sip:([A-Za-z0-9._-]+)@([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_PLAIN_URI = re.compile(rf"sip:([A-Za-z0-9._-]++)@([A-Za-z0-9._-]++)(?::({_PORT}))?+")
 # What most Vias look like: token parameters with names in lower case.
 _PLAIN_VIA = re.compile(
-    r"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?"
+    rf"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9._-]++)(?::({_PORT}))?+"
     r"((?:;[a-z]++(?:=[A-Za-z0-9\-.!%*_+`'~]++)?+)*+)"
 )
 _LIST_MARKS = re.compile(r'["<>,]')
@@ -220,6 +221,11 @@ def encode_user(user: str) -> str:
     return quote(user.encode("utf-8", "surrogateescape"), safe=_USER_SAFE)
 
 
+def is_plain_uri(text: str) -> bool:
+    """Whether `text` is a SIP URI of user, host and maybe port, with nothing special."""
+    return _PLAIN_URI.fullmatch(text) is not None
+
+
 def parse_uri(text: str) -> Uri:
     """Parse a SIP or SIPS URI; of another scheme only the scheme is looked at.
 
@@ -227,7 +233,7 @@ def parse_uri(text: str) -> Uri:
     """
     if plain := _PLAIN_URI.fullmatch(text):
         user, host, digits = plain.groups()
-        port = _parse_port(digits) if digits else None
+        port = int(digits) if digits else None
         return Uri("sip", user, host.lower(), port, {}, "", text)
     scheme, colon, rest = text.partition(":")
     scheme = scheme.lower()
@@ -304,7 +310,7 @@ def parse_via(text: str) -> Via:
     """Parse one Via value. Raises HeaderError."""
     if plain := _PLAIN_VIA.fullmatch(text):
         transport, host, digits, raw_parameters = plain.groups()
-        port = _parse_port(digits) if digits else None
+        port = int(digits) if digits else None
         parameters: Parameters = {}
         for piece in raw_parameters.split(";")[1:]:
             name, equals, value = piece.partition("=")

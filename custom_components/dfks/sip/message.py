@@ -122,6 +122,11 @@ _SINGLE = (
 # Stands in a request until its own is read.
 _NO_VIA = Via("", "", None, {})
 
+# What most From and To look like: maybe a name, a URI in <>, at most the tag.
+_PLAIN_ADDRESS = re.compile(
+    r'(?:"[^"\\<>]*+"[ \t]*+|[^"<>]*+)<[^"<>]*+>(?:;tag=([A-Za-z0-9\-.!%*_+`\'~]++))?+'
+)
+
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 
 
@@ -491,13 +496,6 @@ def read_tag(value: str) -> str | None:
 
     Raises HeaderError.
     """
-    if '"' not in value:
-        # The usual case by hand: <uri>;tag=x, or uri;tag=x. The rest is strict.
-        closing = value.rfind(">")
-        start = value.find(";tag=", closing + 1)
-        if start >= 0 and (closing >= 0 or "<" not in value):
-            end = value.find(";", start + 5)
-            tag = value[start + 5 :] if end < 0 else value[start + 5 : end]
-            if is_token(tag):
-                return tag
+    if plain := _PLAIN_ADDRESS.fullmatch(value):
+        return plain[1]
     return parse_address(value).parameters.get("tag")

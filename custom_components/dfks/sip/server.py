@@ -23,6 +23,7 @@ from .headers import (
     HeaderError,
     Uri,
     bracketed,
+    is_plain_uri,
     is_token,
     parse_address,
     parse_parameters,
@@ -642,6 +643,8 @@ class SipServer:
     @staticmethod
     def _check_scheme(request: Request, flow: Flow) -> None:
         """Refuse a Request-URI that is not for this server (RFC 3261 8.2.2.1)."""
+        if is_plain_uri(request.uri):
+            return
         uri = _target_of(request)
         if not uri.is_sip or (uri.scheme == "sips" and flow.transport != "TLS"):
             raise SipError(416)
@@ -829,9 +832,11 @@ def _mark_source(request: Request, flow: Flow) -> None:
     if "," in line:
         line, *more = split_list(line)
         others = "".join(f"\n{value}" for value in more) + others
-    line = _RECEIVED.sub("", line)
+    if "received" in via.parameters:
+        line = _RECEIVED.sub("", line)
     if wants_port:
-        line = _RPORT.sub("", line)
+        plain = line.endswith(";rport")
+        line = line.removesuffix(";rport") if plain else _RPORT.sub("", line)
         request.via_text = f"{line};rport={port};received={host}{others}"
     else:
         request.via_text = f"{line};received={host}{others}"
