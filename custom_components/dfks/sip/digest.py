@@ -60,17 +60,24 @@ _HASHES: dict[str, Callable[[str], str]] = {MD5: _md5, SHA256: _sha256}
 class Credentials:
     """Who may log in: a username and, in place of the password, its hashes."""
 
-    __slots__ = ("_ha1", "username")
+    __slots__ = ("_algorithms", "_hashes", "username")
 
-    def __init__(self, username: str, realm: str, password: str) -> None:
-        """Hash the password; it is not kept."""
+    def __init__(
+        self,
+        username: str,
+        realm: str,
+        password: str,
+        algorithms: tuple[str, ...] = ALGORITHMS,
+    ) -> None:
+        """Hash the password for some algorithms; it is not kept."""
         self.username = username
         secret = f"{username}:{realm}:{password}".encode().decode("latin-1")
-        self._ha1 = {name: digest(secret) for name, digest in _HASHES.items()}
+        self._algorithms = algorithms
+        self._hashes = tuple(_HASHES[name](secret) for name in algorithms)
 
     def ha1(self, algorithm: str) -> str:
-        """Return H(username:realm:password) for an algorithm."""
-        return self._ha1[algorithm]
+        """Return H(username:realm:password) for one of the algorithms."""
+        return self._hashes[self._algorithms.index(algorithm)]
 
 
 class Outcome(Enum):

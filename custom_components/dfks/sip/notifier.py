@@ -27,6 +27,7 @@ the newest state, and the CSeq of a dialog only ever rises.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import logging
 import secrets
+import sys
 from typing import NamedTuple, Protocol, override
 
 from .clock import Clock, Timer, Timers
@@ -213,9 +214,11 @@ class Dialog:
                 raise SipError(400, "Missing Contact")
             self.contact = contact
             self.way = None
-        if not _same_ends(flow, self.flow) or flow.local != self.flow.local:
+        same = _same_ends(flow, self.flow) and flow.local == self.flow.local
+        if not same:
             self.way = None
-        self.flow = flow
+        if not same or flow.reliable:
+            self.flow = flow
 
     def move_to(self, flow: Flow) -> None:
         """Go on over another flow."""
@@ -266,17 +269,18 @@ class Subscription:
         self.account = account
         self.package = package
         self.dialog = dialog
-        # The Event value as the phone wrote it: NOTIFYs repeat it.
-        self.event = event
+        # The Event value as the phone wrote it: NOTIFYs repeat it. Thousands of phones
+        # write the same, so it is kept once.
+        self.event = sys.intern(event)
         self.event_id = event_id
         self.instance = instance
-        self.user_agent = user_agent
+        self.user_agent = user_agent and sys.intern(user_agent)
         self.expires_at = 0.0
         # Seconds of it that the phone does not know of: a refresh may have been lost.
         self.grace = 0.0
         self.expiry: Timer | None = None
         self.hold: Timer | None = None
-        self.in_flight: ClientTransaction | None = None
+        self.in_flight: ClientTransaction[Subscription] | None = None
         self.owed: Topics = NOTHING
         # What the NOTIFY in flight tells, and what one that was refused has not told.
         self.told: Topics = NOTHING
@@ -341,7 +345,6 @@ class Notifier:
         self,
         clock: Clock,
         timers: Timers,
-        transactions: ClientTransactions,
         reach: Callable[[str, str, int, Flow], Flow],
         local_contact: Callable[[str, Flow], str],
         via_host: Callable[[Flow], str],
@@ -349,7 +352,7 @@ class Notifier:
         *,
         max_per_account: int | None = None,
     ) -> None:
-        """Send by `transactions` over flows of `reach` (transport, host, port, near).
+        """Send over flows of `reach` (transport, host, port, near).
 
         `local_contact` writes our Contact for a user on a flow, `via_host` our
         sent-by. `changed` is told that there is something new to remember.
@@ -358,7 +361,7 @@ class Notifier:
         self.changed = changed
         self._clock = clock
         self._timers = timers
-        self._transactions = transactions
+        self.requests = ClientTransactions(clock, timers, self._answered, self._failed)
         self._reach = reach
         self._local_contact = local_contact
         self._via_host = via_host
@@ -576,7 +579,7 @@ class Notifier:
         if dialog.way is None or dialog.way[2].closed:
             dialog.way = self._way(dialog)
         uri, route, flow = dialog.way
-        branch = self._transactions.new_branch()
+        branch = self.requests.new_branch()
         if subscription.ending is not None and not told.left:
             subscription.last_sent = True
             state = f"terminated;reason={subscription.ending}"
@@ -598,12 +601,11 @@ class Notifier:
             f"Allow-Events: {subscription.package.name}\r\n"
             f"{content}Content-Length: {len(told.body)}\r\n\r\n"
         )
-        subscription.in_flight = self._transactions.send(
+        subscription.in_flight = self.requests.send(
             branch,
             head.encode("latin-1") + told.body,
             flow,
-            lambda response: self._answered(subscription, response),
-            lambda: self._failed(subscription),
+            subscription,
         )
 
     def _way(self, dialog: Dialog) -> tuple[str, str, Flow]:
@@ -696,7 +698,7 @@ class Notifier:
     def _suspend(self, subscription: Subscription) -> None:
         """Stop talking to a phone that is not there."""
         if subscription.in_flight is not None:
-            self._transactions.forget(subscription.in_flight)
+            self.requests.forget(subscription.in_flight)
             subscription.in_flight = None
         if subscription.ending is not None:
             self._remove(subscription)
@@ -860,7 +862,7 @@ class Notifier:
         self._stop_expiry(subscription)
         _drop_hold(subscription)
         if subscription.in_flight is not None:
-            self._transactions.forget(subscription.in_flight)
+            self.requests.forget(subscription.in_flight)
             subscription.in_flight = None
         subscription.owed = NOTHING
         subscription.ending = subscription.ending or "gone"

@@ -15,6 +15,7 @@ import logging
 import re
 import secrets
 import ssl
+import sys
 
 from .clock import Clock, Timers
 from .digest import ALGORITHMS, Authenticator, Credentials, Outcome
@@ -36,12 +37,7 @@ from .message import NotSip, Request, Response, SipError, parse
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .observer import Observer
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
-from .transaction import (
-    ClientTransactions,
-    ServerTransactions,
-    TransactionKey,
-    transaction_key,
-)
+from .transaction import ServerTransactions, TransactionKey, transaction_key
 from .transport import (
     Flow,
     FlowError,
@@ -160,17 +156,16 @@ class SipServer:
         self._transactions = ServerTransactions(
             clock, self.timers, config.max_transactions_per_source
         )
-        self._requests = ClientTransactions(clock, self.timers)
         self.notifier = Notifier(
             clock,
             self.timers,
-            self._requests,
             self._transports.flow_to,
             self._contact,
             self._sent_by,
             self._changed,
             max_per_account=config.max_subscriptions_per_line,
         )
+        self._requests = self.notifier.requests
         self._authenticator = Authenticator(config.realm, clock, config.algorithms)
         self._packages: dict[str, EventPackage] = {}
         self._accounts: dict[str, Account] = {}
@@ -275,8 +270,10 @@ class SipServer:
         self._packages[package.name] = package
 
     def make_credentials(self, username: str, password: str) -> Credentials:
-        """Return credentials for this server's realm."""
-        return Credentials(username, self.config.realm, password)
+        """Return credentials for this server's realm and what it asks for."""
+        config = self.config
+        algorithms = config.algorithms if config.authenticate else ()
+        return Credentials(username, config.realm, password, algorithms)
 
     def add_account(self, account: Account) -> None:
         """Serve a line. Raises ValueError where user or username is taken."""
@@ -513,7 +510,7 @@ class SipServer:
             subscription = self.notifier.add(
                 account, package, dialog, event_id, request
             )
-        subscription.event = request.get("event") or subscription.event
+        subscription.event = sys.intern(request.get("event") or subscription.event)
         self._accept(request, key, flow, subscription, seconds, command)
 
     def _accept(

@@ -146,8 +146,11 @@ class ServerTransactions:
             del self._sources[source]
 
 
-class ClientTransaction(Timer):
-    """One request of ours that waits for its final response; its own timer E and F."""
+class ClientTransaction[SubjectT](Timer):
+    """One request of ours that waits for its final response; its own timer E and F.
+
+    `subject` is what the request is about.
+    """
 
     __slots__ = (
         "_data",
@@ -156,27 +159,24 @@ class ClientTransaction(Timer):
         "_owner",
         "branch",
         "flow",
-        "on_failure",
-        "on_response",
+        "subject",
     )
 
     def __init__(
         self,
-        owner: ClientTransactions,
+        owner: ClientTransactions[SubjectT],
         branch: str,
         data: bytes,
         flow: Flow,
-        on_response: Callable[[Response], None],
-        on_failure: Callable[[], None],
+        subject: SubjectT,
     ) -> None:
-        """Send the request; one of the callbacks is called once, unless cancelled."""
+        """Send the request; the owner hears once what became of it."""
         super().__init__()
         self._owner = owner
         self.branch = branch
         self._data = data
         self.flow = flow
-        self.on_response = on_response
-        self.on_failure = on_failure
+        self.subject = subject
         self._interval = T1
         now = owner.clock.monotonic()
         self._deadline = now + TIMEOUT
@@ -191,7 +191,7 @@ class ClientTransaction(Timer):
 
     @override
     def cancel(self) -> None:
-        """Stop: no more retransmissions, no callbacks."""
+        """Stop: no more retransmissions."""
         self.cancelled = True
         self._data = b""
 
@@ -217,14 +217,22 @@ class ClientTransaction(Timer):
         self._owner.timers.add(min(now + self._interval, self._deadline), self)
 
 
-class ClientTransactions:
+class ClientTransactions[SubjectT]:
     """The requests of ours that wait for their final responses."""
 
-    def __init__(self, clock: Clock, timers: Timers) -> None:
-        """Start without any."""
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        on_response: Callable[[SubjectT, Response], None],
+        on_failure: Callable[[SubjectT], None],
+    ) -> None:
+        """Call one of the callables once for each request that is not forgotten."""
         self.clock = clock
         self.timers = timers
-        self._waiting: dict[str, ClientTransaction] = {}
+        self._on_response = on_response
+        self._on_failure = on_failure
+        self._waiting: dict[str, ClientTransaction[SubjectT]] = {}
         # Called with each request that has gone out, and its flow.
         self.on_sent: Callable[[bytes, Flow], None] | None = None
         # Unpredictable and new with every start, and a count (RFC 3261 8.1.1.7).
@@ -245,13 +253,10 @@ class ClientTransactions:
         branch: str,
         data: bytes,
         flow: Flow,
-        on_response: Callable[[Response], None],
-        on_failure: Callable[[], None],
-    ) -> ClientTransaction:
+        subject: SubjectT,
+    ) -> ClientTransaction[SubjectT]:
         """Send a request; raises FlowError where it cannot even be tried."""
-        transaction = ClientTransaction(
-            self, branch, data, flow, on_response, on_failure
-        )
+        transaction = ClientTransaction(self, branch, data, flow, subject)
         self._waiting[branch] = transaction
         return transaction
 
@@ -265,7 +270,7 @@ class ClientTransactions:
             return
         del self._waiting[response.branch]
         transaction.cancel()
-        transaction.on_response(response)
+        self._on_response(transaction.subject, response)
 
     def unreachable(self, branch: str) -> None:
         """Take an error of the transport for the request of this branch (18.4)."""
@@ -282,13 +287,13 @@ class ClientTransactions:
         ]:
             self.fail(transaction)
 
-    def fail(self, transaction: ClientTransaction) -> None:
+    def fail(self, transaction: ClientTransaction[SubjectT]) -> None:
         """End a transaction as failed."""
         self._waiting.pop(transaction.branch, None)
         transaction.cancel()
-        transaction.on_failure()
+        self._on_failure(transaction.subject)
 
-    def forget(self, transaction: ClientTransaction) -> None:
+    def forget(self, transaction: ClientTransaction[SubjectT]) -> None:
         """End a transaction whose outcome nobody needs any more."""
         self._waiting.pop(transaction.branch, None)
         transaction.cancel()
