@@ -180,6 +180,8 @@ type LineEvent = FeatureChanged | ConnectionChanged | WatchersChanged
 type Listener = Callable[[LineEvent], None]
 
 _INITIAL = FeatureState()
+# One for all lines: an empty frozenset is no singleton.
+_NO_FEATURES: frozenset[Feature] = frozenset()
 
 
 class Line:
@@ -214,7 +216,7 @@ class Line:
         self._states = dict(states)
         self.connected = False
         # What the get hook has left out of the full state.
-        self.hidden: frozenset[Feature] = frozenset()
+        self.hidden = _NO_FEATURES
         self.watchers = 0
         self.configure(config, presentity)
 
