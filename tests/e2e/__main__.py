@@ -1,0 +1,243 @@
+"""Runs the steps, one after the other; each builds on those before it."""
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+import shutil
+import signal
+import sys
+import tempfile
+
+from dev.demo import api, installation
+from dev.demo.settings import HOST, LINES, ROOT, say
+from tests.phone import ALWAYS, BUSY, DND, Phone
+
+from .browser import Browser, open_browser
+from .house import HomeAssistant, empty_house, free_port
+
+# Seconds for all steps together, and for a phone to be told.
+LIMIT = 150.0
+TELLING = 10.0
+
+RECEPTION = LINES[0]
+IMAGES = ROOT / "docs" / "images"
+
+
+class Visit:
+    """Somebody who sets the integration up, beside a phone."""
+
+    def __init__(self, browser: Browser, stack: AsyncExitStack) -> None:
+        """Use a browser; the phones are closed with the stack."""
+        self._browser = browser
+        self._stack = stack
+        self.port = free_port()
+
+    async def log_in(self) -> None:
+        """Log in to a Home Assistant that has nothing."""
+        await self._browser.log_in()
+
+    async def add_listener(self) -> None:
+        """Add the integration; the dialog goes on with a first line."""
+        await self._browser.start_adding("dfks")
+        await self._browser.fill("Address", HOST)
+        await self._browser.fill("Port", str(self.port))
+        await self._browser.submit()
+        await self._browser.shows_step("Add line")
+
+    async def add_line(self) -> None:
+        """Add the line."""
+        await self._browser.fill("Name", RECEPTION.name)
+        await self._browser.fill("User", RECEPTION.user)
+        await self._browser.fill("Password", RECEPTION.password)
+        await self._browser.submit()
+        await self._browser.finish()
+
+    async def connect_phone(self) -> None:
+        """Let the phone subscribe; the page shows that it has."""
+        await self._browser.open_line(RECEPTION.name)
+        self._phone = await self.phone(RECEPTION.user, RECEPTION.password)
+        await self._browser.wait_for_text("Connected")
+
+    async def press_key(self) -> None:
+        """Press do not disturb at the phone; the switch goes on."""
+        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", False)
+        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", True)
+
+    async def click_switch(self) -> None:
+        """Turn the switch off; the phone's lamp goes out."""
+        await self._browser.flip(f"{RECEPTION.name} Do not disturb")
+        await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
+        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", False)
+
+    async def forward(self) -> None:
+        """Type a target and turn the forwarding on; the phone shows both."""
+        await self._browser.write("Call forwarding always target", "2424")
+        await self._phone.until(lambda lamps: lamps[ALWAYS].target == "2424", TELLING)
+        await self._browser.flip(f"{RECEPTION.name} Call forwarding always")
+        await self._phone.until(lambda lamps: lamps[ALWAYS].on, TELLING)
+        lamp = self._phone.features[ALWAYS]
+        require(lamp.target == "2424", f"the phone shows the target {lamp.target}")
+
+    async def unforward(self) -> None:
+        """Turn the forwarding off at the phone; the switch goes off."""
+        await self._browser.shows_switch(
+            f"{RECEPTION.name} Call forwarding always", True
+        )
+        response = await self._phone.set_forward("always", False)
+        require(response.ok, "the phone's key was refused")
+        await self._browser.shows_switch(
+            f"{RECEPTION.name} Call forwarding always", False
+        )
+
+    async def delete_line(self) -> None:
+        """Delete the line; the phone's subscription ends."""
+        await self._browser.delete_line(RECEPTION.name)
+        async with asyncio.timeout(TELLING):
+            while True:
+                told = await self._phone.notification(None)
+                if told.state == "terminated":
+                    break
+        require(told.reason == "noresource", f"the reason is {told.reason}")
+        require(not self._phone.violations, "\n".join(self._phone.violations))
+
+    async def phone(self, user: str, password: str) -> Phone:
+        """Return a phone that has registered and knows the state of its line."""
+        phone = Phone(user, password, (HOST, self.port))
+        await self._stack.enter_async_context(phone)
+        require((await phone.register()).ok, f"{user} cannot register")
+        require((await phone.subscribe()).ok, f"{user} cannot subscribe")
+        await phone.notification()
+        return phone
+
+
+def require(condition: bool, problem: str) -> None:
+    """Raise AssertionError with the problem where the condition does not hold."""
+    if not condition:
+        raise AssertionError(problem)
+
+
+async def take_images(visit: Visit, browser: Browser, url: str) -> None:
+    """Set the demo's lines up and take the pictures of the documentation."""
+    async with api.log_in(url) as client:
+        await installation.install(client, visit.port)
+    reception, workshop = [
+        await visit.phone(line.user, line.password) for line in LINES
+    ]
+    await reception.set_dnd(True)
+    await reception.set_forward("busy", True, "2424")
+    await workshop.set_forward("no-answer", True, "+12025550142", 4)
+    await reception.until(lambda lamps: lamps[BUSY].on, TELLING)
+    IMAGES.mkdir(exist_ok=True)
+    await browser.open(f"/{installation.DASHBOARD}")
+    await browser.wait_for_text(LINES[1].name)
+    await browser.picture(IMAGES / "dashboard.png")
+    await browser.open_line(RECEPTION.name)
+    await browser.shows_switch(f"{RECEPTION.name} Do not disturb", True)
+    await browser.picture(IMAGES / "line.png")
+
+
+class Steps:
+    """Runs steps and counts them; after one that fails the rest is not run."""
+
+    def __init__(self, browser: Browser, house: HomeAssistant, shots: Path) -> None:
+        """Store a picture of a failure in `shots`."""
+        self._browser = browser
+        self._house = house
+        self._shots = shots
+        self.passed = 0
+        self.failed = 0
+
+    async def run(self, title: str, step: Callable[[], Awaitable[None]]) -> None:
+        """Run a step and say how it went."""
+        if self.failed:
+            say(f"not run  {title}")
+            return
+        try:
+            await step()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            self.failed += 1
+            say(f"FAILED   {title}: {type(error).__name__}: {error}")
+            await self._explain()
+        else:
+            self.passed += 1
+            say(f"passed   {title}")
+
+    async def _explain(self) -> None:
+        """Show what Home Assistant said last, and store what is to be seen."""
+        for line in self._house.output[-20:]:
+            say(f"  home assistant | {line}")
+        picture = self._shots / "failure.png"
+        await self._browser.picture(picture)
+        say(f"  what was to be seen: {picture}")
+
+
+async def _run(executable: str, images: bool, work: Path) -> bool:
+    """Run all steps; returns whether all went well."""
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    passed, failed = 0, 1
+    try:
+        async with AsyncExitStack() as stack, asyncio.timeout(LIMIT):
+            house = await stack.enter_async_context(empty_house(work / "config", port))
+            browser = await stack.enter_async_context(open_browser(executable, url))
+            visit = Visit(browser, stack)
+            steps = Steps(browser, house, work)
+            for step in (
+                visit.log_in,
+                visit.add_listener,
+                visit.add_line,
+                visit.connect_phone,
+                visit.press_key,
+                visit.click_switch,
+                visit.forward,
+                visit.unforward,
+                visit.delete_line,
+            ):
+                await steps.run((step.__doc__ or "").rstrip("."), step)
+                passed, failed = steps.passed, steps.failed
+            if images:
+                await steps.run(
+                    "Take the pictures of the documentation",
+                    lambda: take_images(visit, browser, url),
+                )
+                passed, failed = steps.passed, steps.failed
+    except TimeoutError:
+        failed = 1
+        say(f"FAILED   it took more than {LIMIT:.0f} seconds")
+    say(f"{passed} passed, {failed} failed")
+    return not failed
+
+
+async def _run_until_stopped(executable: str, images: bool, work: Path) -> bool:
+    """Run, and end in good order upon a signal."""
+    steps = asyncio.create_task(_run(executable, images, work))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, steps.cancel)
+    return await steps
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/e2e")
+    parser.add_argument("--browser", required=True, help="the browser's executable")
+    parser.add_argument(
+        "--images", action="store_true", help="take the pictures in docs/images anew"
+    )
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="dfks-e2e-"))
+    try:
+        good = asyncio.run(_run_until_stopped(options.browser, options.images, work))
+    except asyncio.CancelledError:
+        say("stopped")
+        good = False
+    shutil.rmtree(work / "config", ignore_errors=True)
+    if not any(work.iterdir()):
+        work.rmdir()
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

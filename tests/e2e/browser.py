@@ -1,0 +1,156 @@
+"""Home Assistant's pages, as somebody in front of them uses them.
+
+Playwright's selectors look into open shadow roots, of which the pages are made.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+import re
+
+# Not among the tests' packages: only scripts/e2e has it.
+from playwright.async_api import Locator, Page, async_playwright, expect  # type: ignore[import-not-found]
+
+from dev.demo.settings import PASSWORD, USERNAME
+
+# Milliseconds that a page may take for anything.
+PATIENCE = 15_000
+
+# Nothing beyond this machine is asked for anything.
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+
+# What leads on in a dialog of several steps.
+LEADS_ON = re.compile(r"^\s*(?:Submit|Next|Finish|Done|Skip and finish)\s*$")
+
+
+class Browser:
+    """A page of Home Assistant in a real browser."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        """Use a page; `open_browser` is the way to one."""
+        self._page = page
+        self._url = url
+
+    async def log_in(self) -> None:
+        """Type the name and the password."""
+        page = self._page
+        await page.goto(self._url)
+        await page.locator("input[name=username]").fill(USERNAME)
+        await page.locator("input[name=password]").fill(PASSWORD)
+        await page.locator("ha-button", has_text="Log in").click()
+        await page.locator("home-assistant-main").wait_for()
+
+    async def open(self, path: str) -> None:
+        """Go to a page of Home Assistant."""
+        await self._page.goto(f"{self._url}{path}")
+        await self._page.locator("home-assistant-main").wait_for()
+
+    async def start_adding(self, domain: str) -> None:
+        """Follow the link that adds an integration."""
+        await self.open(f"/config/integrations/dashboard/add?domain={domain}")
+        await self._page.locator("dialog-box ha-button", has_text="OK").click()
+
+    async def fill(self, label: str, value: str) -> None:
+        """Fill a required field of the dialog, by the label in front of its star."""
+        form = self._page.locator("step-flow-form")
+        field = form.locator("ha-input").filter(has_text=f"{label}*").first
+        await field.locator("input").fill(value)
+
+    async def submit(self) -> None:
+        """Send the form of the dialog."""
+        await self._leads_on().click()
+
+    async def finish(self) -> None:
+        """Go through what steps the dialog still has until it closes."""
+        dialog = self._page.locator("dialog-data-entry-flow ha-dialog[open]")
+        async with asyncio.timeout(PATIENCE / 1000):
+            while await dialog.count():
+                button = self._leads_on()
+                if await button.count() and await button.is_enabled():
+                    await button.click()
+                await asyncio.sleep(0.3)
+
+    async def shows_step(self, title: str) -> None:
+        """Wait for a step of the dialog."""
+        heading = self._page.locator("dialog-data-entry-flow [slot=headerTitle]")
+        await expect(heading).to_contain_text(title)
+
+    async def open_line(self, name: str) -> None:
+        """Go to the page of a line's device by the page of the integration."""
+        await self.open("/config/integrations/integration/dfks")
+        row = self._page.locator("ha-config-entry-device-row", has_text=name)
+        await row.first.click()
+        await self._page.locator("ha-config-device-page").wait_for()
+
+    async def shows_switch(self, name: str, on: bool) -> None:
+        """Wait until a switch is shown on, or off."""
+        box = self._switch(name).locator("input")
+        await expect(box).to_be_checked(checked=on)
+
+    async def flip(self, name: str) -> None:
+        """Click at a switch."""
+        await self._switch(name).click()
+
+    async def write(self, name: str, value: str) -> None:
+        """Type into the text field of an entity."""
+        row = self._page.locator("hui-text-entity-row").filter(has_text=name)
+        await row.locator("input").fill(value)
+        await row.locator("input").press("Enter")
+
+    async def delete_line(self, name: str) -> None:
+        """Delete a line by its menu on the page of the integration."""
+        await self.open("/config/integrations/integration/dfks")
+        row = self._page.locator("ha-config-sub-entry-row", has_text=name)
+        await row.locator("ha-icon-button[slot=trigger]").first.click()
+        await row.locator("ha-dropdown-item", has_text="Delete").first.click()
+        await self._page.locator("dialog-box ha-button", has_text="Delete").click()
+        await expect(row).to_have_count(0)
+
+    async def wait_for_text(self, text: str) -> None:
+        """Wait until a text is there to be read."""
+        await self._page.get_by_text(text, exact=True).first.wait_for()
+
+    async def picture(self, path: Path) -> None:
+        """Store what is to be seen, once it has come to rest."""
+        await asyncio.sleep(1.5)  # what slides and fades cannot be waited for
+        await self._page.screenshot(path=path)
+
+    def _leads_on(self) -> Locator:
+        buttons = self._page.locator("dialog-data-entry-flow ha-button")
+        return buttons.filter(has_text=LEADS_ON).first
+
+    def _switch(self, name: str) -> Locator:
+        return self._page.locator(f'ha-switch[aria-label^="Toggle {name} "]')
+
+
+@asynccontextmanager
+async def open_browser(executable: str, url: str) -> AsyncIterator[Browser]:
+    """Start a browser with a new profile; it is closed at the end."""
+    expect.set_options(timeout=PATIENCE)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=executable,
+            args=list(ARGUMENTS),
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+        try:
+            context = await browser.new_context(
+                viewport={"width": 1280, "height": 800},
+                locale="en-US",
+                color_scheme="light",
+            )
+            page = await context.new_page()
+            page.set_default_timeout(PATIENCE)
+            yield Browser(page, url)
+        finally:
+            await browser.close()

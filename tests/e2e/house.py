@@ -1,0 +1,69 @@
+"""A real Home Assistant with nothing set up, on ports and in a directory of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+import signal
+import socket
+from typing import override
+
+from dev.demo import api, directory
+from dev.demo.processes import Program
+from dev.demo.settings import HOST, Options
+
+# Seconds until its web server answers, and until it has ended.
+STARTING = 90.0
+ENDING = 20.0
+
+
+class HomeAssistant(Program):
+    """Home Assistant, whose output is kept and not shown."""
+
+    output: list[str]
+
+    @override
+    async def _show_output(self) -> None:
+        assert self._process.stdout is not None
+        self.output = []
+        async for line in self._process.stdout:
+            self.output.append(line.decode(errors="replace").rstrip())
+
+
+def free_port() -> int:
+    """Return a port that neither UDP nor TCP uses."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
+        ):
+            stream.bind((HOST, 0))
+            port: int = stream.getsockname()[1]
+            try:
+                datagram.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+
+
+@asynccontextmanager
+async def empty_house(config: Path, port: int) -> AsyncIterator[HomeAssistant]:
+    """Run Home Assistant with a login and nothing else; its end is waited for."""
+    # The port of SIP is not used here: it is typed into the form later.
+    await directory.prepare(
+        Options(config=config, http_port=port, sip_port=0, phones=False, fresh=True)
+    )
+    program = await HomeAssistant.start(
+        "home assistant",
+        *directory.hass("-c", str(config), "--skip-pip"),
+        ending=signal.SIGHUP,
+    )
+    try:
+        async with asyncio.timeout(STARTING):
+            while not await api.is_up(f"http://{HOST}:{port}"):
+                if not program.running:
+                    raise RuntimeError("Home Assistant did not start")
+                await asyncio.sleep(0.2)
+        yield program
+    finally:
+        await program.stop(ENDING)
