@@ -207,6 +207,9 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
     except TimeoutError:
         failed = 1
         say(f"FAILED   it took more than {LIMIT:.0f} seconds")
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        failed = 1
+        say(f"FAILED   {type(error).__name__}: {error}")
     say(f"{passed} passed, {failed} failed")
     return not failed
 

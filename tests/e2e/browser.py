@@ -5,17 +5,26 @@ Playwright's selectors look into open shadow roots, of which the pages are made.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 import re
 
 # Not among the tests' packages: only scripts/e2e has it.
-from playwright.async_api import Locator, Page, async_playwright, expect  # type: ignore[import-not-found]
+from playwright.async_api import (  # type: ignore[import-not-found]
+    Locator,
+    Page,
+    TimeoutError as PlaywrightTimeout,
+    async_playwright,
+    expect,
+)
 
 from dev.demo.settings import PASSWORD, USERNAME
 
 # Milliseconds that a page may take for anything.
 PATIENCE = 15_000
+
+# Milliseconds that a button may take to be there.
+CLICKING = 500
 
 # Nothing beyond this machine is asked for anything.
 ARGUMENTS = (
@@ -73,10 +82,9 @@ class Browser:
         dialog = self._page.locator("dialog-data-entry-flow ha-dialog[open]")
         async with asyncio.timeout(PATIENCE / 1000):
             while await dialog.count():
-                button = self._leads_on()
-                if await button.count() and await button.is_enabled():
-                    await button.click()
-                await asyncio.sleep(0.3)
+                # A button may be gone, its step being over, before it is clicked.
+                with suppress(PlaywrightTimeout):
+                    await self._leads_on().click(timeout=CLICKING)
 
     async def shows_step(self, title: str) -> None:
         """Wait for a step of the dialog."""
