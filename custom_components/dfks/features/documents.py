@@ -28,7 +28,9 @@ MULTIPART = f'multipart/mixed; boundary="{BOUNDARY}"'
 # The pieces of the multipart body, in octets.
 _BOUNDARY = BOUNDARY.encode()
 _TYPE = CONTENT_TYPE.encode()
-_CONTENT_IDS = {feature: f"Content-ID: <{feature}@dfks>".encode() for feature in Feature}
+_CONTENT_IDS = {
+    feature: f"Content-ID: <{feature}@dfks>".encode() for feature in Feature
+}
 
 _DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
 
