@@ -6,7 +6,9 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 
 from .const import DOMAIN
-from .listener import DfksConfigEntry, DfksListener, server_config
+from .listener import DfksConfigEntry, DfksListener
+from .phone_store import PhoneStore
+from .removal import async_say_goodbye
 from .services import async_setup_services
 from .store import StateStore
 
@@ -43,7 +45,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
-    """Remove the entities, then close the listener and write the states."""
+    """Remove the entities, then close the listener and write what is to be kept."""
     if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
         return False
     await entry.runtime_data.async_stop()
@@ -51,14 +53,18 @@ async def async_unload_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> boo
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
-    """Delete the stored states."""
-    await StateStore(hass, entry.entry_id).async_remove()
+    """Tell the phones, then delete what is stored."""
+    try:
+        await async_say_goodbye(hass, entry)
+    finally:
+        await StateStore(hass, entry.entry_id).async_remove()
+        await PhoneStore(hass, entry.entry_id).async_remove()
 
 
 async def _async_entry_updated(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
     """Follow changed lines; changed settings of the listener need a new one."""
     listener = entry.runtime_data
-    if server_config(entry) != listener.config:
+    if listener.is_outdated:
         hass.config_entries.async_schedule_reload(entry.entry_id)
         return
     listener.hooks.async_look_again()

@@ -41,36 +41,50 @@ from homeassistant.helpers.selector import (
 import voluptuous as vol
 
 from .const import (
+    CONF_ACCESS,
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
+    CONF_ALLOWED_NETWORKS,
     CONF_AUTH_NAME,
+    CONF_CERTIFICATE,
+    CONF_CLIENT_AUTHORITY,
     CONF_DIGEST,
     CONF_FEATURES,
     CONF_GET_SCRIPT,
     CONF_MAX_EXPIRES,
+    CONF_MAX_FAILURES,
+    CONF_PRIVATE_KEY,
     CONF_REALM,
     CONF_SCRIPTS,
     CONF_SET_SCRIPT,
     CONF_STYLE,
+    CONF_TLS,
+    CONF_TRUSTED_PROXIES,
     CONF_USER,
+    DEFAULT_ALLOWED_NETWORKS,
     DEFAULT_DIGEST,
     DEFAULT_HOST,
     DEFAULT_MAX_EXPIRES,
     DEFAULT_PORT,
     DEFAULT_REALM,
     DEFAULT_STYLE,
+    DEFAULT_TLS_PORT,
     DIGEST_ALGORITHMS,
     DOMAIN,
     FEATURE_KEYS,
     MAX_MAX_EXPIRES,
+    MAX_MAX_FAILURES,
     MIN_MAX_EXPIRES,
+    MIN_MAX_FAILURES,
     SCRIPT_DOMAIN,
     SUBENTRY_TYPE_LINE,
 )
 from .features.model import NotifyStyle
 from .hooks import script_entity_id, script_key
 from .listener import DfksConfigEntry, bind_problem, bind_reason, line_subentries
-from .sip.transport import probe
+from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
+from .sip.transport import probe, probe_tls, split_hosts
+from .tls import TlsError, check_files, tls_files
 
 if TYPE_CHECKING:
     from probatio import Schema
@@ -104,6 +118,24 @@ _BIND_FIELDS: Final = {
     "port_privileged": CONF_PORT,
 }
 
+# The options that say who may come in.
+ACCESS: Final = (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES, CONF_MAX_FAILURES)
+
+# What is wrong, by field, and the words that the messages leave open.
+type Errors = dict[str, str]
+type Words = dict[str, str]
+
+
+def _section(schema: dict[vol.Marker, Any]) -> section:
+    """Return a part of a form that is folded up.
+
+    Home Assistant's page shows what is wrong in it under the section's own name. Its key
+    must have no default, or the page fills in that and not what is stored.
+    """
+    # A type checker sees another schema here than Home Assistant does.
+    return section(cast("Schema", vol.Schema(schema)), {"collapsed": True})
+
+
 OPTIONS_SCHEMA: Final = vol.Schema(
     {
         vol.Required(CONF_MAX_EXPIRES, default=DEFAULT_MAX_EXPIRES): vol.All(
@@ -124,20 +156,29 @@ OPTIONS_SCHEMA: Final = vol.Schema(
                 translation_key=CONF_DIGEST,
             )
         ),
-        vol.Required(CONF_SCRIPTS, default=dict): section(
-            # A type checker sees another schema here than Home Assistant does.
-            cast(
-                "Schema",
-                vol.Schema(
-                    {
-                        vol.Optional(option): EntitySelector(
-                            EntitySelectorConfig(domain=SCRIPT_DOMAIN)
+        vol.Optional(CONF_SCRIPTS): _section(
+            {
+                vol.Optional(option): EntitySelector(
+                    EntitySelectorConfig(domain=SCRIPT_DOMAIN)
+                )
+                for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+            }
+        ),
+        vol.Optional(CONF_ACCESS): _section(
+            {
+                vol.Optional(CONF_ALLOWED_NETWORKS): TextSelector(),
+                vol.Optional(CONF_TRUSTED_PROXIES): TextSelector(),
+                vol.Required(CONF_MAX_FAILURES, default=DEFAULT_MAX_FAILURES): vol.All(
+                    NumberSelector(
+                        NumberSelectorConfig(
+                            min=MIN_MAX_FAILURES,
+                            max=MAX_MAX_FAILURES,
+                            mode=NumberSelectorMode.BOX,
                         )
-                        for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
-                    }
+                    ),
+                    vol.Coerce(int),
                 ),
-            ),
-            {"collapsed": True},
+            }
         ),
     }
 )
@@ -151,6 +192,14 @@ def _listener_schema(port: int) -> vol.Schema:
             vol.Required(CONF_REALM, default=DEFAULT_REALM): TextSelector(),
             vol.Optional(CONF_ADVERTISED_HOST): TextSelector(),
             vol.Optional(CONF_ADVERTISED_PORT): cv.port,
+            vol.Optional(CONF_TLS): _section(
+                {
+                    vol.Optional(CONF_CERTIFICATE): TextSelector(),
+                    vol.Optional(CONF_PRIVATE_KEY): TextSelector(),
+                    vol.Required(CONF_PORT, default=DEFAULT_TLS_PORT): cv.port,
+                    vol.Optional(CONF_CLIENT_AUTHORITY): TextSelector(),
+                }
+            ),
         }
     )
 
@@ -253,11 +302,13 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
     ) -> ConfigFlowResult:
         """Show the form, or take it and test whether the listener could listen."""
         values: Mapping[str, Any]
-        errors: dict[str, str] = {}
-        placeholders: dict[str, str] = {}
+        errors: Errors = {}
+        placeholders: Words = {}
         if user_input is not None:
             values = user_input
             data, errors = _check_listener(user_input)
+            if not errors:
+                errors, placeholders = await self._async_check_tls(data)
             if not errors:
                 errors, placeholders = await _async_test_bind(entry, data)
             if not errors:
@@ -272,6 +323,16 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
             errors=errors,
             description_placeholders=placeholders,
         )
+
+    async def _async_check_tls(self, data: Mapping[str, Any]) -> tuple[Errors, Words]:
+        """Return what is wrong with the files that TLS needs, and the words for it."""
+        if (files := tls_files(self.hass, data)) is None:
+            return {}, {}
+        try:
+            await self.hass.async_add_executor_job(check_files, files)
+        except TlsError as err:
+            return {CONF_TLS: err.problem.value}, err.words
+        return {}, {}
 
     def _finish(
         self, entry: DfksConfigEntry | None, data: dict[str, Any]
@@ -290,21 +351,51 @@ class DfksOptionsFlow(OptionsFlow):
     async def async_step_init(
         self, user_input: dict[str, Any] | None = None
     ) -> ConfigFlowResult:
-        """Show the options, or take them; scripts are stored by their keys."""
+        """Show the options, or take them."""
+        errors: Errors = {}
+        words: Words = {}
         if user_input is not None:
-            options = dict(user_input)
-            for option, entity_id in options.pop(CONF_SCRIPTS).items():
-                options[option] = script_key(self.hass, entity_id)
-            return self.async_create_entry(data=options)
-        options = dict(self.config_entry.options)
-        options[CONF_SCRIPTS] = {
+            errors, words = _check_access(user_input.get(CONF_ACCESS, {}))
+            if not errors:
+                return self.async_create_entry(data=self._options(user_input))
+        return self.async_show_form(
+            step_id="init",
+            data_schema=_filled(self, OPTIONS_SCHEMA, user_input or self._values()),
+            errors=errors,
+            description_placeholders=words,
+        )
+
+    def _values(self) -> dict[str, Any]:
+        """Return what the form opens with: the options, sorted into its sections."""
+        options = self.config_entry.options
+        scripts = {
             option: script_entity_id(self.hass, options[option])
             for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
             if option in options
         }
-        return self.async_show_form(
-            step_id="init", data_schema=_filled(self, OPTIONS_SCHEMA, options)
-        )
+        access = {
+            CONF_ALLOWED_NETWORKS: DEFAULT_ALLOWED_NETWORKS,
+            **{option: options[option] for option in ACCESS if option in options},
+        }
+        return {**options, CONF_SCRIPTS: scripts, CONF_ACCESS: access}
+
+    def _options(self, user_input: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the options of a filled form; scripts are stored by their keys.
+
+        A section that was not sent leaves its options as they are, while a field that
+        is missing in one that was sent has been emptied.
+        """
+        options = {**self.config_entry.options, **user_input}
+        if (scripts := options.pop(CONF_SCRIPTS, None)) is not None:
+            for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT):
+                options.pop(option, None)
+                if option in scripts:
+                    options[option] = script_key(self.hass, scripts[option])
+        if (access := options.pop(CONF_ACCESS, None)) is not None:
+            for option in (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES):
+                options[option] = access.get(option, "").strip()
+            options[CONF_MAX_FAILURES] = access[CONF_MAX_FAILURES]
+        return options
 
 
 class LineSubentryFlow(ConfigSubentryFlow):
@@ -379,15 +470,19 @@ class LineSubentryFlow(ConfigSubentryFlow):
 
 def _check_listener(
     user_input: Mapping[str, Any],
-) -> tuple[dict[str, Any], dict[str, str]]:
+) -> tuple[dict[str, Any], Errors]:
     """Return the entry data of a filled form, and what is wrong with which field."""
-    host = user_input[CONF_HOST].strip()
+    hosts = split_hosts(user_input[CONF_HOST])
     realm = user_input[CONF_REALM].strip()
     advertised_host = user_input.get(CONF_ADVERTISED_HOST, "").strip()
-    data = {CONF_HOST: host, CONF_PORT: user_input[CONF_PORT], CONF_REALM: realm}
-    errors: dict[str, str] = {}
-    if _address(host) is None:
-        errors[CONF_HOST] = "invalid_host"
+    data = {
+        CONF_HOST: ", ".join(hosts),
+        CONF_PORT: user_input[CONF_PORT],
+        CONF_REALM: realm,
+    }
+    errors: Errors = {}
+    if (problem := _problem_of(hosts)) is not None:
+        errors[CONF_HOST] = problem
     if not _HOST_NAME.fullmatch(realm) and not isinstance(_address(realm), IPv4Address):
         errors[CONF_REALM] = "invalid_realm"
     if advertised_host:
@@ -396,7 +491,46 @@ def _check_listener(
             errors[CONF_ADVERTISED_HOST] = "invalid_advertised_host"
     if advertised_port := user_input.get(CONF_ADVERTISED_PORT):
         data[CONF_ADVERTISED_PORT] = advertised_port
+    tls = _filled_in(user_input.get(CONF_TLS, {}))
+    if tls.keys() - {CONF_PORT}:
+        data[CONF_TLS] = tls
+        if not {CONF_CERTIFICATE, CONF_PRIVATE_KEY} <= tls.keys():
+            errors[CONF_TLS] = "no_certificate_or_key"
+        elif tls[CONF_PORT] == data[CONF_PORT]:
+            errors[CONF_TLS] = "port_of_tls_is_the_other"
     return data, errors
+
+
+def _filled_in(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that hold something, without white space around it."""
+    stripped = {
+        name: value.strip() if isinstance(value, str) else value
+        for name, value in fields.items()
+    }
+    return {name: value for name, value in stripped.items() if value != ""}
+
+
+def _problem_of(hosts: list[str]) -> str | None:
+    """Return what is wrong with the addresses to listen on."""
+    addresses = [address for host in hosts if (address := _address(host)) is not None]
+    if not addresses or len(addresses) < len(hosts):
+        return "invalid_host"
+    for address in addresses:
+        others = [other for other in addresses if other.version == address.version]
+        if addresses.count(address) > 1 or (address.is_unspecified and len(others) > 1):
+            return "address_twice"
+    return None
+
+
+def _check_access(access: Mapping[str, Any]) -> tuple[Errors, Words]:
+    """Return the error, and the words for it, of networks that are none."""
+    for option in (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES):
+        for item in access.get(option, "").replace(",", " ").split():
+            try:
+                parse_networks(item)
+            except ValueError:
+                return {CONF_ACCESS: "invalid_network"}, {"item": item}
+    return {}, {}
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
@@ -415,21 +549,41 @@ def _is_reachable(host: str) -> bool:
 
 async def _async_test_bind(
     entry: DfksConfigEntry | None, data: Mapping[str, Any]
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> tuple[Errors, Words]:
     """Bind for a test what the running listener does not already prove to be free."""
-    host, port = data[CONF_HOST], data[CONF_PORT]
-    if entry is None or entry.state is not ConfigEntryState.LOADED:
-        return await _async_bind(host, port)
-    if port != entry.data[CONF_PORT]:
-        return await _async_bind(host, port)
-    if host == entry.data[CONF_HOST]:
+    hosts, port = split_hosts(data[CONF_HOST]), data[CONF_PORT]
+    held_hosts, held_ports = _held(entry)
+    tests = [(host, port) for host in hosts]
+    if port in held_ports:
+        # The listener itself holds the port; any port tells whether the address is one
+        # of this machine.
+        tests = [(host, 0) for host in hosts if host not in held_hosts]
+    for host, number in tests:
+        errors, words = await _async_bind(host, number)
+        if errors:
+            return errors, words
+    tls_port = data[CONF_TLS][CONF_PORT] if CONF_TLS in data else None
+    if tls_port is None or tls_port in held_ports:
         return {}, {}
-    # The listener itself holds the port; any port tells whether the address is one
-    # of this machine.
-    return await _async_bind(host, 0)
+    for host in hosts:
+        try:
+            await probe_tls(host, tls_port)
+        except OSError as err:
+            return {CONF_TLS: bind_problem(err)}, _bind_words(host, tls_port, err)
+    return {}, {}
 
 
-async def _async_bind(host: str, port: int) -> tuple[dict[str, str], dict[str, str]]:
+def _held(entry: DfksConfigEntry | None) -> tuple[list[str], set[int]]:
+    """Return the addresses and ports that a running listener holds."""
+    if entry is None or entry.state is not ConfigEntryState.LOADED:
+        return [], set()
+    ports = {entry.data[CONF_PORT]}
+    if CONF_TLS in entry.data:
+        ports.add(entry.data[CONF_TLS][CONF_PORT])
+    return split_hosts(entry.data[CONF_HOST]), ports
+
+
+async def _async_bind(host: str, port: int) -> tuple[Errors, Words]:
     """Return the error, and the words for it, if the address cannot be bound."""
     try:
         await probe(host, port)
@@ -437,9 +591,13 @@ async def _async_bind(host: str, port: int) -> tuple[dict[str, str], dict[str, s
         problem = bind_problem(err)
         return (
             {_BIND_FIELDS.get(problem, "base"): problem},
-            {"host": host, "port": str(port), "reason": bind_reason(err)},
+            _bind_words(host, port, err),
         )
     return {}, {}
+
+
+def _bind_words(host: str, port: int, err: OSError) -> Words:
+    return {"host": host, "port": str(port), "reason": bind_reason(err)}
 
 
 async def _async_free_port() -> int:

@@ -3,6 +3,7 @@
 from typing import Final
 
 from .features.model import Feature, NotifyStyle
+from .sip.guard import PRIVATE_NETWORKS
 
 DOMAIN: Final = "dfks"
 
@@ -12,6 +13,10 @@ SUBENTRY_TYPE_LINE: Final = "line"
 CONF_REALM: Final = "realm"
 CONF_ADVERTISED_HOST: Final = "advertised_host"
 CONF_ADVERTISED_PORT: Final = "advertised_port"
+CONF_TLS: Final = "tls"
+CONF_CERTIFICATE: Final = "certificate"
+CONF_PRIVATE_KEY: Final = "private_key"
+CONF_CLIENT_AUTHORITY: Final = "client_authority"
 
 # The listener: entry options
 CONF_MAX_EXPIRES: Final = "max_expires"
@@ -19,6 +24,10 @@ CONF_DIGEST: Final = "digest"
 CONF_SCRIPTS: Final = "scripts"
 CONF_GET_SCRIPT: Final = "get_script"
 CONF_SET_SCRIPT: Final = "set_script"
+CONF_ACCESS: Final = "access"
+CONF_ALLOWED_NETWORKS: Final = "allowed_networks"
+CONF_TRUSTED_PROXIES: Final = "trusted_proxies"
+CONF_MAX_FAILURES: Final = "max_failures"
 
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"
@@ -28,6 +37,7 @@ CONF_STYLE: Final = "notify_style"
 
 DEFAULT_HOST: Final = "0.0.0.0"
 DEFAULT_PORT: Final = 5060
+DEFAULT_TLS_PORT: Final = 5061
 DEFAULT_REALM: Final = "homeassistant"
 DEFAULT_DIGEST: Final = "both"
 DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
@@ -41,6 +51,13 @@ DEFAULT_SET_SCRIPT: Final = "script.dfks_set"
 MIN_MAX_EXPIRES: Final = 300
 MAX_MAX_EXPIRES: Final = 3600
 DEFAULT_MAX_EXPIRES: Final = 3600
+
+# Wrong passwords after which a source is shut out. Below three, one that is mistyped on
+# the phone would do.
+MIN_MAX_FAILURES: Final = 3
+MAX_MAX_FAILURES: Final = 1000
+
+DEFAULT_ALLOWED_NETWORKS: Final = ", ".join(PRIVATE_NETWORKS)
 
 # MD5 stands first: many older phones read only the first challenge.
 DIGEST_ALGORITHMS: Final[dict[str, tuple[str, ...]]] = {

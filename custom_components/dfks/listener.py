@@ -1,12 +1,14 @@
 """The SIP listener of a config entry: builds the floors below and owns them.
 
 The config entry is the listener, each of its subentries a phone line. Lines come and
-go without a reload, because a reload would drop the subscriptions of every phone:
-`async_update_lines` compares the lines that run with the subentries and mends the
-difference. Only a change of the listener's own settings asks for a reload.
+go without a reload, because a reload closes the connections of every phone on TCP and
+TLS: `async_update_lines` compares the lines that run with the subentries and mends the
+difference. Only a change of the listener's own settings asks for a reload. The phones'
+dialogs go on after it, as they do after a restart.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 import errno
 import logging
 import os
@@ -21,15 +23,21 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
+    CONF_ALLOWED_NETWORKS,
     CONF_AUTH_NAME,
     CONF_DIGEST,
     CONF_FEATURES,
     CONF_MAX_EXPIRES,
+    CONF_MAX_FAILURES,
     CONF_REALM,
     CONF_STYLE,
+    CONF_TLS,
+    CONF_TRUSTED_PROXIES,
     CONF_USER,
+    DEFAULT_ALLOWED_NETWORKS,
     DEFAULT_DIGEST,
     DEFAULT_MAX_EXPIRES,
+    DEFAULT_TLS_PORT,
     DIGEST_ALGORITHMS,
     DOMAIN,
     FEATURE_KEYS,
@@ -45,9 +53,14 @@ from .features.model import (
 )
 from .features.sync import FeatureSync
 from .hooks import ScriptHooks
+from .phone_store import PhoneStore
+from .shut_outs import ShutOuts
 from .sip.clock import LoopClock
+from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.server import ServerConfig, SipServer
+from .sip.transport import probe, probe_tls, split_hosts
 from .store import LineStates, StateStore
+from .tls import CertificateKeeper, tls_files
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,16 +91,40 @@ def bind_reason(err: OSError) -> str:
     return os.strerror(err.errno) if err.errno and err.errno > 0 else str(err)
 
 
+@contextmanager
+def _not_ready(host: str, port: int) -> Iterator[None]:
+    """Turn a failed bind into ConfigEntryNotReady, which says what is not free."""
+    try:
+        yield
+    except OSError as err:
+        raise ConfigEntryNotReady(
+            translation_domain=DOMAIN,
+            translation_key=bind_problem(err),
+            translation_placeholders={
+                "host": host,
+                "port": str(port),
+                "reason": bind_reason(err),
+            },
+        ) from err
+
+
 def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
     """Return the listener's settings as the SIP floor takes them."""
+    data, options = entry.data, entry.options
     return ServerConfig(
-        host=entry.data[CONF_HOST],
-        port=entry.data[CONF_PORT],
-        realm=entry.data[CONF_REALM],
-        advertised_host=entry.data.get(CONF_ADVERTISED_HOST),
-        advertised_port=entry.data.get(CONF_ADVERTISED_PORT),
-        algorithms=DIGEST_ALGORITHMS[entry.options.get(CONF_DIGEST, DEFAULT_DIGEST)],
-        max_expires=entry.options.get(CONF_MAX_EXPIRES, DEFAULT_MAX_EXPIRES),
+        host=data[CONF_HOST],
+        port=data[CONF_PORT],
+        tls_port=data.get(CONF_TLS, {}).get(CONF_PORT, DEFAULT_TLS_PORT),
+        realm=data[CONF_REALM],
+        advertised_host=data.get(CONF_ADVERTISED_HOST),
+        advertised_port=data.get(CONF_ADVERTISED_PORT),
+        algorithms=DIGEST_ALGORITHMS[options.get(CONF_DIGEST, DEFAULT_DIGEST)],
+        allowed_networks=parse_networks(
+            options.get(CONF_ALLOWED_NETWORKS, DEFAULT_ALLOWED_NETWORKS)
+        ),
+        trusted_proxies=parse_networks(options.get(CONF_TRUSTED_PROXIES, "")),
+        max_failures=options.get(CONF_MAX_FAILURES, DEFAULT_MAX_FAILURES),
+        max_expires=options.get(CONF_MAX_EXPIRES, DEFAULT_MAX_EXPIRES),
     )
 
 
@@ -134,13 +171,27 @@ class DfksListener:
         self.sync = FeatureSync(self.server)
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
+        self._phones = PhoneStore(hass, entry.entry_id)
+        self._shut_outs = ShutOuts(hass, self.server.guard, self.config.max_failures)
+        self._tls_files = tls_files(hass, entry.data)
+        self._certificate = (
+            CertificateKeeper(hass, entry, self._tls_files) if self._tls_files else None
+        )
         self._platforms: list[AddLineEntities] = []
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the entry's settings ask for a new listener."""
+        return (
+            server_config(self._entry) != self.config
+            or tls_files(self._hass, self._entry.data) != self._tls_files
+        )
+
     async def async_start(self) -> None:
-        """Restore the lines, then listen.
+        """Restore the lines, then listen and go on with the phones' dialogs.
 
         In this order, so that the first phone is already told the state that it had
-        before a restart. Raises ConfigEntryNotReady where the address is not free.
+        before a restart. Raises ConfigEntryNotReady where an address is not free.
         """
         stored = await self._store.async_load()
         for line_id, subentry in line_subentries(self._entry).items():
@@ -151,24 +202,43 @@ class DfksListener:
         self.sync.subscribe(self._handle_line_event)
         self.hooks.async_start()
         try:
-            await self.server.start()
-        except OSError as err:
+            await self._async_listen()
+        except ConfigEntryNotReady:
             await self.async_stop()
-            raise ConfigEntryNotReady(
-                translation_domain=DOMAIN,
-                translation_key=bind_problem(err),
-                translation_placeholders={
-                    "host": self.config.host,
-                    "port": str(self.config.port),
-                    "reason": bind_reason(err),
-                },
-            ) from err
-        _LOGGER.debug("Listening on %s port %s", self.config.host, self.server.port)
+            raise
+
+    async def _async_listen(self) -> None:
+        """Open the sockets. Raises ConfigEntryNotReady."""
+        tls = await self._certificate.async_start() if self._certificate else None
+        host, port = self.config.host, self.config.port
+        # Each by itself, to name the one that is not free. What is remembered is not
+        # touched as long as it cannot be of use.
+        for one in split_hosts(host):
+            with _not_ready(one, port):
+                await probe(one, port)
+            if tls is not None:
+                with _not_ready(one, self.config.tls_port):
+                    await probe_tls(one, self.config.tls_port)
+        memory, grace = await self._phones.async_load()
+        await self._phones.async_begin(memory)
+        self.server.on_change = self._phones.async_changed
+        with _not_ready(host, port):
+            await self.server.start(tls, memory, grace=grace)
+        self._phones.async_follow(self.server.records)
+        _LOGGER.debug("Listening on %s port %s", host, self.server.port)
 
     async def async_stop(self, _event: object = None) -> None:
-        """Close the sockets, then write what is not written yet."""
+        """Close the sockets, and write what is not written yet.
+
+        Phones are told nothing: the next run goes on with their dialogs.
+        """
         self.hooks.async_stop()
+        self._shut_outs.async_stop()
+        if self._certificate is not None:
+            self._certificate.async_stop()
         await self.sync.stop()
+        # No phone must be able to come in between these two.
+        await self._phones.async_finish()
         await self.server.stop()
         await self._store.async_flush()
 

@@ -91,14 +91,22 @@ def line_data(
 
 
 def listener_entry(
-    port: int, lines: Iterable[ConfigSubentryDataWithId], **changes: object
+    port: int,
+    lines: Iterable[ConfigSubentryDataWithId],
+    *,
+    settings: Mapping[str, object] | None = None,
+    **changes: object,
 ) -> MockConfigEntry:
-    """Return the config entry of a listener on the loopback address."""
+    """Return the config entry of a listener on the loopback address.
+
+    `settings` are data beside address, port and realm.
+    """
+    data = {CONF_HOST: LOCALHOST, CONF_PORT: port, "realm": "homeassistant"}
     return MockConfigEntry(
         domain=DOMAIN,
         entry_id="dfks_entry",
         title="SIP listener",
-        data={CONF_HOST: LOCALHOST, CONF_PORT: port, "realm": "homeassistant"},
+        data=data | dict(settings or {}),
         subentries_data=list(lines),
         **changes,
     )

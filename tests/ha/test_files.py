@@ -16,6 +16,13 @@ import pytest
 from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
 from custom_components.dfks.features.model import NotifyStyle, Refusal
 from custom_components.dfks.hooks import ISSUE_TEXTS
+from custom_components.dfks.shut_outs import ISSUE_SHUT_OUT
+from custom_components.dfks.tls import (
+    ISSUE_EXPIRED,
+    ISSUE_NOT_RENEWED,
+    ISSUE_NOT_SERVED,
+    TlsProblem,
+)
 
 INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())
@@ -29,7 +36,8 @@ SOURCES = {path.name: path.read_text() for path in INTEGRATION.glob("*.py")}
 SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 
 # The words that a message may leave open, by the code that fills them in.
-LISTENER_WORDS = {"host", "port", "reason"}
+LISTENER_WORDS = {"host", "port", "reason", "path", "date", "certificate", "key"}
+ACCESS_WORDS = {"item"}
 LINE_WORDS = {"line"}
 
 
@@ -134,10 +142,12 @@ class TestTranslations:
         """None missing, none left over."""
         messages = {
             *ENGLISH["config"]["error"],
+            *ENGLISH["options"]["error"],
             *ENGLISH["config_subentries"]["line"]["error"],
         }
         used = errors_in_code(SOURCES["config_flow.py"])
         used |= errors_in_code(SOURCES["listener.py"])
+        used |= {problem.value for problem in TlsProblem}
         assert messages == used
 
     def test_exceptions_are_those_that_the_code_uses(self) -> None:
@@ -148,16 +158,22 @@ class TestTranslations:
         used |= set(re.findall(r'_error\(\s*"(\w+)"', sources))
         used |= set(re.findall(r'errno\.\w+: "(\w+)"', sources)) | {"cannot_bind"}
         used |= {refusal.value for refusal in Refusal} - {Refusal.VETO.value}
+        used |= {problem.value for problem in TlsProblem}
         assert set(ENGLISH["exceptions"]) == used
+        assert all(set(text) == {"message"} for text in ENGLISH["exceptions"].values())
 
     def test_issues_are_those_that_the_code_uses(self) -> None:
         """None missing, none left over."""
-        assert set(ENGLISH["issues"]) == set(ISSUE_TEXTS.values())
+        used = {*ISSUE_TEXTS.values(), ISSUE_SHUT_OUT}
+        used |= {ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
+        assert set(ENGLISH["issues"]) == used
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:
         """An unknown one would be shown as it stands."""
         for message in ENGLISH["config"]["error"].values():
             assert words(message) <= LISTENER_WORDS
+        for message in ENGLISH["options"]["error"].values():
+            assert words(message) <= ACCESS_WORDS
         for message in ENGLISH["config_subentries"]["line"]["error"].values():
             assert words(message) <= LINE_WORDS
         for name, step in steps():

@@ -190,7 +190,7 @@ async def test_state_is_there_before_the_sockets_open(
         syncs.append(sync)
         sync_of(sync, server)
 
-    async def look(server: SipServer) -> None:
+    async def look(server: SipServer, *_: object, **__: object) -> None:
         state = syncs[0].lines[RECEPTION].state(Feature.DO_NOT_DISTURB)
         at_start.append(state.status)
 
@@ -209,7 +209,7 @@ async def test_line_added_while_the_sockets_open(
     """A line that appears in the middle of the setup is there after it."""
     opening, go_on = asyncio.Event(), asyncio.Event()
 
-    async def slow_start(server: SipServer) -> None:
+    async def slow_start(server: SipServer, *_: object, **__: object) -> None:
         opening.set()
         await go_on.wait()
 

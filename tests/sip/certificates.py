@@ -7,23 +7,27 @@ import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(folder: Path, name: str) -> Path:
-    """Write a self-signed certificate for 127.0.0.1 with its key; return the file."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def self_signed(
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    name: str,
+    *,
+    valid_for: timedelta = timedelta(days=1),
+) -> x509.Certificate:
+    """Return a certificate of a key for 127.0.0.1."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + valid_for)
         .add_extension(
             x509.SubjectAlternativeName(
                 [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -33,6 +37,11 @@ def write_certificate(folder: Path, name: str) -> Path:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+def write_certificate(folder: Path, name: str) -> Path:
+    """Write a self-signed certificate for 127.0.0.1 with its key; return the file."""
+    key = ec.generate_private_key(ec.SECP256R1())
     path = folder / f"{name}.pem"
     path.write_bytes(
         key.private_bytes(
@@ -40,7 +49,7 @@ def write_certificate(folder: Path, name: str) -> Path:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        + certificate.public_bytes(serialization.Encoding.PEM)
+        + self_signed(key, name).public_bytes(serialization.Encoding.PEM)
     )
     return path
 

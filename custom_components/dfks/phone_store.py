@@ -1,0 +1,185 @@
+"""What outlives a restart: the phones' dialogs and bindings.
+
+They lie in a second file beside the feature states, because they change at other
+times. New, ended and moved ones are written within a second; plain refreshes, of which
+ten thousand phones make three a second, at most every five minutes and at a stop. The
+file says whether it was written at a stop: if not, refreshes may be missing, and what
+is in it is allowed as much more time.
+
+A dialog's count of NOTIFYs must never fall. So the file is put one reserve ahead before
+the dialogs go on, as high as the server begins; see sip/memory.py.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+import logging
+from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddict
+
+from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.storage import Store
+
+from .const import DOMAIN
+from .sip.memory import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
+
+_LOGGER = logging.getLogger(__name__)
+
+STORAGE_VERSION: Final = 1
+
+# Seconds from the first unsaved change to the write, and from the first refresh.
+WRITE_DELAY: Final = 0.5
+REFRESH_DELAY: Final = 300.0
+
+# Seconds that what a crash has left is valid longer.
+CRASH_GRACE: Final = REFRESH_DELAY
+
+# Writes at a stop; phones that subscribe during the last of them have bad luck.
+LAST_WRITES: Final = 3
+
+
+class PhoneStore:
+    """The file of dialogs and bindings of one listener."""
+
+    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
+        """Name the file; nothing is read yet."""
+        self._hass = hass
+        # What it is given to write is nobody else's, so a thread may serialise it.
+        self._store = Store[dict[str, Any]](
+            hass,
+            STORAGE_VERSION,
+            f"{DOMAIN}.{entry_id}.phones",
+            atomic_writes=True,
+            serialize_in_event_loop=False,
+        )
+        self._records: Callable[[], Awaitable[Memory]] | None = None
+        self._writing = asyncio.Lock()
+        self._unsaved = False
+        self._urgent = False
+        self._cancel_write: CALLBACK_TYPE | None = None
+
+    async def async_load(self) -> tuple[Memory | None, float]:
+        """Return what is remembered, and the seconds by which it is valid longer.
+
+        Whatever the file holds, it does not hinder the start: phones that are not
+        remembered subscribe anew.
+        """
+        try:
+            data = await self._store.async_load()
+            if data is None:
+                return None, 0.0
+            memory = await self._hass.async_add_executor_job(_understood, data)
+            return memory, 0.0 if data.get("clean") is True else CRASH_GRACE
+        except Exception:
+            _LOGGER.exception("What is remembered of the phones cannot be read")
+            return None, 0.0
+
+    async def async_begin(self, memory: Memory | None) -> None:
+        """Get the file ready for a run that goes on with `memory`."""
+        if memory is None or not (memory["dialogs"] or memory["bindings"]):
+            return
+        ahead = [
+            {**dialog, "cseq": dialog["cseq"] + CSEQ_RESERVE}
+            for dialog in memory["dialogs"]
+        ]
+        await self._store.async_save({"clean": False, **memory, "dialogs": ahead})
+
+    @callback
+    def async_follow(self, records: Callable[[], Awaitable[Memory]]) -> None:
+        """Write what `records` returns whenever something has changed from now on."""
+        self._records = records
+        if self._unsaved:
+            self._schedule_write()
+
+    @callback
+    def async_changed(self, *, urgent: bool) -> None:
+        """Take note of a change. Called for every refresh, so it does next to nothing."""
+        self._unsaved = True
+        if urgent and not self._urgent:
+            self._urgent = True
+            self._cancel_due_write()
+        if self._cancel_write is None:
+            self._schedule_write()
+
+    async def async_finish(self) -> None:
+        """Write a last time, with what comes in meanwhile, and then no more."""
+        if self._records is None:
+            return
+        for _ in range(LAST_WRITES):
+            await self._async_write(clean=True)
+            if not self._urgent:
+                break
+        self._records = None
+        self._cancel_due_write()
+
+    async def async_remove(self) -> None:
+        """Delete the file."""
+        await self._store.async_remove()
+
+    def _schedule_write(self) -> None:
+        if self._records is None or self._writing.locked():
+            return
+        self._cancel_write = async_call_later(
+            self._hass,
+            WRITE_DELAY if self._urgent else REFRESH_DELAY,
+            HassJob(
+                self._async_write_due, "dfks write phones", cancel_on_shutdown=True
+            ),
+        )
+
+    def _cancel_due_write(self) -> None:
+        if self._cancel_write is not None:
+            self._cancel_write()
+            self._cancel_write = None
+
+    async def _async_write_due(self, _now: object) -> None:
+        self._cancel_write = None
+        await self._async_write(clean=False)
+        # What changed during the write.
+        if self._unsaved:
+            self._schedule_write()
+
+    async def _async_write(self, *, clean: bool) -> None:
+        async with self._writing:
+            if self._records is None:
+                return
+            self._cancel_due_write()
+            self._unsaved = self._urgent = False
+            memory = await self._records()
+            await self._store.async_save({"clean": clean, **memory})
+
+
+def _understood(data: Mapping[str, Any]) -> Memory:
+    """Return the records of a file that are what they should be."""
+    dialogs = _of_kind(data["dialogs"], DialogRecord)
+    bindings = _of_kind(data["bindings"], BindingRecord)
+    left_out = len(data["dialogs"]) + len(data["bindings"])
+    left_out -= len(dialogs) + len(bindings)
+    if left_out:
+        _LOGGER.warning("%s remembered phones are left out", left_out)
+    return Memory(dialogs=dialogs, bindings=bindings)
+
+
+def _of_kind(records: list[Any], kind: type) -> list[Any]:
+    return [record for record in records if _is_of(record, kind)]
+
+
+def _is_of(value: object, kind: Any) -> bool:
+    """Whether a value from JSON is of a type as they stand in sip/memory.py."""
+    if is_typeddict(kind):
+        return isinstance(value, dict) and all(
+            name in value and _is_of(value[name], field)
+            for name, field in _fields(kind)
+        )
+    if get_origin(kind) is list:
+        (item_kind,) = get_args(kind)
+        return isinstance(value, list) and all(
+            _is_of(item, item_kind) for item in value
+        )
+    # A round number of seconds is written without a point.
+    return isinstance(value, kind) or (kind is float and isinstance(value, int))
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
+    return tuple(get_type_hints(kind).items())

@@ -1,0 +1,42 @@
+"""What the user can repair with a click: a source that is shut out."""
+
+from typing import override
+
+from homeassistant.components.repairs import (
+    ConfirmRepairFlow,
+    RepairsFlow,
+    RepairsFlowResult,
+)
+from homeassistant.core import HomeAssistant
+
+from .const import DOMAIN
+from .listener import DfksConfigEntry
+from .shut_outs import ATTR_SOURCE
+
+
+class ReadmitFlow(ConfirmRepairFlow):
+    """Lets a source in again before its time is over."""
+
+    def __init__(self, source: str) -> None:
+        """Ask about one source."""
+        self._source = source
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Show what it is about, or do it."""
+        if user_input is not None:
+            entry: DfksConfigEntry
+            for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
+                entry.runtime_data.server.guard.readmit(self._source)
+        return await super().async_step_confirm(user_input)
+
+
+async def async_create_fix_flow(
+    hass: HomeAssistant,
+    issue_id: str,
+    data: dict[str, str | int | float | None] | None,
+) -> RepairsFlow:
+    """Return the flow of an issue; only shut-outs have one."""
+    return ReadmitFlow(str((data or {})[ATTR_SOURCE]))
