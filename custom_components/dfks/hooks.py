@@ -146,7 +146,7 @@ class HookScript:
         if not self._is_callable(script) and self._is_coming(script):
             await self._async_wait_for(script)
         if not self._is_callable(script):
-            if not self._is_chosen and self._is_gone(script):
+            if not self._is_chosen and self._is_restored(script):
                 return {}
             raise HookError("it is missing or has errors", Refusal.HOOK_MISSING)
         answer = await self._hass.services.async_call(
@@ -177,13 +177,13 @@ class HookScript:
         return self._hass.services.has_service(SCRIPT_DOMAIN, script.key)
 
     def _is_gone(self, script: _Found) -> bool:
-        """Whether only the entity registry still knows the script."""
+        """Whether the script is no more, and does not come back."""
+        return self._is_restored(script) and not self._is_coming(script)
+
+    def _is_restored(self, script: _Found) -> bool:
+        """Whether only the entity registry knows the script."""
         state = self._hass.states.get(script.entity_id)
-        return (
-            state is not None
-            and state.attributes.get(ATTR_RESTORED) is True
-            and not self._is_coming(script)
-        )
+        return state is not None and state.attributes.get(ATTR_RESTORED) is True
 
     def _is_coming(self, script: _Found) -> bool:
         """Whether the script is between being removed and being added anew."""
@@ -194,8 +194,7 @@ class HookScript:
         if state is None:
             return True
         age = dt_util.utcnow() - state.last_updated
-        restored = state.attributes.get(ATTR_RESTORED) is True
-        return restored and age.total_seconds() < RELOAD_TIMEOUT
+        return self._is_restored(script) and age.total_seconds() < RELOAD_TIMEOUT
 
     async def _async_wait_for(self, script: _Found) -> None:
         """Wait until the script can be called, or has had its time."""
@@ -236,10 +235,8 @@ def _check_end() -> None:
 
 def _error_of_last_step() -> str | None:
     trace = trace_get(clear=False) or {}
-    steps = [path for path in trace if path.count("/") == 1]
-    if not steps:
-        return "no step was run"
-    error: str | None = trace[steps[-1]][-1].as_dict().get("error")
+    *_, last = (path for path in trace if path.count("/") == 1)
+    error: str | None = trace[last][-1].as_dict().get("error")
     return error
 
 

@@ -22,6 +22,8 @@ import pytest
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features import hooks as floor_hooks
+from custom_components.dfks.features.hooks import Ruling
+from custom_components.dfks.features.model import Feature, FeatureChange, Origin
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
 
@@ -224,15 +226,24 @@ class TestWhichScript:
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """Just after its end it is waited for."""
-        await load_scripts(hass, dfks_set=script(ASK))
+        await load_scripts(hass, dfks_set=script(*answer(refuse="no")))
         await load_scripts(hass)
-        turning = hass.async_create_task(turn(hass, DND, "on"))
-        await asyncio.sleep(0)
-        assert not turning.done()
-        with patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0):
-            await turning
+        with (
+            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0.02),
+            patch.object(dt_util, "utcnow", return_value=dt_util.utcnow()),
+        ):
+            await turn(hass, DND, "on")
 
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
+
+    async def test_a_script_that_vanishes_before_its_call_says_nothing(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """It was there when the change was put in line."""
+        change = FeatureChange(
+            feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
+        )
+        assert await listener.hooks.rule(line(entry), change) == Ruling()
 
     async def test_a_disabled_default_is_none(
         self, hass: HomeAssistant, listener: DfksListener, asked: list[dict[str, Any]]
@@ -264,6 +275,27 @@ class TestWhichScript:
         await turn(hass, DND, "on")
 
         assert len(asked) == 1
+
+    async def test_a_script_is_waited_for_while_it_is_renamed(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Home Assistant removes it and adds it anew."""
+        await load_scripts(hass, mine=script(*answer(refuse="no")))
+        await choose(hass, entry, set_script="script.mine")
+        turning: list[asyncio.Task[None]] = []
+
+        @callback
+        def press_between(_event: Event) -> None:
+            turning.append(asyncio.create_task(turn(hass, DND, "on")))
+
+        hass.bus.async_listen("service_removed", press_between)
+        er.async_get(hass).async_update_entity(
+            "script.mine", new_entity_id="script.yours"
+        )
+        await hass.async_block_till_done()
+
+        with pytest.raises(ServiceValidationError, match="refused: no"):
+            await turning[0]
 
     async def test_an_edited_script_is_waited_for(
         self, hass: HomeAssistant, listener: DfksListener
@@ -926,6 +958,25 @@ class TestFailures:
         assert issue(hass) is None
         await turn(hass, DND, "on")
         assert state_of(hass, DND) == "on"
+
+    @pytest.mark.parametrize("chosen", [{}, {"set_script": "script.dfks_set"}])
+    async def test_script_that_is_not_loaded_refuses(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        chosen: dict[str, str],
+    ) -> None:
+        """Home Assistant knows it, but its scripts do not come up."""
+        er.async_get(hass).async_get_or_create("script", "script", "dfks_set")
+        await choose(hass, entry, **chosen)
+        with (
+            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0.02),
+            pytest.raises(HomeAssistantError, match="missing"),
+        ):
+            await turn(hass, DND, "on")
+
+        assert issue(hass) == "set_script_missing"
 
     async def test_script_with_errors_refuses(
         self, hass: HomeAssistant, listener: DfksListener
