@@ -968,7 +968,9 @@ class TestFailures:
         chosen: dict[str, str],
     ) -> None:
         """Home Assistant knows it, but its scripts do not come up."""
-        er.async_get(hass).async_get_or_create("script", "script", "dfks_set")
+        er.async_get(hass).async_get_or_create(
+            "script", "script", "dfks_set", suggested_object_id="dfks_set"
+        )
         await choose(hass, entry, **chosen)
         with (
             patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0.02),
