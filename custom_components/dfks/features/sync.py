@@ -385,16 +385,17 @@ class FeatureSync(EventPackage):
         old = line.state(feature)
         new = change.applied_to(old)
         topics = frozenset((feature,))
-        if new != old:
+        changed = new != old
+        if changed:
             line.store(feature, new)
             self._written = None
             self._publish(FeatureChanged(line, old, new, change))
         if quiet or (sender is None and feature not in line.assigned):
             return ChangeOutcome(new, 0)
-        if new == old and change.origin is Origin.PHONE and sender is not None:
+        if not changed and change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
             return ChangeOutcome(new, 1)
-        if new == old and change.origin is Origin.ENTITY:
+        if not changed and change.origin is Origin.ENTITY:
             return ChangeOutcome(new, 0)
         self._notifier.notify_all(line.account, topics)
         return ChangeOutcome(new, line.watchers)

@@ -34,7 +34,6 @@ from .clock import Clock, Timer, Timers
 from .headers import (
     HeaderError,
     Uri,
-    bracketed,
     encode_user,
     number,
     parse_address,
@@ -975,7 +974,7 @@ def _is_from(subscription: Subscription, request: Request, flow: Flow) -> bool:
     return subscription.dialog.flow.remote[0] == flow.remote[0]
 
 
-def contact_uri(user: str, host: str, port: int, transport: str) -> str:
+def contact_uri(user: str, sent_by: str, transport: str) -> str:
     """Write a Contact of ours: plain, unique to this server (RFC 6665 4.5.1)."""
     suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
-    return f"<sip:{encode_user(user)}@{bracketed(host)}:{port}{suffix}>"
+    return f"<sip:{encode_user(user)}@{sent_by}{suffix}>"

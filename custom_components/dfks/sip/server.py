@@ -176,6 +176,8 @@ class SipServer:
         )
         self._delayed: set[TransactionKey] = set()
         self._tag_key = secrets.token_bytes(16)
+        # What `_sent_by` returns, by transport and local address.
+        self._sent_bys: dict[tuple[str, str], str] = {}
         self._observer: Observer | None = None
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
@@ -747,13 +749,17 @@ class SipServer:
 
     def _sent_by(self, flow: Flow) -> str:
         """Return our host and port for Via (RFC 3261 18.1.1)."""
-        host = self.config.advertised_host or flow.local[0]
-        return f"{bracketed(host)}:{self._port_of(flow)}"
+        key = flow.transport, flow.local[0]
+        sent_by = self._sent_bys.get(key)
+        if sent_by is None:
+            host = self.config.advertised_host or flow.local[0]
+            sent_by = f"{bracketed(host)}:{self._port_of(flow)}"
+            self._sent_bys[key] = sent_by
+        return sent_by
 
     def _contact(self, user: str, flow: Flow) -> str:
         """Return our Contact for a line: where the phone reached us (12.1.1)."""
-        host = self.config.advertised_host or flow.local[0]
-        return contact_uri(user, host, self._port_of(flow), flow.transport)
+        return contact_uri(user, self._sent_by(flow), flow.transport)
 
     def _port_of(self, flow: Flow) -> int:
         """Return the port where phones reach this server over a transport.
