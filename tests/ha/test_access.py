@@ -1,0 +1,300 @@
+"""Who may come in and by which way: TLS, several addresses, networks, shut-outs."""
+
+from pathlib import Path
+import socket
+from typing import Any
+from unittest.mock import patch
+
+from homeassistant.components.repairs import DOMAIN as REPAIRS
+from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
+import pytest
+
+from custom_components.dfks.const import DOMAIN
+from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.repairs import ReadmitFlow, async_create_fix_flow
+from tests.phone import Phone
+
+from .common import LOCALHOST, MockConfigEntry, free_port, runtime
+from .conftest import OpenPhone
+from .pem import write_pem
+from .test_config_flow import add_listener, listener_form, placeholders, resubmit
+
+SOURCE = LOCALHOST
+
+
+def tls_form(files: Any, port: int) -> dict[str, Any]:
+    """Return the filled section of TLS."""
+    return {"certificate": files.certificate, "private_key": files.key, "port": port}
+
+
+class TestTlsForm:
+    """The section of TLS in the listener's form."""
+
+    async def test_files_and_port_are_kept(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """A phone can come by TLS then."""
+        files = await hass.async_add_executor_job(write_pem, tmp_path, "good")
+        tls = tls_form(files, free_port())
+        result = await add_listener(hass, listener_form(port, tls=tls))
+        await hass.async_block_till_done()
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["data"]["tls"] == tls
+        assert runtime(result["result"]).server.tls_port == tls["port"]
+
+    async def test_section_with_nothing_but_a_port_is_none(
+        self, hass: HomeAssistant, port: int
+    ) -> None:
+        """The port alone is no wish for TLS."""
+        result = await add_listener(hass, listener_form(port, tls={"port": 5061}))
+
+        assert "tls" not in result["data"]
+
+    @pytest.mark.parametrize(
+        ("spoilt", "error"),
+        [
+            ({"private_key": ""}, "no_certificate_or_key"),
+            ({"certificate": "/nowhere.pem"}, "tls_file_not_found"),
+        ],
+    )
+    async def test_what_is_wrong_is_said_and_can_be_mended(
+        self,
+        hass: HomeAssistant,
+        port: int,
+        tmp_path: Path,
+        spoilt: dict[str, str],
+        error: str,
+    ) -> None:
+        """The form comes back with the section's error, and takes good files then."""
+        files = await hass.async_add_executor_job(write_pem, tmp_path, "good")
+        tls = tls_form(files, free_port())
+        result = await add_listener(hass, listener_form(port, tls=tls | spoilt))
+
+        assert result["type"] is FlowResultType.FORM
+        assert error in (result["errors"] or {})["tls"]
+        result = await resubmit(hass, result, listener_form(port, tls=tls))
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    async def test_port_must_differ(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """TLS cannot share the port of TCP."""
+        files = await hass.async_add_executor_job(write_pem, tmp_path, "good")
+        form = listener_form(port, tls=tls_form(files, port))
+        result = await add_listener(hass, form)
+
+        assert result["errors"] == {"tls": "port_of_tls_is_the_other"}
+
+    async def test_taken_port_is_named(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """Another program holds the port of TLS."""
+        files = await hass.async_add_executor_job(write_pem, tmp_path, "good")
+        with socket.socket() as other:
+            other.bind((LOCALHOST, 0))
+            other.listen()
+            taken = other.getsockname()[1]
+            form = listener_form(port, tls=tls_form(files, taken))
+            result = await add_listener(hass, form)
+
+        assert result["errors"] == {"tls": "port_in_use"}
+        assert placeholders(result)["port"] == str(taken)
+
+    async def test_reconfigured_without_a_look_at_its_own_ports(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """The running listener's ports, TLS included, count as free for itself."""
+        files = await hass.async_add_executor_job(write_pem, tmp_path, "good")
+        form = listener_form(port, tls=tls_form(files, free_port()))
+        entry = (await add_listener(hass, form))["result"]
+        await hass.async_block_till_done()
+        shown = await hass.config_entries.flow.async_init(
+            DOMAIN,
+            context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id},
+        )
+        result = await resubmit(hass, shown, form | {"realm": "office"})
+        await hass.async_block_till_done()
+
+        assert result["reason"] == "reconfigure_successful"
+        assert entry.state is ConfigEntryState.LOADED
+
+
+class TestAddresses:
+    """Several addresses in one field."""
+
+    async def test_several_are_taken(self, hass: HomeAssistant, port: int) -> None:
+        """They are kept in one form of writing."""
+        with patch("custom_components.dfks.config_flow.probe"):
+            result = await add_listener(
+                hass, listener_form(port, host=f"{LOCALHOST},::1")
+            )
+
+        assert result["data"]["host"] == f"{LOCALHOST}, ::1"
+
+    @pytest.mark.parametrize(
+        ("host", "error"),
+        [
+            (f"{LOCALHOST}, {LOCALHOST}", "address_twice"),
+            (f"0.0.0.0, {LOCALHOST}", "address_twice"),
+            (f"{LOCALHOST}, phone.example", "invalid_host"),
+        ],
+    )
+    async def test_what_does_not_go_together_is_refused(
+        self, hass: HomeAssistant, port: int, host: str, error: str
+    ) -> None:
+        """Each address once, and none beside all addresses."""
+        result = await add_listener(hass, listener_form(port, host=host))
+
+        assert result["errors"] == {"host": error}
+
+
+class TestAccessOptions:
+    """The section of the options that says who may come in."""
+
+    @staticmethod
+    async def choose(
+        hass: HomeAssistant, entry: MockConfigEntry, **access: object
+    ) -> Any:
+        """Submit the options with this section."""
+        shown = await hass.config_entries.options.async_init(entry.entry_id)
+        result = await hass.config_entries.options.async_configure(
+            shown["flow_id"], {"access": {"max_failures": 20, **access}}
+        )
+        await hass.async_block_till_done()
+        return result
+
+    async def test_foreign_network_gets_no_answer(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Loopback is not among the networks that are left."""
+        await self.choose(hass, entry, allowed_networks="192.0.2.0/24")
+        config = runtime(entry).server.config
+        address = (LOCALHOST, runtime(entry).server.port)
+
+        assert [str(network) for network in config.allowed_networks] == ["192.0.2.0/24"]
+        async with Phone("201", "x", address, timeout=0.2, retransmit=False) as phone:
+            with pytest.raises(TimeoutError):
+                await phone.options()
+
+    async def test_trusted_proxy_needs_no_password(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """What comes from a trusted address has been checked there."""
+        await self.choose(
+            hass, entry, allowed_networks=LOCALHOST, trusted_proxies=LOCALHOST
+        )
+        address = (LOCALHOST, runtime(entry).server.port)
+
+        async with Phone("201", "wrong", address) as phone:
+            assert (await phone.subscribe()).status == 200
+
+    @pytest.mark.parametrize("field", ["allowed_networks", "trusted_proxies"])
+    async def test_bad_network_is_named_and_can_be_mended(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        field: str,
+    ) -> None:
+        """The message says which of the items is none."""
+        result = await self.choose(hass, entry, **{field: "10.0.0.0/8, 10.0.0.0/99"})
+
+        assert result["errors"] == {"access": "invalid_network"}
+        assert placeholders(result)["item"] == "10.0.0.0/99"
+        result = await hass.config_entries.options.async_configure(
+            result["flow_id"], {"access": {"max_failures": 20, field: "127.0.0.0/8"}}
+        )
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+class TestShutOut:
+    """A source that gave wrong passwords too often."""
+
+    async def test_is_shown_and_let_in_again(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        open_phone: OpenPhone,
+    ) -> None:
+        """The issue names it; its fix lets it in and takes the issue away."""
+        assert await async_setup_component(hass, REPAIRS, {})
+        guard = listener.server.guard
+        for attempt in range(listener.config.max_failures):
+            guard.failed(SOURCE, f"attempt {attempt}")
+        issue = ir.async_get(hass).async_get_issue(DOMAIN, f"shut_out_{SOURCE}")
+        assert issue is not None
+        assert (issue.translation_placeholders or {})["source"] == SOURCE
+        assert not guard.lets_in(SOURCE)
+
+        flow = await async_create_fix_flow(hass, issue.issue_id, issue.data)
+        assert isinstance(flow, ReadmitFlow)
+        flow.hass = hass
+        flow.handler, flow.issue_id, flow.flow_id = DOMAIN, issue.issue_id, "fix"
+        assert (await flow.async_step_init())["type"] is FlowResultType.FORM
+        assert (await flow.async_step_confirm({}))["type"] is (
+            FlowResultType.CREATE_ENTRY
+        )
+
+        assert ir.async_get(hass).async_get_issue(DOMAIN, issue.issue_id) is None
+        phone = await open_phone()
+        assert phone.features["DoNotDisturb"].on is False
+
+    async def test_many_at_once_are_for_the_log(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Twenty issues are shown, and gone with the listener."""
+        guard = listener.server.guard
+        for host in range(25):
+            for attempt in range(listener.config.max_failures):
+                guard.failed(f"127.0.1.{host}", f"attempt {attempt}")
+        issues = ir.async_get(hass).issues
+        shown = [key for key in issues if key[1].startswith("shut_out_")]
+        assert len(shown) == 20
+
+        await listener.async_stop()
+        assert not any(key[1].startswith("shut_out_") for key in issues)
+
+
+class TestRemoval:
+    """Removing the listener."""
+
+    async def test_phones_are_told(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        open_phone: OpenPhone,
+    ) -> None:
+        """The subscription ends with a reason, so the phone looks elsewhere at once."""
+        phone = await open_phone()
+        await hass.config_entries.async_remove(entry.entry_id)
+
+        states: list[str] = []
+        while len(states) < 5:
+            notification = await phone.notification()
+            states.append(notification.request.get("Subscription-State"))
+            if states[-1] == "terminated;reason=deactivated":
+                break
+        assert states[-1] == "terminated;reason=deactivated"
+
+    async def test_taken_port_does_not_hinder_it(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        open_phone: OpenPhone,
+    ) -> None:
+        """The phones cannot be told then; the entry goes all the same."""
+        await open_phone()
+        with patch(
+            "custom_components.dfks.removal.SipServer.start", side_effect=OSError
+        ):
+            await hass.config_entries.async_remove(entry.entry_id)
+
+        assert not hass.config_entries.async_entries(DOMAIN)
