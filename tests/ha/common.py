@@ -12,6 +12,7 @@ from pytest_homeassistant_custom_component.common import (  # type: ignore[impor
     MockConfigEntry,
     async_fire_time_changed,
     async_fire_time_changed_exact,
+    async_test_home_assistant,
     snapshot_platform,
 )
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension  # type: ignore[import-untyped]
@@ -26,6 +27,7 @@ __all__ = [
     "MockConfigEntry",
     "async_fire_time_changed",
     "async_fire_time_changed_exact",
+    "async_test_home_assistant",
     "snapshot_platform",
 ]
 
