@@ -1,11 +1,12 @@
 """Features, their states, and the phone lines that have them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 import re
 
 from ..sip.registrar import Account
+from .publisher import Publisher
 
 # Ring counts that phones and Home Assistant take; 3 until somebody sets another.
 MAX_RING_COUNT = 100
@@ -28,6 +29,14 @@ class Feature(StrEnum):
 
     # Equal text, equal hash; that of Enum is slow, and features are looked up often.
     __hash__ = str.__hash__
+
+
+# The features that send calls somewhere, and so have a target.
+FORWARDINGS = (
+    Feature.CALL_FORWARDING_ALWAYS,
+    Feature.CALL_FORWARDING_BUSY,
+    Feature.CALL_FORWARDING_NO_ANSWER,
+)
 
 
 class NotifyStyle(StrEnum):
@@ -177,21 +186,19 @@ class WatchersChanged:
 
 
 type LineEvent = FeatureChanged | ConnectionChanged | WatchersChanged
-type Listener = Callable[[LineEvent], None]
 
 _INITIAL = FeatureState()
 # One for all lines: an empty frozenset is no singleton.
 _NO_FEATURES: frozenset[Feature] = frozenset()
 
 
-class Line:
+class Line(Publisher[[LineEvent]]):
     """A phone line: its configuration and the states of its features.
 
-    Only `FeatureSync` changes it; everybody else reads, and subscribes to events.
+    Only `FeatureSync` changes it; everybody else reads, and subscribes to its events.
     """
 
     __slots__ = (
-        "_listeners",
         "_states",
         "account",
         "assigned",
@@ -211,8 +218,8 @@ class Line:
         states: Mapping[Feature, FeatureState],
     ) -> None:
         """Make a line that nobody watches."""
+        super().__init__()
         self.account = account
-        self._listeners: tuple[Listener, ...] = ()
         self._states = dict(states)
         self.connected = False
         # What the get hook has left out of the full state.
@@ -238,22 +245,6 @@ class Line:
     def store(self, feature: Feature, state: FeatureState) -> None:
         """Keep the state of a feature."""
         self._states[feature] = state
-
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with the line's events; returns what ends that."""
-        self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            self._listeners = tuple(
-                other for other in self._listeners if other is not listener
-            )
-
-        return unsubscribe
-
-    def publish(self, event: LineEvent) -> None:
-        """Hand an event to the listeners."""
-        for listener in self._listeners:
-            listener(event)
 
 
 # One tuple for all lines that have the same features assigned.

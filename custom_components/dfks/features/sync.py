@@ -10,7 +10,7 @@ in the call that asks for it. With hooks it happens in their queue, in order of 
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Final, override
 
@@ -55,12 +55,12 @@ from .model import (
     Line,
     LineConfig,
     LineEvent,
-    Listener,
     NotifyStyle,
     Origin,
     Refusal,
     WatchersChanged,
 )
+from .publisher import Publisher
 
 # Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
 _WITHOUT_STATE = frozenset({"noresource", "deactivated"})
@@ -73,19 +73,22 @@ NO_FEATURE = frozenset({"none"})
 MAX_WAITING: Final = 1000
 
 
-class FeatureSync(EventPackage):
-    """The event package as-feature-event for the lines of a server."""
+class FeatureSync(Publisher[[LineEvent]], EventPackage):
+    """The event package as-feature-event for the lines of a server.
+
+    Its listeners hear the events of all lines, those of a line the events of that one.
+    """
 
     name = "as-feature-event"
     accept = CONTENT_TYPE
 
     def __init__(self, server: SipServer) -> None:
         """Become an event package of `server`."""
+        super().__init__()
         self.lines: dict[str, Line] = {}
         self._server = server
         self._notifier = server.notifier
         self._by_account: dict[Account, Line] = {}
-        self._listeners: tuple[Listener, ...] = ()
         # Asked about each change, and about each feature of the full state.
         self.hooks = Hooks()
         # Seconds.
@@ -149,20 +152,8 @@ class FeatureSync(EventPackage):
     def _presentity(self, config: LineConfig) -> str:
         return f"sip:{encode_user(config.user)}@{self._server.config.realm}"
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with the events of all lines; returns what ends that."""
-        self._listeners = (*self._listeners, listener)
-
-        def unsubscribe() -> None:
-            self._listeners = tuple(
-                other for other in self._listeners if other is not listener
-            )
-
-        return unsubscribe
-
     def _publish(self, event: LineEvent) -> None:
-        for listener in self._listeners:
-            listener(event)
+        self.publish(event)
         event.line.publish(event)
 
     # Changes
