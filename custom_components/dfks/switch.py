@@ -16,7 +16,7 @@ from .entity import (
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .features.model import Feature, LineEvent
+from .features.model import FORWARDINGS, Feature, LineEvent
 from .listener import DfksConfigEntry
 
 PARALLEL_UPDATES = 0
@@ -51,11 +51,7 @@ DESCRIPTIONS: Final = (
             entity_category=EntityCategory.CONFIG,
             needs_target=True,
         )
-        for feature in (
-            Feature.CALL_FORWARDING_ALWAYS,
-            Feature.CALL_FORWARDING_BUSY,
-            Feature.CALL_FORWARDING_NO_ANSWER,
-        )
+        for feature in FORWARDINGS
     ),
 )
 

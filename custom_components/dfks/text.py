@@ -20,7 +20,7 @@ from .entity import (
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .features.model import Feature
+from .features.model import FORWARDINGS
 from .listener import DfksConfigEntry
 
 PARALLEL_UPDATES = 0
@@ -39,11 +39,7 @@ DESCRIPTIONS: Final = tuple(
         entity_category=EntityCategory.CONFIG,
         native_max=MAX_LENGTH_STATE_STATE,
     )
-    for feature in (
-        Feature.CALL_FORWARDING_ALWAYS,
-        Feature.CALL_FORWARDING_BUSY,
-        Feature.CALL_FORWARDING_NO_ANSWER,
-    )
+    for feature in FORWARDINGS
 )
 
 
