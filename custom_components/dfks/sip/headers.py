@@ -26,6 +26,10 @@ _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
+# The ports where SIP is by default (RFC 3261 19.1.2).
+DEFAULT_PORT = 5060
+DEFAULT_TLS_PORT = 5061
+
 # Parameters that must be equal if either URI has them (RFC 3261 19.1.4).
 _DECISIVE_PARAMETERS = ("transport", "user", "ttl", "method", "maddr")
 

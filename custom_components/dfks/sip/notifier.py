@@ -32,6 +32,8 @@ from typing import NamedTuple, Protocol, override
 
 from .clock import Clock, Timer, Timers
 from .headers import (
+    DEFAULT_PORT,
+    DEFAULT_TLS_PORT,
     HeaderError,
     Uri,
     encode_user,
@@ -623,7 +625,7 @@ class Notifier:
             if flow.closed:
                 flow = self._towards(target, flow)
         elif unbracketed(target.host) == flow.remote[0]:
-            port = target.port or 5060
+            port = target.port or DEFAULT_PORT
             if port != flow.remote[1]:
                 flow = self._reach("UDP", target.host, port, flow)
         return dialog.target, "", flow
@@ -634,11 +636,11 @@ class Notifier:
         except HeaderError as err:
             raise FlowError(0, f"Route: {err}") from err
         flow = dialog.flow
-        host, port = unbracketed(top.host), top.port or 5060
+        host, port = unbracketed(top.host), top.port or DEFAULT_PORT
         # A proxy that writes its name is the one whose connection this is, too.
         is_here = flow.remote[0] == host or not is_numeric(host)
         if not (flow.reliable and is_here) or flow.closed:
-            flow = self._reach(_transport_of(top, flow), host, port, flow)
+            flow = self._reach(_transport_of(top), host, port, flow)
         if "lr" in top.parameters:
             return dialog.target, _route_lines(dialog.routes), flow
         rest = (*dialog.routes[1:], f"<{dialog.target}>")
@@ -646,7 +648,8 @@ class Notifier:
 
     def _towards(self, target: Uri, near: Flow) -> Flow:
         """Return a flow to a Contact whose connection is gone."""
-        port = target.port or (5061 if near.transport == "TLS" else 5060)
+        default = DEFAULT_TLS_PORT if near.transport == "TLS" else DEFAULT_PORT
+        port = target.port or default
         return self._reach(near.transport, target.host, port, near)
 
     def _answered(self, subscription: Subscription, response: Response) -> None:
@@ -943,7 +946,7 @@ def _retry_after(response: Response) -> int | None:
     return None if seconds is None else min(seconds, MAX_HOLD)
 
 
-def _transport_of(uri: Uri, flow: Flow) -> str:
+def _transport_of(uri: Uri) -> str:
     """Return the transport to reach a Route by (RFC 3263 4.1, without NAPTR)."""
     if uri.scheme == "sips":
         return "TLS"

@@ -21,6 +21,8 @@ from .clock import Clock, Timers
 from .digest import ALGORITHMS, Authenticator, Credentials, Outcome
 from .guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
 from .headers import (
+    DEFAULT_PORT,
+    DEFAULT_TLS_PORT,
     HeaderError,
     Uri,
     bracketed,
@@ -71,9 +73,6 @@ KNOWN_METHODS = frozenset(
 # Option tags that may stand in Require.
 SUPPORTED = frozenset({"path"})
 
-# Where SIP is by default (RFC 3261 19.1.2).
-DEFAULT_PORT = 5060
-
 # Parameters of a Via that are ours to write.
 _RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
 _RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
@@ -95,9 +94,9 @@ class ServerConfig:
 
     # One address or several, separated by commas.
     host: str = "0.0.0.0"
-    port: int = 5060
+    port: int = DEFAULT_PORT
     # TLS is served where `start` is given a context.
-    tls_port: int = 5061
+    tls_port: int = DEFAULT_TLS_PORT
     realm: str = "homeassistant"
     # What stands in Contact and Via where the local address is of no use to phones.
     advertised_host: str | None = None
@@ -220,9 +219,9 @@ class SipServer:
             memory["dialogs"].append(dialog)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
-        for account in list(self._accounts.values()):
+        for count, account in enumerate(list(self._accounts.values())):
             memory["bindings"].extend(self.registrar.records(account))
-            if not len(memory["bindings"]) % MEMORY_SLICE:
+            if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
         return memory
 
