@@ -126,65 +126,69 @@ type Errors = dict[str, str]
 type Words = dict[str, str]
 
 
-def _section(schema: dict[vol.Marker, Any]) -> section:
-    """Return a part of a form that is folded up.
+def _section(schema: dict[vol.Marker, Any], *, collapsed: bool = True) -> section:
+    """Return a part of a form that is folded up, unless something in it is wrong.
 
     Home Assistant's page shows what is wrong in it under the section's own name. Its key
     must have no default, or the page fills in that and not what is stored.
     """
     # A type checker sees another schema here than Home Assistant does.
-    return section(cast("Schema", vol.Schema(schema)), {"collapsed": True})
+    return section(cast("Schema", vol.Schema(schema)), {"collapsed": collapsed})
 
 
-OPTIONS_SCHEMA: Final = vol.Schema(
-    {
-        vol.Required(CONF_MAX_EXPIRES, default=DEFAULT_MAX_EXPIRES): vol.All(
-            NumberSelector(
-                NumberSelectorConfig(
-                    min=MIN_MAX_EXPIRES,
-                    max=MAX_MAX_EXPIRES,
-                    mode=NumberSelectorMode.BOX,
-                    unit_of_measurement="s",
+def _options_schema(errors: Errors) -> vol.Schema:
+    return vol.Schema(
+        {
+            vol.Required(CONF_MAX_EXPIRES, default=DEFAULT_MAX_EXPIRES): vol.All(
+                NumberSelector(
+                    NumberSelectorConfig(
+                        min=MIN_MAX_EXPIRES,
+                        max=MAX_MAX_EXPIRES,
+                        mode=NumberSelectorMode.BOX,
+                        unit_of_measurement="s",
+                    )
+                ),
+                vol.Coerce(int),
+            ),
+            vol.Required(CONF_DIGEST, default=DEFAULT_DIGEST): SelectSelector(
+                SelectSelectorConfig(
+                    options=list(DIGEST_ALGORITHMS),
+                    mode=SelectSelectorMode.LIST,
+                    translation_key=CONF_DIGEST,
                 )
             ),
-            vol.Coerce(int),
-        ),
-        vol.Required(CONF_DIGEST, default=DEFAULT_DIGEST): SelectSelector(
-            SelectSelectorConfig(
-                options=list(DIGEST_ALGORITHMS),
-                mode=SelectSelectorMode.LIST,
-                translation_key=CONF_DIGEST,
-            )
-        ),
-        vol.Optional(CONF_SCRIPTS): _section(
-            {
-                vol.Optional(option): EntitySelector(
-                    EntitySelectorConfig(domain=SCRIPT_DOMAIN)
-                )
-                for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
-            }
-        ),
-        vol.Optional(CONF_ACCESS): _section(
-            {
-                vol.Optional(CONF_ALLOWED_NETWORKS): TextSelector(),
-                vol.Optional(CONF_TRUSTED_PROXIES): TextSelector(),
-                vol.Required(CONF_MAX_FAILURES, default=DEFAULT_MAX_FAILURES): vol.All(
-                    NumberSelector(
-                        NumberSelectorConfig(
-                            min=MIN_MAX_FAILURES,
-                            max=MAX_MAX_FAILURES,
-                            mode=NumberSelectorMode.BOX,
-                        )
+            vol.Optional(CONF_SCRIPTS): _section(
+                {
+                    vol.Optional(option): EntitySelector(
+                        EntitySelectorConfig(domain=SCRIPT_DOMAIN)
+                    )
+                    for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+                }
+            ),
+            vol.Optional(CONF_ACCESS): _section(
+                {
+                    vol.Optional(CONF_ALLOWED_NETWORKS): TextSelector(),
+                    vol.Optional(CONF_TRUSTED_PROXIES): TextSelector(),
+                    vol.Required(
+                        CONF_MAX_FAILURES, default=DEFAULT_MAX_FAILURES
+                    ): vol.All(
+                        NumberSelector(
+                            NumberSelectorConfig(
+                                min=MIN_MAX_FAILURES,
+                                max=MAX_MAX_FAILURES,
+                                mode=NumberSelectorMode.BOX,
+                            )
+                        ),
+                        vol.Coerce(int),
                     ),
-                    vol.Coerce(int),
-                ),
-            }
-        ),
-    }
-)
+                },
+                collapsed=CONF_ACCESS not in errors,
+            ),
+        }
+    )
 
 
-def _listener_schema(port: int) -> vol.Schema:
+def _listener_schema(port: int, errors: Errors) -> vol.Schema:
     return vol.Schema(
         {
             vol.Required(CONF_HOST, default=DEFAULT_HOST): TextSelector(),
@@ -198,7 +202,8 @@ def _listener_schema(port: int) -> vol.Schema:
                     vol.Optional(CONF_PRIVATE_KEY): TextSelector(),
                     vol.Required(CONF_PORT, default=DEFAULT_TLS_PORT): cv.port,
                     vol.Optional(CONF_CLIENT_AUTHORITY): TextSelector(),
-                }
+                },
+                collapsed=CONF_TLS not in errors,
             ),
         }
     )
@@ -319,7 +324,9 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
             values = {CONF_PORT: await _async_free_port()}
         return self.async_show_form(
             step_id=step_id,
-            data_schema=_filled(self, _listener_schema(values[CONF_PORT]), values),
+            data_schema=_filled(
+                self, _listener_schema(values[CONF_PORT], errors), values
+            ),
             errors=errors,
             description_placeholders=placeholders,
         )
@@ -360,7 +367,9 @@ class DfksOptionsFlow(OptionsFlow):
                 return self.async_create_entry(data=self._options(user_input))
         return self.async_show_form(
             step_id="init",
-            data_schema=_filled(self, OPTIONS_SCHEMA, user_input or self._values()),
+            data_schema=_filled(
+                self, _options_schema(errors), user_input or self._values()
+            ),
             errors=errors,
             description_placeholders=words,
         )

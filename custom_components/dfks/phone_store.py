@@ -140,9 +140,8 @@ class PhoneStore:
             self._schedule_write()
 
     async def _async_write(self, *, clean: bool) -> None:
+        assert self._records is not None
         async with self._writing:
-            if self._records is None:
-                return
             self._cancel_due_write()
             self._unsaved = self._urgent = False
             memory = await self._records()

@@ -1,5 +1,7 @@
 """Who may come in and by which way: TLS, several addresses, networks, shut-outs."""
 
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 import socket
 from typing import Any
@@ -9,8 +11,10 @@ from homeassistant.components.repairs import DOMAIN as REPAIRS
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import config_validation as cv, issue_registry as ir
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+import probatio
 import pytest
 
 from custom_components.dfks.const import DOMAIN
@@ -18,7 +22,13 @@ from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.repairs import ReadmitFlow, async_create_fix_flow
 from tests.phone import Phone
 
-from .common import LOCALHOST, MockConfigEntry, free_port, runtime
+from .common import (
+    LOCALHOST,
+    MockConfigEntry,
+    async_fire_time_changed,
+    free_port,
+    runtime,
+)
 from .conftest import OpenPhone
 from .pem import write_pem
 from .test_config_flow import add_listener, listener_form, placeholders, resubmit
@@ -29,6 +39,12 @@ SOURCE = LOCALHOST
 def tls_form(files: Any, port: int) -> dict[str, Any]:
     """Return the filled section of TLS."""
     return {"certificate": files.certificate, "private_key": files.key, "port": port}
+
+
+def is_open(result: Any, part: str) -> bool:
+    """Whether a section of a shown form is not folded up."""
+    collapsed: bool = result["data_schema"].schema[part].options["collapsed"]
+    return not collapsed
 
 
 class TestTlsForm:
@@ -60,6 +76,7 @@ class TestTlsForm:
         [
             ({"private_key": ""}, "no_certificate_or_key"),
             ({"certificate": "/nowhere.pem"}, "tls_file_not_found"),
+            ({"certificate": ""}, "no_certificate_or_key"),
         ],
     )
     async def test_what_is_wrong_is_said_and_can_be_mended(
@@ -76,9 +93,23 @@ class TestTlsForm:
         result = await add_listener(hass, listener_form(port, tls=tls | spoilt))
 
         assert result["type"] is FlowResultType.FORM
-        assert error in (result["errors"] or {})["tls"]
+        assert result["errors"] == {"tls": error}
+        assert is_open(result, "tls")
         result = await resubmit(hass, result, listener_form(port, tls=tls))
         assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    async def test_certificate_that_has_expired_is_refused(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """Here it can be said; one that expires later is served all the same."""
+        files = await hass.async_add_executor_job(
+            partial(write_pem, tmp_path, "old", valid_for=timedelta(days=-1))
+        )
+        form = listener_form(port, tls=tls_form(files, free_port()))
+        result = await add_listener(hass, form)
+
+        assert result["errors"] == {"tls": "tls_certificate_expired"}
+        assert placeholders(result)["path"] == files.certificate
 
     async def test_port_must_differ(
         self, hass: HomeAssistant, port: int, tmp_path: Path
@@ -206,14 +237,118 @@ class TestAccessOptions:
 
         assert result["errors"] == {"access": "invalid_network"}
         assert placeholders(result)["item"] == "10.0.0.0/99"
+        assert is_open(result, "access")
         result = await hass.config_entries.options.async_configure(
             result["flow_id"], {"access": {"max_failures": 20, field: "127.0.0.0/8"}}
         )
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
+    async def test_emptied_networks_let_everybody_in(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """The page leaves a field out that has been emptied."""
+        await self.choose(hass, entry, trusted_proxies=LOCALHOST)
+        await self.choose(hass, entry)
+
+        config = runtime(entry).server.config
+        assert config.allowed_networks == config.trusted_proxies == ()
+
+    async def test_section_that_is_not_sent_stays_as_it_is(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """So does one that nobody has touched ever."""
+        before = listener.server.config
+        shown = await hass.config_entries.options.async_init(entry.entry_id)
+        await hass.config_entries.options.async_configure(shown["flow_id"], {})
+        assert runtime(entry).server.config == before
+
+        await self.choose(hass, entry, allowed_networks="127.0.0.0/8", max_failures=7)
+        chosen = dict(entry.options)
+        shown = await hass.config_entries.options.async_init(entry.entry_id)
+        await hass.config_entries.options.async_configure(shown["flow_id"], {})
+        assert entry.options == chosen
+
+    async def test_sections_open_with_what_is_stored(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """A default of the section would hide it from the page."""
+        await self.choose(hass, entry, allowed_networks="127.0.0.0/8", max_failures=7)
+        shown = await hass.config_entries.options.async_init(entry.entry_id)
+        assert not is_open(shown, "access")
+        sent: Any = probatio.to_field_list(
+            shown["data_schema"], custom_serializer=cv.custom_serializer
+        )
+        fields = {field["name"]: field for field in sent}
+
+        assert not any("default" in fields[name] for name in ("scripts", "access"))
+        assert {
+            field["name"]: field["description"]["suggested_value"]
+            for field in fields["access"]["schema"]
+        } == {
+            "allowed_networks": "127.0.0.0/8",
+            "trusted_proxies": "",
+            "max_failures": 7,
+        }
+
 
 class TestShutOut:
     """A source that gave wrong passwords too often."""
+
+    @staticmethod
+    async def guess(entry: MockConfigEntry) -> str:
+        """Guess passwords until there is no answer; return the id of the issue."""
+        server = (LOCALHOST, runtime(entry).server.port)
+        async with Phone(
+            "201", "wrong", server, timeout=0.3, retransmit=False
+        ) as guesser:
+            for _ in range(runtime(entry).config.max_failures - 1):
+                assert (await guesser.register()).status == 401
+            with pytest.raises(TimeoutError):
+                await guesser.register()
+        return f"shut_out_{LOCALHOST}"
+
+    async def test_guesser_is_shown_and_let_in_by_its_repair(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        open_phone: OpenPhone,
+    ) -> None:
+        """As a click on the page does."""
+        assert await async_setup_component(hass, REPAIRS, {})
+        await TestAccessOptions.choose(
+            hass, entry, allowed_networks=LOCALHOST, max_failures=3
+        )
+        issue_id = await self.guess(entry)
+        issue = ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+        assert issue is not None
+        assert issue.translation_placeholders == {
+            "source": LOCALHOST,
+            "failures": "3",
+            "minutes": "15",
+        }
+
+        repairs = hass.data[REPAIRS]["flow_manager"]
+        shown = await repairs.async_init(DOMAIN, context={"issue_id": issue_id})
+        assert shown["description_placeholders"] == issue.translation_placeholders
+        done = await repairs.async_configure(shown["flow_id"], {})
+
+        assert done["type"] is FlowResultType.CREATE_ENTRY
+        assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id) is None
+        await open_phone()
+
+    async def test_is_no_longer_shown_when_its_time_is_over(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Nobody has to tidy up."""
+        await TestAccessOptions.choose(
+            hass, entry, allowed_networks=LOCALHOST, max_failures=3
+        )
+        issue_id = await self.guess(entry)
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=15))
+        await hass.async_block_till_done()
+
+        assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id) is None
 
     async def test_is_shown_and_let_in_again(
         self,

@@ -21,7 +21,7 @@ import pytest
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phone_store import PhoneStore
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
-from tests.phone import DND as DND_FEATURE, FEATURES, Notification, Phone
+from tests.phone import DND as DND_FEATURE, FEATURES, SILENCE, Notification, Phone
 
 from .common import (
     DND,
@@ -57,6 +57,14 @@ def dialogs(storage: Storage) -> list[dict[str, Any]]:
 def crashed(storage: Storage) -> Storage:
     """Return what is on the disk now, as a crash would leave it."""
     return deepcopy(storage)
+
+
+def expired(storage: Storage) -> Storage:
+    """Return the same with dialogs that have expired a minute ago."""
+    for dialog in dialogs(storage):
+        for subscription in dialog["subscriptions"]:
+            subscription["expires_at"] = dt_util.utcnow().timestamp() - 60
+    return storage
 
 
 async def pass_time(hass: HomeAssistant, seconds: float) -> None:
@@ -267,6 +275,8 @@ class TestRestart:
         await store.async_finish()
         await store.async_finish()
 
+        store.async_changed(urgent=True)
+        await pass_time(hass, 1)
         assert asked == 3
         assert FILE in hass_storage
 
@@ -323,42 +333,35 @@ class TestCrash:
         self,
         hass: HomeAssistant,
         listener: DfksListener,
-        port: int,
+        open_phone: OpenPhone,
         start_again: Restart,
         hass_storage: Storage,
-        freezer: FrozenDateTimeFactory,
     ) -> None:
         """What would have expired a minute ago may have been refreshed since."""
-        async with Phone("201", "reception-201", (LOCALHOST, port)) as phone:
-            await phone.subscribe(60)
-            await phone.notification()
-            await pass_time(hass, 1)
-            disk = crashed(hass_storage)
-            await stop(hass)
-            freezer.tick(timedelta(seconds=120))
+        phone = await open_phone()
+        await pass_time(hass, 1)
+        disk = expired(crashed(hass_storage))
+        await stop(hass)
 
-            await start_again(disk)
-            await phone.notification()
-            assert (await phone.refresh(60)).status == 200
+        await start_again(disk)
+        await phone.notification()
+        assert (await phone.refresh()).status == 200
 
     async def test_clean_stop_allows_for_nothing(
         self,
         hass: HomeAssistant,
         listener: DfksListener,
-        port: int,
+        open_phone: OpenPhone,
         start_again: Restart,
-        freezer: FrozenDateTimeFactory,
+        hass_storage: Storage,
     ) -> None:
         """All refreshes are in the file: what has expired is over."""
-        async with Phone("201", "reception-201", (LOCALHOST, port)) as phone:
-            await phone.subscribe(60)
-            await phone.notification()
-            await stop(hass)
-            freezer.tick(timedelta(seconds=120))
+        phone = await open_phone()
+        await stop(hass)
 
-            _, other = await start_again()
-            assert (await phone.refresh(60)).status == 481
-            assert not other.sync.lines[RECEPTION].connected
+        _, other = await start_again(expired(crashed(hass_storage)))
+        assert (await phone.refresh()).status == 481
+        assert not other.sync.lines[RECEPTION].connected
 
 
 class TestWrites:
@@ -577,10 +580,10 @@ class TestRemoval:
         hass_storage: Storage,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """A phone that is away has to find out by itself."""
+        """A phone that does not answer has to find out by itself."""
         monkeypatch.setattr("custom_components.dfks.removal.ANSWER_TIME", 0.02)
         phone = await open_phone()
-        await phone.close()
+        phone.answer = lambda _: SILENCE
         await hass.config_entries.async_remove(entry.entry_id)
 
         assert [key for key in hass_storage if key.startswith("dfks")] == []
