@@ -289,6 +289,13 @@ class ScriptHooks(Hooks):
         ruling = Ruling() if refusal is not None else _read(answer, feature, offered)
         self._set_works()
         if refusal is not None:
+            _LOGGER.info(
+                "%s refused %s of line %s: %s",
+                self._set.name,
+                feature,
+                line.config.user,
+                refusal or "no reason given",
+            )
             raise ChangeRefused(refusal)
         return ruling
 

@@ -603,8 +603,10 @@ class TestSetAnswers:
         entry: MockConfigEntry,
         listener: DfksListener,
         open_phone: OpenPhone,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Of the phone whose key was pressed; nobody else hears of it."""
+        caplog.set_level(logging.INFO, "custom_components.dfks.hooks")
         await load_scripts(hass, dfks_set=script(*answer(refuse="no")))
         phone, other = await open_phone(), await open_phone()
         told = await lamps_after(phone, phone.set_forward("always", True, "0900"))
@@ -612,6 +614,9 @@ class TestSetAnswers:
         assert told.features == {desk.ALWAYS: desk.Lamp(False)}
         await nothing_told(listener, other)
         assert line(entry).states() == {}
+        refused = "script.dfks_set refused CallForwardingAlways of line 201: no"
+        assert refused in caplog.text
+        assert complaints(caplog) == []
 
     @pytest.mark.parametrize(
         ("refuse", "message"),
