@@ -8,12 +8,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 import socket
+from statistics import fmean
 import tempfile
 import time
 from typing import Final, NamedTuple
 
 from .phones import Load, Phone, Phones, percentile
-from .processes import HOST, Server, echo, headless
+from .processes import HOST, Server, echo, headless, machine_cpu
 
 type Figures = dict[str, float]
 
@@ -45,31 +46,67 @@ class Effort(NamedTuple):
     fans: int
 
 
-SHORT: Final = Effort(0.5, 3, 4.0, 5.0, 10.0, 3)
-FULL: Final = Effort(0.5, 6, 10.0, 20.0, 60.0, 5)
+SHORT: Final = Effort(0.25, 4, 4.0, 5.0, 10.0, 3)
+FULL: Final = Effort(0.25, 12, 10.0, 20.0, 60.0, 5)
+
+# The share of a core that other programs may take, and how often a slice is tried.
+QUIET: Final = 0.1
+TRIES: Final = 4
 
 
 class Cost:
-    """What something costs a server, over all slices."""
+    """What something costs a server, over all slices.
+
+    A slice in which other programs took the machine's time is run again, up to TRIES
+    times; the one that was disturbed least counts.
+    """
 
     def __init__(self, server: Server, load: Callable[[float], int]) -> None:
         """Meter `server` while `load`, of some seconds, returns how often it was done."""
         self._server = server
         self._load = load
-        self._seconds = 0.0
-        self._count = 0
+        self._slices: list[Slice] = []
         load(0.2)
 
     def run(self, seconds: float) -> None:
         """Go on for some seconds."""
-        before = self._server.cpu()
-        self._count += self._load(seconds)
-        self._seconds += self._server.cpu() - before
+        tries = []
+        for _ in range(TRIES):
+            tries.append(self._run_once(seconds))
+            if tries[-1].disturbance < QUIET:
+                break
+        self._slices.append(min(tries, key=lambda slice_: slice_.disturbance))
+
+    def _run_once(self, seconds: float) -> Slice:
+        busy, own = machine_cpu(), time.process_time()
+        before, began = self._server.cpu(), time.monotonic()
+        count = self._load(seconds)
+        used = self._server.cpu() - before
+        own = time.process_time() - own
+        others = machine_cpu() - busy - own - used
+        return Slice(used, count, others / (time.monotonic() - began))
 
     @property
     def each(self) -> float:
         """The CPU seconds of one."""
-        return self._seconds / self._count
+        return sum(slice_.used for slice_ in self._slices) / sum(
+            slice_.done for slice_ in self._slices
+        )
+
+    @property
+    def disturbance(self) -> float:
+        """How much of a core other programs took meanwhile."""
+        return fmean(slice_.disturbance for slice_ in self._slices)
+
+
+class Slice(NamedTuple):
+    """A slice of a measurement."""
+
+    # CPU seconds of the server, and how often it did what is measured.
+    used: float
+    done: int
+    # The share of a core that others took.
+    disturbance: float
 
 
 def take_turns(costs: dict[str, Cost], effort: Effort) -> Figures:
@@ -77,7 +114,9 @@ def take_turns(costs: dict[str, Cost], effort: Effort) -> Figures:
     for _ in range(effort.slices):
         for cost in costs.values():
             cost.run(effort.slice)
-    return {name: cost.each for name, cost in costs.items()}
+    return {name: cost.each for name, cost in costs.items()} | {
+        "disturbance": fmean(cost.disturbance for cost in costs.values())
+    }
 
 
 # Bare asyncio

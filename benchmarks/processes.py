@@ -161,6 +161,14 @@ def _thread_cpu(thread: Path) -> float:
         return 0.0
 
 
+def machine_cpu() -> float:
+    """Return the CPU seconds of all that runs on the machine so far."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    user, nice, system, _idle, _waiting, irq, soft_irq, stolen = map(int, fields)
+    ticks = user + nice + system + irq + soft_irq + stolen
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def free_port() -> int:
     """Return a port that nothing uses for UDP or TCP at the moment."""
     while True:

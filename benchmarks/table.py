@@ -100,6 +100,11 @@ ROWS: Final = (
         show_ratio=percent,
     ),
     Row(
+        what="what other programs took meanwhile, of a core",
+        key="disturbance",
+        show=percent,
+    ),
+    Row(
         what="NOTIFY at 100/s, p50",
         key="p50",
         bare="bare_p50",
