@@ -14,7 +14,9 @@ from .store import StateStore
 
 PLATFORMS = [
     Platform.BINARY_SENSOR,
+    Platform.EVENT,
     Platform.NUMBER,
+    Platform.SENSOR,
     Platform.SWITCH,
     Platform.TEXT,
 ]

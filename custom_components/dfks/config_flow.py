@@ -82,6 +82,7 @@ from .const import (
 from .features.model import NotifyStyle
 from .hooks import script_entity_id, script_key
 from .listener import DfksConfigEntry, bind_problem, bind_reason, line_subentries
+from .names import is_auth_name, is_plain, is_user
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.transport import probe, probe_tls, split_hosts
 from .tls import TlsError, check_files, tls_files
@@ -100,16 +101,6 @@ _HOST_NAME: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*"
     r"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 )
-
-# What ends the user part of a SIP URI or starts an escape in it (RFC 3261 section
-# 25.1), beside white space and control characters.
-_NOT_IN_USER: Final = frozenset('@:%<>"\\')
-
-# What ends the user name of digest credentials or quotes in them (RFC 7616).
-_NOT_IN_AUTH_NAME: Final = frozenset(':"\\')
-
-# Characters; longer than any name that a person gives.
-MAX_LENGTH: Final = 128
 
 # The field under which a bind's failure is shown.
 _BIND_FIELDS: Final = {
@@ -627,17 +618,15 @@ def _check_line(
     password = user_input.get(CONF_PASSWORD, "")
     features = user_input[CONF_FEATURES]
     errors: dict[str, str] = {}
-    if not _is_plain(user_input[CONF_NAME].strip()):
+    if not is_plain(user_input[CONF_NAME].strip()):
         errors[CONF_NAME] = "invalid_name"
-    if not _is_plain(user) or " " in user or not _NOT_IN_USER.isdisjoint(user):
+    if not is_user(user):
         errors[CONF_USER] = "invalid_user"
     if not password and stored is not None:
         password = stored.data[CONF_PASSWORD]
-    if not _is_plain(password):
+    if not is_plain(password):
         errors[CONF_PASSWORD] = "invalid_password"
-    if auth_name and (
-        not _is_plain(auth_name) or not _NOT_IN_AUTH_NAME.isdisjoint(auth_name)
-    ):
+    if auth_name and not is_auth_name(auth_name):
         errors[CONF_AUTH_NAME] = "invalid_auth_name"
     if not features:
         errors[CONF_FEATURES] = "no_feature"
@@ -650,11 +639,6 @@ def _check_line(
     if auth_name:
         data[CONF_AUTH_NAME] = auth_name
     return data, errors
-
-
-def _is_plain(text: str) -> bool:
-    """Whether the text is there, of a sane length, and all of it can be seen."""
-    return 0 < len(text) <= MAX_LENGTH and text.isprintable()
 
 
 def _auth_name(data: Mapping[str, Any]) -> str:

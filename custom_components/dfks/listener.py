@@ -53,6 +53,7 @@ from .features.model import (
 )
 from .features.sync import FeatureSync
 from .hooks import ScriptHooks
+from .monitor import PhoneMonitor
 from .phone_store import PhoneStore
 from .shut_outs import ShutOuts
 from .sip.clock import LoopClock
@@ -169,6 +170,7 @@ class DfksListener:
         self.config = server_config(entry)
         self.server = SipServer(self.config, LoopClock(hass.loop))
         self.sync = FeatureSync(self.server)
+        self.monitor = PhoneMonitor(self.server, self.sync)
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
@@ -255,6 +257,7 @@ class DfksListener:
         subentries = line_subentries(self._entry)
         for line_id in self.sync.lines.keys() - subentries.keys():
             # Home Assistant removes the device and the entities itself.
+            self.monitor.forget(line_id)
             self.sync.remove_line(line_id)
             self._schedule_save()
         for line_id, subentry in subentries.items():
@@ -265,6 +268,7 @@ class DfksListener:
 
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
+        self.monitor.welcome(config)
         self._add_entities(line, (None, *config.assigned))
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
@@ -273,6 +277,7 @@ class DfksListener:
         if config == before:
             return
         self.sync.update_line(config)
+        self.monitor.welcome(config)
         self._remove_unassigned_entities(config.id)
         self._add_entities(line, set(config.assigned) - set(before.assigned))
 

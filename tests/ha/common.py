@@ -62,6 +62,11 @@ NO_ANSWER = "switch.reception_call_forwarding_no_answer"
 NO_ANSWER_TARGET = "text.reception_call_forwarding_no_answer_target"
 RINGS = "number.reception_call_forwarding_no_answer_rings"
 CONNECTED = "binary_sensor.reception_phone_connected"
+FEATURE_CHANGE = "event.reception_feature_change"
+SYNC_STATUS = "sensor.reception_sync_status"
+USER_AGENT = "sensor.reception_user_agent"
+LAST_CONTACT = "sensor.reception_last_contact"
+WATCHERS = "sensor.reception_watchers"
 
 
 def free_port() -> int:

@@ -1,14 +1,16 @@
 """Fixtures of the Home Assistant floor."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from typing import Protocol
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.dfks.listener import DfksListener
+from tests.clock import ManualClock
 from tests.phone import Phone
 
 from .common import (
@@ -33,6 +35,22 @@ class OpenPhone(Protocol):
         self, line_id: str = RECEPTION, *, transport: str = "udp", told: bool = True
     ) -> Phone:
         """Return a phone of a line that is subscribed; `told`: and has its state."""
+
+
+class Plug(Protocol):
+    """Plugs phones in; they are unplugged at the end of the test."""
+
+    async def __call__(
+        self,
+        *,
+        user: str = "201",
+        password: str = "reception-201",
+        auth_name: str | None = None,
+        transport: str = "udp",
+        user_agent: str = "Desk/1.0",
+        local: tuple[str, int] | None = None,
+    ) -> Phone:
+        """Return a phone that has not said anything yet."""
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +101,50 @@ async def open_phone(port: int) -> AsyncIterator[OpenPhone]:
             return phone
 
         yield open_phone
+
+
+@pytest.fixture
+async def plug(port: int) -> AsyncIterator[Plug]:
+    """Return what plugs phones in; the listener has to run by the time they speak."""
+    async with AsyncExitStack() as stack:
+
+        async def plug(
+            *,
+            user: str = "201",
+            password: str = "reception-201",
+            auth_name: str | None = None,
+            transport: str = "udp",
+            user_agent: str = "Desk/1.0",
+            local: tuple[str, int] | None = None,
+        ) -> Phone:
+            phone = Phone(
+                user,
+                password,
+                (LOCALHOST, port),
+                auth_name=auth_name,
+                transport=transport,
+                user_agent=user_agent,
+                local=local,
+            )
+            return await stack.enter_async_context(phone)
+
+        yield plug
+
+
+@pytest.fixture
+def clock() -> Iterator[ManualClock]:
+    """Give the listener a clock that the test moves; to be used before it is set up."""
+    clock = ManualClock()
+    with patch("custom_components.dfks.listener.LoopClock", return_value=clock):
+        yield clock
+
+
+@pytest.fixture
+def all_entities_enabled() -> Iterator[None]:
+    """Add the entities too that a user would have to enable first."""
+    enabled = "homeassistant.helpers.entity.Entity.entity_registry_enabled_default"
+    with patch(enabled, new=True):
+        yield
 
 
 @pytest.fixture

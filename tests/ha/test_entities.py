@@ -22,11 +22,14 @@ from .common import (
     ALWAYS_TARGET,
     CONNECTED,
     DND,
+    FEATURE_CHANGE,
     NO_ANSWER,
     NO_ANSWER_TARGET,
     RECEPTION,
     RECEPTION_DATA,
     RINGS,
+    SYNC_STATUS,
+    USER_AGENT,
     MockConfigEntry,
     async_fire_time_changed,
     line,
@@ -44,9 +47,17 @@ from .common import (
 FORWARDINGS = ["always", "busy", "no_answer"]
 
 
+@pytest.mark.usefixtures("all_entities_enabled")
 @pytest.mark.parametrize(
     "platform",
-    [Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SWITCH, Platform.TEXT],
+    [
+        Platform.BINARY_SENSOR,
+        Platform.EVENT,
+        Platform.NUMBER,
+        Platform.SENSOR,
+        Platform.SWITCH,
+        Platform.TEXT,
+    ],
 )
 async def test_entities(
     hass: HomeAssistant,
@@ -78,6 +89,9 @@ async def test_ids_are_those_of_the_documentation(
         "text.reception_call_forwarding_no_answer_target",
         "number.reception_call_forwarding_no_answer_rings",
         "binary_sensor.reception_phone_connected",
+        "event.reception_feature_change",
+        "sensor.reception_sync_status",
+        "sensor.reception_user_agent",
     }
 
 
@@ -88,7 +102,13 @@ async def test_unassigned_features_have_no_entities(
     data = {**RECEPTION_DATA, "features": ["do_not_disturb"]}
     await set_up(hass, listener_entry(port, [line_data(RECEPTION, "Reception", data)]))
 
-    assert {state.entity_id for state in hass.states.async_all()} == {DND, CONNECTED}
+    assert {state.entity_id for state in hass.states.async_all()} == {
+        DND,
+        CONNECTED,
+        FEATURE_CHANGE,
+        SYNC_STATUS,
+        USER_AGENT,
+    }
 
 
 class TestSwitch:

@@ -77,13 +77,13 @@ async def assign(
 async def test_added_line_has_device_and_entities(
     hass: HomeAssistant, entry: MockConfigEntry, device_registry: dr.DeviceRegistry
 ) -> None:
-    """All nine, on a device of the subentry."""
+    """All that is enabled, on a device of the subentry."""
     hass.config_entries.async_add_subentry(entry, GATE)
     await hass.async_block_till_done()
 
     assert line(entry, "gate").config.user == "203"
     gate_states = [s for s in hass.states.async_all() if ".gate_" in s.entity_id]
-    assert len(gate_states) == 9
+    assert len(gate_states) == 12
     device = device_registry.async_get_device_by_identifier(
         ("dfks", "dfks_entry_gate"), entry.entry_id
     )

@@ -1,0 +1,69 @@
+"""Phones that knocked and are not known: when their line is added, they are let in.
+
+Whoever can reach the listener can knock, so the list is short, holds each user once
+and few of one address, and takes only what can be the user of a phone. An address that
+is made up does not get in: only who has answered a challenge has knocked.
+"""
+
+from typing import Final
+
+from .names import is_user
+from .sip.headers import HeaderError, parse_address, parse_uri
+from .sip.message import Request
+from .sip.transport import Flow
+
+# Phones in the list, and of one address: behind one address there may be a few.
+MAX_KNOCKS: Final = 20
+MAX_PER_ADDRESS: Final = 5
+
+# Characters of a user, and of the name that a phone gives itself.
+MAX_USER: Final = 32
+MAX_USER_AGENT: Final = 80
+
+
+class Knocks:
+    """Where the phones are that knocked last, by the user that they want to be."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._addresses: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        """Return the number of phones."""
+        return len(self._addresses)
+
+    def note(self, request: Request, flow: Flow) -> None:
+        """Take note of a request that was turned away."""
+        user = user_of(request)
+        if user is None or len(user) > MAX_USER or not is_user(user):
+            return
+        address = flow.remote[0]
+        self._addresses.pop(user, None)
+        self._make_room(address)
+        self._addresses[user] = address
+
+    def take(self, user: str) -> str | None:
+        """Take a phone off the list; return its address if it was there."""
+        return self._addresses.pop(user, None)
+
+    def _make_room(self, address: str) -> None:
+        of_address = [
+            user for user, other in self._addresses.items() if other == address
+        ]
+        if len(of_address) >= MAX_PER_ADDRESS:
+            del self._addresses[of_address[0]]
+        elif len(self._addresses) >= MAX_KNOCKS:
+            del self._addresses[next(iter(self._addresses))]
+
+
+def user_of(request: Request) -> str | None:
+    """Return the user that a request is for: that of To."""
+    try:
+        return parse_uri(parse_address(request.fields["to"]).uri).user or None
+    except HeaderError:
+        return None
+
+
+def user_agent(request: Request) -> str:
+    """Return what a phone calls itself, cut to what can be shown; empty if nothing."""
+    return (request.text("user-agent") or "")[:MAX_USER_AGENT].strip()

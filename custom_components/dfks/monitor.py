@@ -1,0 +1,195 @@
+"""What is seen of the phones: who is there, what it is, and what keeps it away.
+
+The SIP floor tells each message and each phone to the monitor of its listener. The
+monitor keeps a few facts a line, of which the diagnostic sensors, the form that adds a
+line, and diagnostics make what people can read.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from homeassistant.core import callback
+from homeassistant.util import dt as dt_util
+
+from .features.model import FeatureChanged, Line, LineConfig, LineEvent
+from .features.publisher import Publisher
+from .features.sync import FeatureSync
+from .knocking import Knocks, user_agent, user_of
+from .sip.clock import Timer
+from .sip.message import Request
+from .sip.registrar import Account
+from .sip.server import SipServer
+from .sip.trace import Trace
+from .sip.transport import Flow
+
+# Seconds in which a phone that has registered gets round to subscribing.
+SUBSCRIBE_WAIT: Final = 30.0
+
+
+class SyncStatus(StrEnum):
+    """How far a line's phone has come; each has its advice in the documentation."""
+
+    WAITING = "waiting"
+    WRONG_PASSWORD = "wrong_password"
+    KEY_SYNC_OFF = "key_sync_off"
+    SYNCHRONIZED = "synchronized"
+
+
+class LinePhone(Publisher[[]]):
+    """What is seen of the phone of one line, or of its several phones together."""
+
+    def __init__(self, line: Line, server: SipServer) -> None:
+        """Start with what the line's registrations and subscriptions tell."""
+        super().__init__()
+        self._line = line
+        self._server = server
+        self._heard_at: float | None = None
+        # The address whose password was wrong since the phone was heard last.
+        self._refused_from: str | None = None
+        # Since when it is registered without a subscription, by the monotonic clock.
+        self._idle_since: float | None = None
+        self._timer: Timer | None = None
+        self.user_agent: str | None = None
+        self.status = SyncStatus.WAITING
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take what outlived a restart."""
+        account = self._line.account
+        for binding in self._server.registrar.bindings(account):
+            self.user_agent = binding.user_agent or self.user_agent
+        for subscription in self._server.notifier.of(account):
+            self.user_agent = subscription.user_agent or self.user_agent
+        self.look()
+
+    @property
+    def last_contact(self) -> datetime | None:
+        """When the phone said something last, None while it has not."""
+        if self._heard_at is None:
+            return None
+        return dt_util.utc_from_timestamp(self._heard_at)
+
+    def heard(self, request: Request, flow: Flow) -> None:
+        """Take note of a request of the phone."""
+        self._heard_at = self._server.clock.time()
+        self._refused_from = None
+        self.user_agent = user_agent(request) or self.user_agent
+        if not self._line.connected and not self._may_come_back:
+            self._idle_since = self._idle_since or self._server.clock.monotonic()
+        self.look()
+
+    def refused(self, flow: Flow) -> None:
+        """Take note of a wrong password."""
+        self._refused_from = flow.remote[0]
+        self.look()
+
+    def forgive(self) -> None:
+        """Let the phone try again at once: the line has other credentials now."""
+        if self._refused_from is not None:
+            self._server.guard.readmit(self._refused_from)
+            self._refused_from = None
+            self.look()
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def look(self) -> None:
+        """See how far the phone has come, and look again when that may change."""
+        self.stop()
+        self.status = self._status()
+        self.publish()
+
+    def _status(self) -> SyncStatus:
+        if self._line.connected:
+            self._idle_since = None
+            return SyncStatus.SYNCHRONIZED
+        if self._refused_from is not None:
+            return SyncStatus.WRONG_PASSWORD
+        bindings = self._server.registrar.bindings(self._line.account)
+        if self._idle_since is None or not bindings:
+            self._idle_since = None
+            return SyncStatus.WAITING
+        due = self._idle_since + SUBSCRIBE_WAIT
+        if due > self._server.clock.monotonic():
+            self._look_at(due)
+            return SyncStatus.WAITING
+        self._look_at(max(binding.expires_at for binding in bindings))
+        return SyncStatus.KEY_SYNC_OFF
+
+    @property
+    def _may_come_back(self) -> bool:
+        """Whether a subscription is only suspended: the phone does synchronize."""
+        subscriptions = self._server.notifier.of(self._line.account)
+        return any(subscription.ending is None for subscription in subscriptions)
+
+    def _look_at(self, when: float) -> None:
+        self._timer = self._server.timers.at(when, self.look)
+
+
+class PhoneMonitor(Trace):
+    """What is seen of all phones of a listener, known or not."""
+
+    def __init__(self, server: SipServer, sync: FeatureSync) -> None:
+        """Observe the server."""
+        super().__init__(server.clock)
+        self.knocks = Knocks()
+        self._server = server
+        self._sync = sync
+        self._phones: dict[str, LinePhone] = {}
+        server.observe(self)
+        sync.subscribe(self._handle_line_event)
+
+    def phone(self, line: Line) -> LinePhone:
+        """Return what is seen of the phone of a line."""
+        phone = self._phones.get(line.config.id)
+        if phone is None:
+            phone = self._phones[line.config.id] = LinePhone(line, self._server)
+        return phone
+
+    def welcome(self, config: LineConfig) -> None:
+        """Let the phone of a new or changed line in, whatever it tried before."""
+        if (address := self.knocks.take(config.user)) is not None:
+            self._server.guard.readmit(address)
+        if config.id in self._phones:
+            self._phones[config.id].forgive()
+
+    def forget(self, line_id: str) -> None:
+        """Forget the phone of a line that is no more."""
+        if (phone := self._phones.pop(line_id, None)) is not None:
+            phone.stop()
+
+    @callback
+    def _handle_line_event(self, event: LineEvent) -> None:
+        if isinstance(event, FeatureChanged):
+            return
+        if (phone := self._phones.get(event.line.config.id)) is not None:
+            phone.look()
+
+    # Told by the SIP floor
+
+    def heard(self, account: Account, request: Request, flow: Flow) -> None:
+        """Take note of a request of a line's phone."""
+        if (line := self._sync.lines.get(account.id)) is not None:
+            self.phone(line).heard(request, flow)
+
+    def turned_away(self, request: Request, username: str, flow: Flow) -> None:
+        """Take note of a phone with wrong credentials, or none of ours."""
+        if (line := self._line_of(request, username)) is not None:
+            self.phone(line).refused(flow)
+        else:
+            self.knocks.note(request, flow)
+
+    def _line_of(self, request: Request, username: str) -> Line | None:
+        """Return the line that a phone with wrong credentials wants to be."""
+        user = user_of(request)
+        of_user = None
+        for line in self._sync.lines.values():
+            if line.config.auth_name == username:
+                return line
+            if line.config.user == user:
+                of_user = line
+        return of_user

@@ -1,0 +1,98 @@
+"""Phones that knock before their line is there."""
+
+from homeassistant.core import HomeAssistant
+import pytest
+
+from custom_components.dfks.knocking import MAX_KNOCKS, MAX_PER_ADDRESS, Knocks
+from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.sip.message import Request, parse
+from custom_components.dfks.sip.transport import GoneFlow
+from tests.phone import Phone
+
+from .common import LOCALHOST, MockConfigEntry, reception_form
+
+
+def request(to: str) -> Request:
+    """Return a request with this To."""
+    text = (
+        "REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
+        f"From: <sip:a@h>;tag=1\r\nTo: {to}\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n"
+    )
+    message = parse(text.encode())
+    assert isinstance(message, Request)
+    return message
+
+
+def come_from(address: str) -> GoneFlow:
+    """Return a way back to an address."""
+    return GoneFlow("UDP", (address, 5060), (LOCALHOST, 5060))
+
+
+class TestList:
+    """What the list takes."""
+
+    def test_is_short_and_keeps_the_newest(self) -> None:
+        """Whoever knocks as many users does not fill it up."""
+        knocks = Knocks()
+        for number in range(2 * MAX_KNOCKS):
+            knocks.note(request(f"<sip:{number}@h>"), come_from(f"127.0.1.{number}"))
+
+        assert len(knocks) == MAX_KNOCKS
+        assert knocks.take("0") is None
+        assert knocks.take("39") == "127.0.1.39"
+        assert knocks.take("39") is None
+
+    def test_takes_few_of_one_address(self) -> None:
+        """The others keep their places."""
+        knocks = Knocks()
+        knocks.note(request("<sip:300@h>"), come_from("127.0.1.2"))
+        for number in range(MAX_KNOCKS):
+            knocks.note(request(f"<sip:{number}@h>"), come_from("127.0.1.1"))
+
+        assert len(knocks) == MAX_PER_ADDRESS + 1
+        assert knocks.take("300") == "127.0.1.2"
+
+    @pytest.mark.parametrize(
+        "to",
+        [f"<sip:{'9' * 33}@h>", "<sip:h>", "<sip:a%40b@h>", "<tel:+1>", "<sip:@h>"],
+    )
+    def test_takes_only_what_can_be_a_user(self, to: str) -> None:
+        """Nobody has to type anything else into a phone."""
+        knocks = Knocks()
+        knocks.note(request(to), come_from(LOCALHOST))
+
+        assert len(knocks) == 0
+
+    def test_counts_a_user_once(self) -> None:
+        """The last address is the one."""
+        knocks = Knocks()
+        for address in ("127.0.1.1", "127.0.1.2"):
+            knocks.note(request("<sip:300@h>"), come_from(address))
+
+        assert len(knocks) == 1
+        assert knocks.take("300") == "127.0.1.2"
+
+
+async def test_phone_is_let_in_when_its_line_is_added(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    listener: DfksListener,
+) -> None:
+    """It was shut out because nobody knew it; now it need not wait."""
+    guard = listener.server.guard
+    address = (LOCALHOST, listener.server.port)
+    async with Phone("300", "secret", address) as phone:
+        assert (await phone.register()).status == 401
+        for attempt in range(listener.config.max_failures):
+            guard.failed(LOCALHOST, f"attempt {attempt}")
+        assert not guard.lets_in(LOCALHOST)
+
+        shown = await hass.config_entries.subentries.async_init(
+            (entry.entry_id, "line"), context={"source": "user"}
+        )
+        await hass.config_entries.subentries.async_configure(
+            shown["flow_id"], reception_form(name="New", user="300", password="secret")
+        )
+        await hass.async_block_till_done()
+
+        assert (await phone.register()).status == 200
