@@ -80,7 +80,7 @@ def parse_command(body: bytes) -> Command | None:
 
     Raises SipError (400) for one that is malformed or leaves out what it must say.
     """
-    root = _parse(body)
+    root = parse_document(body)
     kind = _local_name(root)
     values: dict[str, str] = {}
     for element in root:
@@ -92,7 +92,8 @@ def parse_command(body: bytes) -> Command | None:
     return None
 
 
-def _parse(body: bytes) -> etree._Element:
+def parse_document(body: bytes) -> etree._Element:
+    """Read a document as leniently as phones write them. Raises SipError (400)."""
     body = body.strip()
     if b"<!DOCTYPE" in body:
         raise _refusal("DOCTYPE is not allowed")
