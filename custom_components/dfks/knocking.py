@@ -5,9 +5,11 @@ and few of one address, and takes only what can be the user of a phone. An addre
 is made up does not get in: only who has answered a challenge has knocked.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from .names import is_user
+from .names import is_user, printable
 from .sip.headers import HeaderError, parse_address, parse_uri
 from .sip.message import Request
 from .sip.transport import Flow
@@ -21,16 +23,33 @@ MAX_USER: Final = 32
 MAX_USER_AGENT: Final = 80
 
 
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """A phone that was turned away: who it wants to be, and what it is.
+
+    All of it comes from outside: `user` and `user_agent` are printable and of a sane
+    length, and no more is known of them.
+    """
+
+    user: str
+    address: str
+    user_agent: str
+
+
 class Knocks:
-    """Where the phones are that knocked last, by the user that they want to be."""
+    """The phones that knocked last, by the user that they want to be."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._addresses: dict[str, str] = {}
+        self._knocks: dict[str, Knock] = {}
 
     def __len__(self) -> int:
         """Return the number of phones."""
-        return len(self._addresses)
+        return len(self._knocks)
+
+    def __iter__(self) -> Iterator[Knock]:
+        """Yield the phones, those first that knocked last."""
+        return reversed(self._knocks.values())
 
     def note(self, request: Request, flow: Flow) -> None:
         """Take note of a request that was turned away."""
@@ -38,22 +57,27 @@ class Knocks:
         if user is None or len(user) > MAX_USER or not is_user(user):
             return
         address = flow.remote[0]
-        self._addresses.pop(user, None)
+        self._knocks.pop(user, None)
         self._make_room(address)
-        self._addresses[user] = address
+        self._knocks[user] = Knock(user, address, user_agent(request))
+
+    def of(self, user: str) -> Knock | None:
+        """Return the phone that wants to be this user, if there is one."""
+        return self._knocks.get(user)
 
     def take(self, user: str) -> str | None:
         """Take a phone off the list; return its address if it was there."""
-        return self._addresses.pop(user, None)
+        knock = self._knocks.pop(user, None)
+        return knock.address if knock is not None else None
 
     def _make_room(self, address: str) -> None:
         of_address = [
-            user for user, other in self._addresses.items() if other == address
+            knock.user for knock in self._knocks.values() if knock.address == address
         ]
         if len(of_address) >= MAX_PER_ADDRESS:
-            del self._addresses[of_address[0]]
-        elif len(self._addresses) >= MAX_KNOCKS:
-            del self._addresses[next(iter(self._addresses))]
+            del self._knocks[of_address[0]]
+        elif len(self._knocks) >= MAX_KNOCKS:
+            del self._knocks[next(iter(self._knocks))]
 
 
 def user_of(request: Request) -> str | None:
@@ -66,4 +90,4 @@ def user_of(request: Request) -> str | None:
 
 def user_agent(request: Request) -> str:
     """Return what a phone calls itself, cut to what can be shown; empty if nothing."""
-    return (request.text("user-agent") or "")[:MAX_USER_AGENT].strip()
+    return printable(request.text("user-agent") or "", MAX_USER_AGENT)

@@ -3,7 +3,13 @@
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.dfks.knocking import MAX_KNOCKS, MAX_PER_ADDRESS, Knocks
+from custom_components.dfks.knocking import (
+    MAX_KNOCKS,
+    MAX_PER_ADDRESS,
+    MAX_USER_AGENT,
+    Knock,
+    Knocks,
+)
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip.message import Request, parse
 from custom_components.dfks.sip.transport import GoneFlow
@@ -12,11 +18,12 @@ from tests.phone import Phone
 from .common import LOCALHOST, MockConfigEntry, reception_form
 
 
-def request(to: str) -> Request:
-    """Return a request with this To."""
+def request(to: str, user_agent: str = "Desk/1.0") -> Request:
+    """Return a request with this To, of a phone that calls itself so."""
     text = (
         "REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n"
-        f"From: <sip:a@h>;tag=1\r\nTo: {to}\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n"
+        f"From: <sip:a@h>;tag=1\r\nTo: {to}\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n"
+        f"User-Agent: {user_agent}\r\n\r\n"
     )
     message = parse(text.encode())
     assert isinstance(message, Request)
@@ -71,6 +78,35 @@ class TestList:
 
         assert len(knocks) == 1
         assert knocks.take("300") == "127.0.1.2"
+
+    def test_tells_who_knocked_where_and_with_what(self) -> None:
+        """The last first."""
+        knocks = Knocks()
+        knocks.note(request("<sip:300@h>", "Yealink SIP-T46U"), come_from("127.0.1.1"))
+        knocks.note(request("<sip:301@h>", ""), come_from("127.0.1.2"))
+
+        assert list(knocks) == [
+            Knock("301", "127.0.1.2", ""),
+            Knock("300", "127.0.1.1", "Yealink SIP-T46U"),
+        ]
+        assert knocks.of("300") == Knock("300", "127.0.1.1", "Yealink SIP-T46U")
+        assert knocks.of("302") is None
+
+    @pytest.mark.parametrize(
+        ("sent", "kept"),
+        [
+            ("Desk\x07\x1b[31m/1", "Desk[31m/1"),
+            ("Desk\u202e1/ksed", "Desk1/ksed"),
+            ("Desk\u2028\u200b1", "Desk1"),
+            ("x" * 200, "x" * MAX_USER_AGENT),
+        ],
+    )
+    def test_keeps_only_what_can_be_shown(self, sent: str, kept: str) -> None:
+        """No control characters, nothing that turns the writing around, no novels."""
+        knocks = Knocks()
+        knocks.note(request("<sip:300@h>", sent), come_from(LOCALHOST))
+
+        assert [knock.user_agent for knock in knocks] == [kept]
 
 
 async def test_phone_is_let_in_when_its_line_is_added(
