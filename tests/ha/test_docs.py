@@ -1,0 +1,382 @@
+"""The documentation says what there is: fields, entities, texts, links, examples."""
+
+import ast
+from collections.abc import Iterator, Mapping
+import re
+from typing import Any, Final
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+from homeassistant.util.yaml import load_yaml_dict, parse_yaml
+import pytest
+
+from custom_components.dfks.config_flow import _listener_schema, _options_schema
+from custom_components.dfks.const import DEFAULT_PORT
+from custom_components.dfks.listener import DfksListener
+
+from .common import DND, state_of
+from .test_files import ENGLISH, INTEGRATION, texts
+
+ROOT: Final = INTEGRATION.parents[1]
+PAGES: Final = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for folder in (".", "docs", "tests/interop")
+    for path in sorted((ROOT / folder).glob("*.md"))
+}
+CONFIGURATION: Final = PAGES["docs/configuration.md"]
+TROUBLESHOOTING: Final = PAGES["docs/troubleshooting.md"]
+ENTITIES: Final = PAGES["docs/entities.md"]
+ACTIONS: Final = PAGES["docs/actions.md"]
+SERVICES: Final = load_yaml_dict(str(INTEGRATION / "services.yaml"))
+
+# Where the rules about documentation are met.
+RULES: Final = {
+    "docs-actions": "docs/actions.md#dfksset_feature",
+    "docs-configuration-parameters": "docs/configuration.md#options-of-the-listener",
+    "docs-data-update": "docs/entities.md#how-states-are-updated",
+    "docs-examples": "README.md#a-first-automation",
+    "docs-high-level-description": "README.md#dfks-for-home-assistant",
+    "docs-installation-instructions": "README.md#install",
+    "docs-installation-parameters": "docs/configuration.md#the-sip-listener",
+    "docs-known-limitations": "docs/entities.md#known-limitations",
+    "docs-removal-instructions": "README.md#to-remove-it",
+    "docs-supported-devices": "README.md#supported-phones",
+    "docs-supported-functions": "docs/entities.md#entities",
+    "docs-troubleshooting": "docs/troubleshooting.md#troubleshooting-by-symptom",
+    "docs-use-cases": "README.md#what-people-do-with-it",
+}
+
+# What Home Assistant's own pages call things, and names that are nobody's label.
+NOT_OURS: Final = {
+    "Add integration",
+    "Add line",
+    "Delete",
+    "Device Feature Key Synchronization",
+    "Device Feature Key Synchronization (DFKS)",
+    "Devices & services",
+    "Enable debug logging",
+    "Failed setup, will retry",
+    "Features > Forward & DND",
+    "Reconfigure",
+    "Reconfigure line",
+    "Repairs",
+    "Settings",
+    "Voice over IP",
+    "and",
+    "feature key synchronization",
+    "local processing",
+    "⋮",
+}
+
+# Names of lines and the like in examples.
+EXAMPLES: Final = {"201", "Reception", "Do not disturb"}
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub makes of a heading."""
+    text = re.sub(r"[*`]|\[([^]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+
+
+def prose(page: str) -> str:
+    """Return a page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(page: str) -> set[str]:
+    """Return the anchors of a page."""
+    return {
+        slug(found) for found in re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    }
+
+
+def part(page: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next of its level."""
+    level = heading.partition(" ")[0]
+    text = page.partition(f"\n{heading}\n")[2]
+    assert text, f"there is no {heading}"
+    return re.split(rf"^{level} ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> dict[str, str]:
+    """Return what the tables say of each *label*: the rest of its row."""
+    return dict(re.findall(r"^\| \*([^*|]+)\* \|(.+)\|$", text, re.MULTILINE))
+
+
+def links() -> Iterator[tuple[str, str]]:
+    """Yield each link that leads to a place in this repository, with its page."""
+    for name, page in PAGES.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+            if not re.match(r"https?:|mailto:", target):
+                yield name, target
+
+
+def leads_somewhere(page: str, target: str) -> bool:
+    """Whether there is the file, and in it the heading, that a link names."""
+    path, _, anchor = target.partition("#")
+    place = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+    if not place.exists():
+        return False
+    return not anchor or anchor in headings(place.read_text())
+
+
+@pytest.mark.parametrize(("page", "target"), links())
+def test_links_lead_somewhere(page: str, target: str) -> None:
+    """Files and headings, pictures included."""
+    assert leads_somewhere(page, target)
+
+
+def test_a_link_into_nowhere_is_found() -> None:
+    """The test above can fail."""
+    assert not leads_somewhere("README.md", "docs/nothing.md")
+    assert not leads_somewhere("README.md", "docs/entities.md#nothing")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
+def test_every_page_can_be_reached(page: str) -> None:
+    """By links from README."""
+    reached = {"README.md"}
+    while (
+        more := {
+            str(
+                ((ROOT / name).parent / target.partition("#")[0]).resolve()
+            ).removeprefix(f"{ROOT}/")
+            for name, target in links()
+            if name in reached and target.partition("#")[0].endswith(".md")
+        }
+        - reached
+    ):
+        reached |= more
+    assert page in reached
+
+
+def yaml_blocks() -> Iterator[tuple[str, str]]:
+    """Yield each example in YAML, with its page."""
+    for name, page in PAGES.items():
+        for block in re.findall(
+            r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+        ):
+            yield name, block
+
+
+@pytest.mark.parametrize(("page", "block"), yaml_blocks())
+def test_examples_are_yaml(page: str, block: str) -> None:
+    """All of them."""
+    assert parse_yaml(block), page
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_documentation_rules_are_met(rule: str) -> None:
+    """The quality scale says so, and there is a place for each."""
+    rules = load_yaml_dict(str(INTEGRATION / "quality_scale.yaml"))["rules"]
+    assert rules[rule] == "done"
+    assert leads_somewhere("README.md", RULES[rule])
+
+
+def test_no_documentation_rule_is_left_out() -> None:
+    """Those that are exempt have a reason."""
+    rules = load_yaml_dict(str(INTEGRATION / "quality_scale.yaml"))["rules"]
+    done = {rule for rule, state in rules.items() if state == "done"}
+    assert {rule for rule in done if rule.startswith("docs-")} == set(RULES)
+
+
+class TestSettings:
+    """docs/configuration.md."""
+
+    @pytest.mark.parametrize(
+        ("heading", "step"),
+        [
+            ("## The SIP listener", ENGLISH["config"]["step"]["user"]),
+            ("## The SIP listener", ENGLISH["config"]["step"]["reconfigure"]),
+            ("## Options of the listener", ENGLISH["options"]["step"]["init"]),
+        ],
+    )
+    def test_has_every_field_of_the_listener(
+        self, heading: str, step: dict[str, Any]
+    ) -> None:
+        """Under the name that it has in the form, and no other."""
+        fields = [*step["data"].values()]
+        for section in step["sections"].values():
+            fields += section["data"].values()
+            assert f"*{section['name']}*" in part(CONFIGURATION, heading)
+        assert sorted(rows(part(CONFIGURATION, heading))) == sorted(fields)
+
+    def test_has_every_field_of_a_line(self) -> None:
+        """Of adding it and of changing it."""
+        steps = ENGLISH["config_subentries"]["line"]["step"]
+        fields = {
+            label
+            for step in ("user", "reconfigure")
+            for label in steps[step]["data"].values()
+        }
+        assert set(rows(part(CONFIGURATION, "## A line"))) == fields
+
+    def test_has_the_defaults(self) -> None:
+        """Those that are a number or a name."""
+        table = rows(CONFIGURATION)
+        labels = dict(labelled_defaults())
+        assert len(labels) == 6
+        for label, default in labels.items():
+            assert f"`{default}`" in table[label].rpartition("|")[2], label
+
+
+def labelled_defaults() -> Iterator[tuple[str, object]]:
+    """Yield the label and the default of each field that has a plain one."""
+    forms = (
+        (_listener_schema(DEFAULT_PORT, {}), ENGLISH["config"]["step"]["user"]),
+        (_options_schema({}), ENGLISH["options"]["step"]["init"]),
+    )
+    for schema, words in forms:
+        yield from _defaults(schema.schema, words)
+
+
+def _defaults(
+    fields: Mapping[Any, Any], words: Mapping[str, Any]
+) -> Iterator[tuple[str, object]]:
+    for marker, field in fields.items():
+        if (section := words.get("sections", {}).get(marker.schema)) is not None:
+            yield from _defaults(field.schema.schema, section)
+        elif callable(marker.default) and marker.schema != "digest":
+            yield words["data"][marker.schema], marker.default()
+
+
+class TestEntities:
+    """docs/entities.md."""
+
+    async def test_has_every_entity_with_its_id(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """In a table, and no other."""
+        named = {
+            f"`{entity.entity_id}`": entity.original_name
+            for entity in er.async_get(hass).entities.values()
+            if entity.entity_id.partition(".")[2].startswith("reception_")
+        }
+        table = {
+            row.split("|")[0].strip(): label for label, row in rows(ENTITIES).items()
+        }
+        assert table == named
+
+    async def test_says_which_are_turned_off_at_first(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Those, and only those."""
+        off = {
+            entity.original_name
+            for entity in er.async_get(hass).entities.values()
+            if entity.disabled
+        }
+        assert off == {
+            label for label, row in rows(ENTITIES).items() if "off at first" in row
+        }
+
+    def test_has_the_attributes_of_the_event(self) -> None:
+        """Of every change."""
+        attributes = ENGLISH["entity"]["event"]["feature_change"]["state_attributes"]
+        told = set(re.findall(r"`(\w+)`", part(ENTITIES, "## Who changed it")))
+        assert set(attributes) - {"event_type"} <= told
+
+
+class TestActions:
+    """docs/actions.md."""
+
+    @pytest.mark.parametrize("action", SERVICES)
+    def test_has_every_action(self, action: str) -> None:
+        """With a part of its own."""
+        assert part(ACTIONS, f"## `dfks.{action}`")
+
+    def test_has_every_field(self) -> None:
+        """In the table of the one that has them all."""
+        table = part(ACTIONS, "## `dfks.set_feature`").partition("The response")[0]
+        columns = re.findall(r"^\| (`.+?`) \|", table, re.MULTILINE)
+        named = {name for column in columns for name in re.findall(r"`(\w+)`", column)}
+        assert named == set(SERVICES["set_feature"]["fields"])
+
+
+class TestTroubleshooting:
+    """docs/troubleshooting.md."""
+
+    def test_says_what_to_do_at_each_sync_status(self) -> None:
+        """In the words of the sensor."""
+        states = ENGLISH["entity"]["sensor"]["sync_status"]["state"]
+        table = part(TROUBLESHOOTING, "## What *Sync status* says")
+        assert set(rows(table)) == set(states.values())
+
+    def test_lists_all_symptoms_at_the_top(self) -> None:
+        """In the order in which they come."""
+        found = re.findall(r"^## (.+)$", TROUBLESHOOTING, re.MULTILINE)
+        listed = re.findall(r"^- \[(.+)\]\(#.+\)$", TROUBLESHOOTING, re.MULTILINE)
+        assert listed == found[2:]
+
+    @pytest.mark.parametrize(
+        "quoted", re.findall(r"^ *> (.+)$", TROUBLESHOOTING, re.MULTILINE)
+    )
+    def test_quotes_what_is_said(self, quoted: str) -> None:
+        """Texts that are shown, or that are logged."""
+        assert any(said.fullmatch(quoted) for said in all_said()), quoted
+
+    def test_a_wrong_quote_is_found(self) -> None:
+        """The test above can fail."""
+        assert not any(said.fullmatch("The port is in use.") for said in all_said())
+
+
+def all_said() -> Iterator[re.Pattern[str]]:
+    """Yield a pattern for each text that is shown or logged."""
+    for _, text in texts(ENGLISH):
+        yield pattern(text, r"{\w+}")
+    for path in INTEGRATION.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield pattern(node.value, r"%[srd]", prefix=r"(?:\S+: )?")
+
+
+def pattern(text: str, gap: str, prefix: str = "") -> re.Pattern[str]:
+    """Return what matches a text with its gaps filled; nothing where it is all gap."""
+    pieces = re.split(gap, text)
+    if len("".join(pieces)) < 8:
+        return re.compile(r"(?!)")
+    return re.compile(prefix + r".+".join(re.escape(piece) for piece in pieces))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "README.md",
+        "docs/configuration.md",
+        "docs/entities.md",
+        "docs/troubleshooting.md",
+    ],
+)
+def test_labels_are_those_of_the_forms(page: str) -> None:
+    """What stands in italics is what can be read in Home Assistant."""
+    labels = {text for _, text in texts(ENGLISH)}
+    text = re.sub(r"`[^`\n]*`", "", prose(PAGES[page]))
+    for words in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text):
+        for label in words.split(" > ") if words not in NOT_OURS else ():
+            assert label in labels | NOT_OURS | EXAMPLES, f"{page}: {words}"
+
+
+async def test_first_automation_works(
+    hass: HomeAssistant, listener: DfksListener
+) -> None:
+    """The one in README."""
+    (example,) = re.findall(
+        r"```yaml\n(.*?)```",
+        part(PAGES["README.md"], "### A first automation"),
+        re.DOTALL,
+    )
+    assert await async_setup_component(
+        hass, "automation", {"automation": parse_yaml(example)}
+    )
+    await hass.services.async_call(
+        "automation",
+        "trigger",
+        {"entity_id": "automation.reception_is_quiet_after_six"},
+        blocking=True,
+    )
+    assert state_of(hass, DND) == "on"
+    # Or its clock would go on.
+    await hass.services.async_call(
+        "automation", "turn_off", {"entity_id": "all"}, blocking=True
+    )
