@@ -74,3 +74,6 @@ FEATURE_KEYS: Final[dict[Feature, str]] = {
     Feature.CALL_FORWARDING_BUSY: "call_forwarding_busy",
     Feature.CALL_FORWARDING_NO_ANSWER: "call_forwarding_no_answer",
 }
+
+# What an action and an event say about a feature, and an entity about itself.
+ATTR_FEATURE: Final = "feature"

@@ -10,7 +10,7 @@ from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN
+from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
 from .features.model import (
     ChangeRefused,
     ConnectionChanged,
@@ -95,7 +95,14 @@ class DfksConnectionEntity(DfksEntity):
 
 
 class DfksFeatureEntity(DfksEntity):
-    """An entity of one feature of a line; it reads the model and keeps no copy."""
+    """An entity of one feature of a line; it reads the model and keeps no copy.
+
+    It says which feature it is of: neither name nor entity id tells a template that,
+    both differ by language and area and may be changed by the user.
+    """
+
+    # It never changes: nothing for the history.
+    _unrecorded_attributes = frozenset({ATTR_FEATURE})
 
     def __init__(
         self,
@@ -106,6 +113,9 @@ class DfksFeatureEntity(DfksEntity):
         """Tie the entity to its line and feature."""
         super().__init__(entry, line, description)
         self._feature = description.feature
+        self._attr_extra_state_attributes = {
+            ATTR_FEATURE: FEATURE_KEYS[description.feature]
+        }
 
     @property
     def _state(self) -> FeatureState:

@@ -8,7 +8,7 @@ from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import FEATURE_KEYS
+from .const import ATTR_FEATURE, FEATURE_KEYS
 from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
 from .features.model import (
     Feature,
@@ -71,7 +71,7 @@ class DfksEvent(DfksEntity, EventEntity):
         self._trigger_event(
             event_type(feature, event.old, event.new),
             {
-                "feature": FEATURE_KEYS[feature],
+                ATTR_FEATURE: FEATURE_KEYS[feature],
                 "from": before,
                 "to": after,
                 "who": "phone"

@@ -35,7 +35,7 @@ from homeassistant.helpers import (
 from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
-from .const import DOMAIN, FEATURE_KEYS
+from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
 from .features.model import (
     ChangeRefused,
     Feature,
@@ -64,7 +64,6 @@ SERVICE_SET_FEATURE: Final = "set_feature"
 SERVICE_GET_FEATURES: Final = "get_features"
 
 ATTR_PRESENTITY: Final = "presentity"
-ATTR_FEATURE: Final = "feature"
 ATTR_STATUS: Final = "status"
 ATTR_ROUTE_PARAM: Final = "route_param"
 ATTR_VALUES: Final = "values"
@@ -190,7 +189,7 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
         results.append(
             {
                 **target.as_json(),
-                "feature": wish.feature.value,
+                ATTR_FEATURE: wish.feature.value,
                 **_state_as_json(wish.feature, outcome.state),
                 "told": outcome.told,
             }

@@ -111,6 +111,18 @@ async def test_unassigned_features_have_no_entities(
     }
 
 
+async def test_the_feature_is_an_attribute_and_not_recorded(
+    hass: HomeAssistant, listener: DfksListener
+) -> None:
+    """By it templates find entities; it never changes."""
+    for entity_id in (NO_ANSWER, NO_ANSWER_TARGET, RINGS):
+        state = hass.states.get(entity_id)
+        assert state is not None
+        assert state.attributes["feature"] == "call_forwarding_no_answer"
+        assert state.state_info is not None
+        assert "feature" in state.state_info["unrecorded_attributes"]
+
+
 class TestSwitch:
     """Do not disturb and the forwardings."""
 
