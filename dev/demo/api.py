@@ -57,6 +57,8 @@ class Api:
             if not response.ok:
                 text = await response.text()
                 raise DemoError(f"{method} {path}: {response.status} {text}")
+            if response.content_type != "application/json":
+                return await response.text()
             return await response.json()
 
 

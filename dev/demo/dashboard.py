@@ -1,73 +1,24 @@
-"""The demo's dashboard: a section a line. It can be edited in Home Assistant."""
+"""The demo's dashboard: what docs/dashboard.md makes of its lines."""
 
-from collections.abc import Mapping
-from typing import Any
+import re
+from typing import Any, Final
 
-type Entities = Mapping[str, str]
-"""The ids of a line's entities by their translation keys."""
+from homeassistant.util.yaml import parse_yaml
 
+from .api import Api
+from .settings import ROOT
 
-def phone_lines(lines: Mapping[str, Entities]) -> dict[str, Any]:
-    """Return the configuration of a dashboard that shows these lines."""
-    return {
-        "views": [
-            {
-                "title": "Phone lines",
-                "path": "lines",
-                "type": "sections",
-                "max_columns": len(lines),
-                "sections": [
-                    {"type": "grid", "cards": _cards(name, entities)}
-                    for name, entities in lines.items()
-                ],
-            }
-        ]
-    }
+PAGE: Final = ROOT / "docs" / "dashboard.md"
 
 
-def _cards(name: str, entities: Entities) -> list[dict[str, Any]]:
-    """Return a line's cards: its do-not-disturb key, then its forwardings."""
-    cards: list[dict[str, Any]] = [
-        {
-            "type": "heading",
-            "heading": name,
-            "icon": "mdi:deskphone",
-            "badges": [{"type": "entity", "entity": entities["phone_connected"]}],
-        }
-    ]
-    if "do_not_disturb" in entities:
-        cards.append(
-            {
-                "type": "tile",
-                "entity": entities["do_not_disturb"],
-                "name": "Do not disturb",
-                "color": "red",
-                "grid_options": {"columns": "full"},
-                "features": [{"type": "toggle"}],
-            }
-        )
-    for kind, title in (
-        ("always", "Forward always"),
-        ("busy", "Forward when busy"),
-        ("no_answer", "Forward on no answer"),
-    ):
-        forwarding = f"call_forwarding_{kind}"
-        rows = [
-            {"entity": entities[key], "name": label}
-            for key, label in (
-                (forwarding, title),
-                (f"{forwarding}_target", "To"),
-                (f"{forwarding}_rings", "Rings"),
-            )
-            if key in entities
-        ]
-        if rows:
-            cards.append(
-                {
-                    "type": "entities",
-                    "entities": rows,
-                    "show_header_toggle": False,
-                    "grid_options": {"columns": "full"},
-                }
-            )
-    return cards
+def read_templates() -> list[str]:
+    """Return the templates of the page: that of the dashboard, then the examples."""
+    return re.findall(
+        r"^```jinja\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
+    )
+
+
+async def phone_lines(api: Api) -> Any:
+    """Return the configuration of a dashboard that shows the lines."""
+    template = read_templates()[0]
+    return parse_yaml(await api.post("/api/template", {"template": template}))

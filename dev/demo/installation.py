@@ -5,11 +5,11 @@ on where it was.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from .api import Api, CommandFailed
-from .dashboard import Entities, phone_lines
+from .dashboard import phone_lines
 from .settings import HOST, LINES, DemoError, DemoLine, say
 from .sip import answers_options
 
@@ -21,6 +21,9 @@ DASHBOARD: Final = "phone-lines"
 # Seconds that anything may take which Home Assistant does in the background.
 PATIENCE: Final = 60.0
 
+type Entities = Mapping[str, str]
+"""The ids of a line's entities by their translation keys."""
+
 
 async def install(api: Api, sip_port: int) -> None:
     """Set up what is missing, and return when the lines can be used."""
@@ -28,8 +31,8 @@ async def install(api: Api, sip_port: int) -> None:
     entry_id = await _provide_listener(api, sip_port)
     await _wait_until_loaded(api, entry_id)
     await _provide_lines(api, entry_id)
-    lines = await _wait_for_entities(api, entry_id)
-    await _provide_dashboard(api, lines)
+    await _wait_for_entities(api, entry_id)
+    await _provide_dashboard(api)
     await _until(
         lambda: answers_options(HOST, sip_port),
         f"nothing answers SIP on port {sip_port}",
@@ -143,12 +146,10 @@ async def _add_line(api: Api, entry_id: str, line: DemoLine) -> None:
     await _fill(api, SUBENTRY_FLOWS, form, values)
 
 
-async def _wait_for_entities(api: Api, entry_id: str) -> dict[str, Entities]:
-    """Return each line's entities when all of them have a state of their own."""
-    lines: dict[str, Entities] = {}
+async def _wait_for_entities(api: Api, entry_id: str) -> None:
+    """Return when all entities of the lines have a state of their own."""
 
     async def have_states() -> bool:
-        nonlocal lines
         lines = await _list_entities(api, entry_id)
         states = await api.get("/api/states")
         alive = {
@@ -163,7 +164,6 @@ async def _wait_for_entities(api: Api, entry_id: str) -> dict[str, Entities]:
         )
 
     await _until(have_states, "the entities of the lines do not appear")
-    return lines
 
 
 async def _list_entities(api: Api, entry_id: str) -> dict[str, Entities]:
@@ -180,7 +180,7 @@ async def _list_entities(api: Api, entry_id: str) -> dict[str, Entities]:
     }
 
 
-async def _provide_dashboard(api: Api, lines: dict[str, Entities]) -> None:
+async def _provide_dashboard(api: Api) -> None:
     """Add a dashboard of the lines and open Home Assistant with it."""
     dashboards = await api.command("lovelace/dashboards/list")
     if all(dashboard["url_path"] != DASHBOARD for dashboard in dashboards):
@@ -200,5 +200,5 @@ async def _provide_dashboard(api: Api, lines: dict[str, Entities]) -> None:
         if error.code != "config_not_found":
             raise
         await api.command(
-            "lovelace/config/save", url_path=DASHBOARD, config=phone_lines(lines)
+            "lovelace/config/save", url_path=DASHBOARD, config=await phone_lines(api)
         )
