@@ -13,7 +13,12 @@ from pytest_homeassistant_custom_component.common import (  # type: ignore[impor
     async_fire_time_changed,
     async_fire_time_changed_exact,
     async_test_home_assistant,
+    get_system_health_info,
     snapshot_platform,
+)
+from pytest_homeassistant_custom_component.components.diagnostics import (  # type: ignore[import-untyped]
+    get_diagnostics_for_config_entry,
+    get_diagnostics_for_device,
 )
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension  # type: ignore[import-untyped]
 
@@ -28,6 +33,9 @@ __all__ = [
     "async_fire_time_changed",
     "async_fire_time_changed_exact",
     "async_test_home_assistant",
+    "get_diagnostics_for_config_entry",
+    "get_diagnostics_for_device",
+    "get_system_health_info",
     "snapshot_platform",
 ]
 

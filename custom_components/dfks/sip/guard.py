@@ -90,9 +90,17 @@ class Guard:
         self._max_failures = max_failures
         self._records: dict[str, _Record] = {}
         self._known: dict[str, tuple[bool, bool]] = {}
+        # How often a source was shut out.
+        self.shut_outs = 0
         # Called with a source when it is shut out, and when it is let in again early.
         self.on_shut_out: Callable[[str], None] | None = None
         self.on_readmitted: Callable[[str], None] | None = None
+
+    @property
+    def shut_out_now(self) -> int:
+        """How many sources are shut out."""
+        now = self._clock.monotonic()
+        return sum(record.until > now for record in self._records.values())
 
     def lets_in(self, source: str) -> bool:
         """Whether anything from a source is looked at."""
@@ -131,6 +139,7 @@ class Guard:
         if record.failures >= self._max_failures:
             record.failures = 0
             record.until = now + SHUT_OUT
+            self.shut_outs += 1
             _LOGGER.warning(
                 "%s gave wrong passwords %s times and is shut out for %s minutes",
                 source,

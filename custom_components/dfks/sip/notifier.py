@@ -376,6 +376,11 @@ class Notifier:
         for subscriptions in self._by_account.values():
             yield from subscriptions
 
+    @property
+    def dialogs(self) -> int:
+        """How many dialogs there are."""
+        return len(self._dialogs)
+
     def of(self, account: Account) -> tuple[Subscription, ...]:
         """Return the subscriptions of a line, those that end included."""
         return tuple(self._by_account.get(account, ()))

@@ -178,6 +178,7 @@ class SipServer:
         # What `_sent_by` returns, by transport and local address.
         self._sent_bys: dict[tuple[str, str], str] = {}
         self._observer: Observer | None = None
+        self._repeats = 0
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
         # Finds the account of a user that has none yet; for servers without a list.
@@ -258,6 +259,25 @@ class SipServer:
     def tls_port(self) -> int:
         """The port that is bound for TLS, 0 where there is none."""
         return self._transports.tls_port
+
+    def counters(self) -> dict[str, int]:
+        """Return how much there is of everything now, and what was counted since start."""
+        return {
+            "connections": self._transports.connections,
+            "dialogs": self.notifier.dialogs,
+            "subscriptions": sum(1 for _ in self.notifier),
+            "bindings": sum(
+                len(self.registrar.bindings(account))
+                for account in self._accounts.values()
+            ),
+            "transactions_server": len(self._transactions),
+            "transactions_client": len(self._requests),
+            "retransmissions_received": self._repeats,
+            "retransmissions_sent": self._requests.repeats,
+            "challenges_delayed": len(self._delayed),
+            "sources_shut_out": self.guard.shut_out_now,
+            "sources_shut_out_total": self.guard.shut_outs,
+        }
 
     def observe(self, observer: Observer) -> None:
         """Tell an observer what the server does from now on; there is one at a time."""
@@ -364,6 +384,7 @@ class SipServer:
         key = transaction_key(request)
         answer = self._transactions.answer_to(key)
         if answer is not None:
+            self._repeats += 1
             self._send(answer, _answer_flow(request, flow))
         elif request.method == "OPTIONS":
             self._options(request, flow)

@@ -213,6 +213,7 @@ class ClientTransaction[SubjectT](Timer):
         except FlowError:
             self._owner.fail(self)
             return
+        self._owner.repeats += 1
         self._interval = min(2 * self._interval, T2)
         self._owner.timers.add(min(now + self._interval, self._deadline), self)
 
@@ -233,6 +234,8 @@ class ClientTransactions[SubjectT]:
         self._on_response = on_response
         self._on_failure = on_failure
         self._waiting: dict[str, ClientTransaction[SubjectT]] = {}
+        # How often a request was sent again.
+        self.repeats = 0
         # Called with each request that has gone out, and its flow.
         self.on_sent: Callable[[bytes, Flow], None] | None = None
         # Unpredictable and new with every start, and a count (RFC 3261 8.1.1.7).

@@ -657,6 +657,11 @@ class Transports:
         self.port = 0
         self.tls_port = 0
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._streams)
+
     async def bind(self, hosts: Sequence[str], port: int) -> None:
         """Bind UDP and TCP to one port of some addresses; port 0 is any free one.
 

@@ -1,0 +1,306 @@
+"""What a user hands on when something does not work: all that helps, nobody's secrets.
+
+It is built from what is known to be harmless, not by striking out what is not: a
+setting or a header field that is new here comes out redacted. Users, numbers and
+addresses have aliases that are the same in the configuration and in the messages.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.const import CONF_HOST, CONF_PORT
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.device_registry import AnyDeviceEntry
+from homeassistant.util import dt as dt_util
+
+from .const import (
+    CONF_ADVERTISED_HOST,
+    CONF_ADVERTISED_PORT,
+    CONF_ALLOWED_NETWORKS,
+    CONF_AUTH_NAME,
+    CONF_DIGEST,
+    CONF_FEATURES,
+    CONF_MAX_EXPIRES,
+    CONF_MAX_FAILURES,
+    CONF_REALM,
+    CONF_STYLE,
+    CONF_TLS,
+    CONF_TRUSTED_PROXIES,
+    CONF_USER,
+    DEFAULT_ALLOWED_NETWORKS,
+    DOMAIN,
+    FEATURE_KEYS,
+)
+from .features.model import FORWARDINGS, Feature, Line
+from .features.redaction import redact_body
+from .listener import (
+    DfksConfigEntry,
+    DfksListener,
+    line_config,
+    line_subentries,
+    line_unique_id,
+)
+from .sip.guard import parse_networks
+from .sip.headers import HeaderError, parse_address, parse_uri
+from .sip.message import NotSip, SipError, parse
+from .sip.notifier import Subscription
+from .sip.redaction import (
+    REDACTED,
+    Aliases,
+    redact_addresses,
+    redact_message,
+    redact_product,
+    redact_uri,
+)
+from .sip.registrar import Binding
+from .sip.trace import Traced
+from .sip.transport import split_hosts
+
+# Lines that are written before other callbacks of the event loop get their turn.
+SLICE: Final = 50
+
+
+async def async_get_config_entry_diagnostics(
+    hass: HomeAssistant, entry: DfksConfigEntry
+) -> dict[str, Any]:
+    """Return what there is to know of the listener and all its lines."""
+    return await _async_diagnostics(hass, entry, line_subentries(entry))
+
+
+async def async_get_device_diagnostics(
+    hass: HomeAssistant, entry: DfksConfigEntry, device: AnyDeviceEntry
+) -> dict[str, Any]:
+    """Return what there is to know of one line, and the messages of its phones."""
+    lines = {
+        line_id: subentry
+        for line_id, subentry in line_subentries(entry).items()
+        if (DOMAIN, line_unique_id(entry, line_id)) in device.identifiers
+    }
+    return await _async_diagnostics(hass, entry, lines, only_these=True)
+
+
+async def _async_diagnostics(
+    hass: HomeAssistant,
+    entry: DfksConfigEntry,
+    subentries: Mapping[str, ConfigSubentry],
+    *,
+    only_these: bool = False,
+) -> dict[str, Any]:
+    aliases = Aliases()
+    # Before all else, so that a name is known wherever it comes up.
+    for subentry in subentries.values():
+        _name(subentry, aliases)
+    listener = entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
+    messages: list[Traced] = list(listener.monitor) if listener else []
+    if only_these:
+        users = {subentry.data[CONF_USER] for subentry in subentries.values()}
+        messages = [message for message in messages if _user_of(message.data) in users]
+    # Whatever comes up in any message is left out of what phones call themselves.
+    await hass.async_add_executor_job(_messages, messages, aliases)
+    lines = {}
+    for count, (line_id, subentry) in enumerate(subentries.items()):
+        line = listener and listener.sync.lines.get(line_id)
+        lines[aliases.of("line", line_id)] = {
+            **_settings(subentry.data, aliases),
+            **(_line(listener, line, aliases) if listener and line else {}),
+        }
+        if not count % SLICE:
+            await asyncio.sleep(0)
+    return {
+        "entry": {
+            "state": entry.state.value,
+            "reason": entry.error_reason_translation_key,
+            "data": _settings(entry.data, aliases),
+            "options": _settings(entry.options, aliases),
+        },
+        "listener": _listener(listener, aliases) if listener else None,
+        "lines": lines,
+        "messages": await hass.async_add_executor_job(_messages, messages, aliases),
+        "addresses": aliases.addresses,
+    }
+
+
+def _name(subentry: ConfigSubentry, aliases: Aliases) -> None:
+    """Give a line's names their aliases."""
+    config = line_config(subentry)
+    aliases.user(config.user)
+    aliases.user(config.auth_name)
+    aliases.name(subentry.title)
+
+
+# Settings
+
+
+def _settings(data: Mapping[str, Any], aliases: Aliases) -> dict[str, Any]:
+    return {key: _setting(key, value, aliases) for key, value in data.items()}
+
+
+def _setting(key: str, value: Any, aliases: Aliases) -> Any:
+    if value is None or value == "":
+        return value
+    if key in _HARMLESS:
+        return value
+    rule = _RULES.get(key)
+    return REDACTED if rule is None else rule(value, aliases)
+
+
+def _hosts(value: str, aliases: Aliases) -> str:
+    return ", ".join(aliases.host(host) for host in split_hosts(value))
+
+
+def _networks(value: str, aliases: Aliases) -> str | list[str]:
+    if value == DEFAULT_ALLOWED_NETWORKS:
+        return "default"
+    return [
+        f"{aliases.host(str(network.network_address))}/{network.prefixlen}"
+        for network in parse_networks(value)
+    ]
+
+
+_HARMLESS: Final = frozenset(
+    {
+        CONF_ADVERTISED_PORT,
+        CONF_DIGEST,
+        CONF_FEATURES,
+        CONF_MAX_EXPIRES,
+        CONF_MAX_FAILURES,
+        CONF_PORT,
+        CONF_STYLE,
+    }
+)
+
+_RULES: Final[Mapping[str, Callable[[Any, Aliases], Any]]] = {
+    CONF_ADVERTISED_HOST: _hosts,
+    CONF_ALLOWED_NETWORKS: _networks,
+    CONF_AUTH_NAME: lambda value, aliases: aliases.user(value),
+    CONF_HOST: _hosts,
+    CONF_REALM: lambda value, aliases: aliases.realm(value),
+    CONF_TLS: _settings,
+    CONF_TRUSTED_PROXIES: _networks,
+    CONF_USER: lambda value, aliases: aliases.user(value),
+}
+
+
+# What runs
+
+
+def _listener(listener: DfksListener, aliases: Aliases) -> dict[str, Any]:
+    server, monitor = listener.server, listener.monitor
+    return {
+        "port": server.port,
+        "tls_port": server.tls_port or None,
+        "set_script": listener.hooks.rules,
+        "get_script": listener.hooks.supplies,
+        "phones_not_known": len(monitor.knocks),
+        "received": dict(monitor.received_totals),
+        "sent": dict(monitor.sent_totals),
+        **server.counters(),
+    }
+
+
+def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
+    phone = listener.monitor.phone(line)
+    account = line.account
+    now = listener.server.clock.monotonic()
+    return {
+        "sync_status": phone.status,
+        "last_contact": phone.last_contact and phone.last_contact.isoformat(),
+        "user_agent": _product(phone.user_agent, aliases),
+        "style_in_use": line.style,
+        "hidden": sorted(FEATURE_KEYS[feature] for feature in line.hidden),
+        "states": {
+            FEATURE_KEYS[feature]: _state(line, feature, aliases)
+            for feature in line.assigned
+        },
+        "watchers": [
+            _watcher(subscription, now, aliases)
+            for subscription in listener.server.notifier.of(account)
+        ],
+        "bindings": [
+            _binding(binding, now, aliases)
+            for binding in listener.server.registrar.bindings(account)
+        ],
+    }
+
+
+def _state(line: Line, feature: Feature, aliases: Aliases) -> dict[str, Any]:
+    state = line.state(feature)
+    shown: dict[str, Any] = {"status": state.status}
+    if feature in FORWARDINGS:
+        shown["forward_to"] = state.forward_to and aliases.number(state.forward_to)
+    if feature is Feature.CALL_FORWARDING_NO_ANSWER:
+        shown["ring_count"] = state.ring_count
+    return shown
+
+
+def _watcher(
+    subscription: Subscription, now: float, aliases: Aliases
+) -> dict[str, Any]:
+    dialog = subscription.dialog
+    return {
+        "call": aliases.of("call", dialog.call_id),
+        "contact": redact_uri(dialog.target, aliases),
+        "transport": dialog.flow.transport,
+        "remote": aliases.end(dialog.flow.remote),
+        "connection_lost": dialog.flow.closed,
+        "routes": len(dialog.routes),
+        "expires_at": _at(subscription.expires_at - now),
+        "suspended": subscription.suspended,
+        "ending": subscription.ending,
+        "paused": subscription.hold is not None,
+        "notify_cseq": dialog.cseq,
+        "notify_in_flight": subscription.in_flight is not None,
+        "user_agent": _product(subscription.user_agent, aliases),
+    }
+
+
+def _binding(binding: Binding, now: float, aliases: Aliases) -> dict[str, Any]:
+    return {
+        "contact": redact_addresses(binding.text, aliases),
+        "transport": binding.flow.transport,
+        "remote": aliases.end(binding.flow.remote),
+        "path": len(binding.path),
+        "expires_at": _at(binding.expires_at - now),
+        "user_agent": _product(binding.user_agent, aliases),
+    }
+
+
+def _product(text: str | None, aliases: Aliases) -> str | None:
+    return text and redact_product(text, aliases)
+
+
+def _at(seconds: float) -> str:
+    when = dt_util.utcnow() + timedelta(seconds=seconds)
+    return when.replace(microsecond=0).isoformat()
+
+
+# Messages
+
+
+def _messages(messages: Iterable[Traced], aliases: Aliases) -> list[dict[str, Any]]:
+    """Redact messages; for a thread, because 50 hostile ones take a while."""
+    return [_message(message, aliases) for message in messages]
+
+
+def _message(message: Traced, aliases: Aliases) -> dict[str, Any]:
+    return {
+        "at": dt_util.utc_from_timestamp(message.at).isoformat(timespec="milliseconds"),
+        "direction": "sent" if message.sent else "received",
+        "transport": message.transport,
+        "remote": aliases.end(message.remote),
+        "message": redact_message(
+            message.data, aliases, redact_body, sent=message.sent
+        ),
+    }
+
+
+def _user_of(data: bytes) -> str | None:
+    """Return the user part of To, which names the line in both directions."""
+    try:
+        to = parse(data).get("to") or ""
+        return parse_uri(parse_address(to).uri).user
+    except HeaderError, NotSip, SipError:
+        return None
