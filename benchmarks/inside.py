@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""What an exchange costs inside one process, without sockets: for before and after.
+
+Feeds the datagrams of phones straight into a server and prints the time of an exchange,
+or, with --instructions, how many instructions it takes (valgrind must be installed):
+those do not depend on what else the machine does. The phones' own part is in them; it
+is the same before and after.
+"""
+
+import argparse
+import asyncio
+import cProfile
+from collections.abc import Callable
+import gc
+import os
+from pathlib import Path
+import pstats
+import re
+import subprocess
+import sys
+import time
+from typing import Final, NamedTuple, cast
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.messages import (  # noqa: E402
+    CONTENT_TYPE,
+    answer,
+    authorization,
+    challenge_of,
+    dialog_of,
+    do_not_disturb,
+    subscribe,
+)
+from benchmarks.serve import build  # noqa: E402
+from custom_components.dfks.sip.server import SipServer  # noqa: E402
+from custom_components.dfks.sip.transport import (  # noqa: E402
+    SocketAddress,
+    UdpFlow,
+    UdpSocket,
+)
+
+KINDS: Final = ("new", "change", "refresh", "digest-new", "digest-change")
+
+PASSWORD: Final = b"benchmark"
+PEER: Final = ("127.0.0.1", 40_000)
+LOCAL: Final = ("127.0.0.1", 5060)
+
+# Dialogs in which changes are made.
+DIALOGS: Final = 100
+
+# Exchanges whose instructions are counted: the difference between the two.
+FEW: Final = 500
+MANY: Final = 2500
+
+_TYPE_LINE: Final = b"Content-Type: " + CONTENT_TYPE + b"\r\n"
+
+
+class Wire:
+    """Stands in a flow's place of a socket, and keeps what is sent."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        """Start with nothing sent."""
+        self.sent: list[bytes] = []
+
+    def send(self, data: bytes, address: SocketAddress, local: str) -> None:
+        """Keep a datagram."""
+        self.sent.append(data)
+
+
+class Dialog(NamedTuple):
+    """What a phone knows of its dialog."""
+
+    call_id: bytes
+    to_tag: bytes | None
+    uri: bytes
+
+
+class Phones:
+    """Phones that write their requests before the time is taken."""
+
+    def __init__(self, server: SipServer, *, digest: bool) -> None:
+        """Talk to a server, with digest or without."""
+        self._server = server
+        self._wire = Wire()
+        self._count = 0
+        self._digest = digest
+        self._challenge = None
+        if digest:
+            self._challenge = challenge_of(self._ask(self.write_new()))
+
+    def _receive(self, data: bytes) -> None:
+        # One flow a datagram, as the socket makes it.
+        flow = UdpFlow(cast("UdpSocket", self._wire), PEER, LOCAL)
+        self._server.receive(data, flow)
+
+    def _ask(self, request: bytes) -> bytes:
+        """Return the answer to a request, and answer the NOTIFY behind it."""
+        sent = self._wire.sent
+        sent.clear()
+        self._receive(request)
+        response = sent[0]
+        for notify in sent[1:]:
+            self._receive(answer(notify)[0])
+        return response
+
+    def exchange(self, request: bytes) -> None:
+        """Have a request answered, and answer its NOTIFY. Raises RuntimeError."""
+        sent = self._wire.sent
+        sent.clear()
+        self._receive(request)
+        if len(sent) != 2 or not sent[0].startswith(b"SIP/2.0 200"):
+            raise RuntimeError(f"Not as expected: {sent}")
+        self._receive(answer(sent[1])[0])
+
+    def open(self) -> Dialog:
+        """Subscribe; return the dialog."""
+        request = self.write_new()
+        to_tag, target = dialog_of(self._ask(request))
+        assert to_tag and target
+        return Dialog(b"call-%d" % self._count, to_tag, target)
+
+    def write_new(self) -> bytes:
+        """Write the SUBSCRIBE of a new phone."""
+        call_id = b"call-%d" % (self._count + 1)
+        return self.write(Dialog(call_id, None, b"sip:u%b@127.0.0.1:5060" % call_id))
+
+    def write(self, dialog: Dialog, body: bytes = b"") -> bytes:
+        """Write a SUBSCRIBE."""
+        self._count += 1
+        user = b"u" + dialog.call_id
+        more = _TYPE_LINE if body else b""
+        if self._challenge is not None:
+            more += authorization(
+                self._challenge, user, PASSWORD, dialog.uri, self._count
+            )
+        return subscribe(
+            uri=dialog.uri,
+            here=b"127.0.0.1:40000",
+            server=b"127.0.0.1:5060",
+            user=user,
+            call_id=dialog.call_id,
+            from_tag=b"f" + dialog.call_id,
+            to_tag=dialog.to_tag,
+            cseq=self._count,
+            event=b"as-feature-event",
+            expires=3600,
+            more=more,
+            body=body,
+        )
+
+
+async def prepare(kind: str, count: int) -> Callable[[], None]:
+    """Return what has `count` exchanges of a kind made."""
+    digest = kind.startswith("digest-")
+    server = build(0, PASSWORD.decode() if digest else None)
+    # Bound, so that its Contact is one; nothing comes over the socket.
+    await server.start()
+    phones = Phones(server, digest=digest)
+    # As many in any case, so that writing them makes no difference.
+    total = max(count, MANY)
+    if kind.endswith("new"):
+        requests = [phones.write_new() for _ in range(total)]
+    else:
+        dialogs = [phones.open() for _ in range(DIALOGS)]
+        bodies = [do_not_disturb(b"true"), do_not_disturb(b"false")]
+        if kind == "refresh":
+            bodies = [b"", b""]
+        requests = [
+            phones.write(dialogs[number % DIALOGS], bodies[number // DIALOGS % 2])
+            for number in range(total)
+        ]
+    del requests[count:]
+
+    def run() -> None:
+        for request in requests:
+            phones.exchange(request)
+
+    return run
+
+
+async def measure(kind: str, count: int, profile: cProfile.Profile | None) -> float:
+    """Return the CPU seconds of an exchange."""
+    run = await prepare(kind, count)
+    gc.collect()
+    began = time.process_time()
+    if profile is not None:
+        profile.runcall(run)
+    else:
+        run()
+    return (time.process_time() - began) / count
+
+
+def count_instructions(kind: str) -> float:
+    """Return the instructions of an exchange, as valgrind counts them."""
+    counts = []
+    for count in (FEW, MANY):
+        command = [
+            "valgrind",
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+            sys.executable,
+            __file__,
+            kind,
+            f"--count={count}",
+        ]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": "0"},
+        )
+        found = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        if found is None:
+            raise RuntimeError(done.stderr)
+        counts.append(int(found[1].replace(",", "")))
+    return (counts[1] - counts[0]) / (MANY - FEW)
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kinds", nargs="*", choices=KINDS, default=KINDS)
+    parser.add_argument("--count", type=int, default=20_000, help="exchanges to make")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--instructions", action="store_true", help="count them")
+    how.add_argument("--profile", action="store_true", help="show where time is spent")
+    arguments = parser.parse_args()
+    for kind in arguments.kinds:
+        if arguments.instructions:
+            print(f"{kind}: {count_instructions(kind) / 1000:.1f} thousand")
+            continue
+        profile = cProfile.Profile() if arguments.profile else None
+        seconds = asyncio.run(measure(kind, arguments.count, profile))
+        print(f"{kind}: {seconds * 1e6:.1f} µs")
+        if profile is not None:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(45)
+
+
+if __name__ == "__main__":
+    main()
