@@ -9,8 +9,8 @@ is the same before and after.
 
 import argparse
 import asyncio
-import cProfile
 from collections.abc import Callable
+import cProfile
 import gc
 import os
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Final, NamedTuple, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.messages import (  # noqa: E402
+from benchmarks.messages import (
     CONTENT_TYPE,
     answer,
     authorization,
@@ -32,13 +32,9 @@ from benchmarks.messages import (  # noqa: E402
     do_not_disturb,
     subscribe,
 )
-from benchmarks.serve import build  # noqa: E402
-from custom_components.dfks.sip.server import SipServer  # noqa: E402
-from custom_components.dfks.sip.transport import (  # noqa: E402
-    SocketAddress,
-    UdpFlow,
-    UdpSocket,
-)
+from benchmarks.serve import build
+from custom_components.dfks.sip.server import SipServer
+from custom_components.dfks.sip.transport import SocketAddress, UdpFlow, UdpSocket
 
 KINDS: Final = ("new", "change", "refresh", "digest-new", "digest-change")
 
