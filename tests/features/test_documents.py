@@ -587,6 +587,44 @@ def test_any_forwarding_is_understood(
     )
 
 
+NAMES = ["device", "doNotDisturbOn", "forwardingType", "activateForward", "forwardDN"]
+
+plain_elements = st.builds(
+    "<{0}>{1}</{0}>{2}".format,
+    st.sampled_from([*NAMES, "ringCount"]),
+    st.sampled_from(["true", "0", "forwardBusy", "forwardNoAns", "12", ""])
+    | st.text(st.characters(codec="ascii", exclude_characters="<>&"), max_size=8),
+    st.sampled_from(["", " ", "\r\n\t"]),
+)
+documents = st.builds(
+    "{0}<{1}{2}>{3}</{1}>{4}".format,
+    st.sampled_from(["", LATIN_1, f"{UTF_8}\r\n"]),
+    st.sampled_from(["SetDoNotDisturb", "SetForwarding", "Any"]),
+    st.sampled_from(["", f' xmlns="{CSTA}"', f" xmlns='{CSTA}'"]),
+    st.lists(plain_elements | st.just("<device/>"), max_size=5).map("".join),
+    st.sampled_from(["", "\n"]),
+)
+
+
+def outcome(text: str) -> object:
+    """Return what comes of a document."""
+    try:
+        return parse_command(text.encode())
+    except SipError as err:
+        return err.fields
+
+
+@given(documents)
+@example(f"{LATIN_1}<SetDoNotDisturb>\r\n<doNotDisturbOn>1</doNotDisturbOn></Any>")
+@example("<SetDoNotDisturb><doNotDisturbOn>1]]></doNotDisturbOn></SetDoNotDisturb>")
+@example("<SetDoNotDisturb><doNotDisturbOn>1</device></SetDoNotDisturb>")
+def test_a_plain_document_is_read_as_any_other(text: str) -> None:
+    """A comment, with which it is none of the plain ones, changes nothing."""
+    at = text.rindex("</")
+
+    assert outcome(text) == outcome(f"{text[:at]}<!-- -->{text[at:]}")
+
+
 def taken_apart(body: bytes) -> None:
     """Parse a body; no error but a refusal with a Warning may come of it."""
     refused = None

@@ -9,6 +9,8 @@ root with the ECMA-323 namespace as its default, `device` first.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
+import re
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
@@ -27,9 +29,11 @@ MULTIPART = f'multipart/mixed; boundary="{BOUNDARY}"'
 
 # The pieces of the multipart body, in octets.
 _BOUNDARY = BOUNDARY.encode()
-_TYPE = CONTENT_TYPE.encode()
-_CONTENT_IDS = {
-    feature: f"Content-ID: <{feature}@dfks>".encode() for feature in Feature
+_PART_HEAD = (
+    f"--{BOUNDARY}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: ".encode()
+)
+_PART_IDS = {
+    feature: f"\r\nContent-ID: <{feature}@dfks>\r\n\r\n".encode() for feature in Feature
 }
 
 _DECLARATION = '<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
@@ -43,6 +47,18 @@ _FEATURES = {name.lower(): feature for feature, name in _FORWARDING_TYPES.items(
 
 # xs:boolean, in any case of letters.
 _STATUS = {"true": True, "1": True, "false": False, "0": False}
+
+
+# What most request documents look like: in ASCII, without references, comments and
+# attributes, one element a value. Whatever else there may be, lxml reads.
+_BLANK = r"[ \t\r\n]*+"
+_PLAIN_ELEMENT = r"<([A-Za-z]++)(?:/>|>([ -%'-;=?-~]*+)</\1>)"
+_PLAIN_ELEMENTS = re.compile(_PLAIN_ELEMENT)
+_PLAIN_DOCUMENT = re.compile(
+    rf'(?:<\?xml version="1\.0"(?: encoding="(?:ISO-8859-1|UTF-8)")?+\?>)?+{_BLANK}'
+    rf'<([A-Za-z]++)(?: xmlns="{NAMESPACE[:-1]}[0-9]")?+>{_BLANK}'
+    rf"((?:{_PLAIN_ELEMENT.replace('1', '3')}{_BLANK})*+)</\1>{_BLANK}"
+)
 
 
 class Command(NamedTuple):
@@ -80,16 +96,31 @@ def parse_command(body: bytes) -> Command | None:
 
     Raises SipError (400) for one that is malformed or leaves out what it must say.
     """
-    root = parse_document(body)
-    kind = _local_name(root)
-    values: dict[str, str] = {}
-    for element in root:
-        values.setdefault(_local_name(element), (element.text or "").strip())
+    kind, values = _read_plain(body) or _read(parse_document(body))
     if kind == "SetDoNotDisturb":
         return Command(Feature.DO_NOT_DISTURB, _status(values, "doNotDisturbOn"))
     if kind == "SetForwarding":
         return _forwarding(values)
     return None
+
+
+def _read_plain(body: bytes) -> tuple[str, dict[str, str]] | None:
+    """Return what `_read` does, None for all but plain documents."""
+    plain = _PLAIN_DOCUMENT.fullmatch(body.decode("latin-1"))
+    if plain is None:
+        return None
+    values: dict[str, str] = {}
+    for name, text in _PLAIN_ELEMENTS.findall(plain[2]):
+        values.setdefault(name, text.strip())
+    return plain[1], values
+
+
+def _read(root: etree._Element) -> tuple[str, dict[str, str]]:
+    """Return the name of a document, and the texts of its elements by their names."""
+    values: dict[str, str] = {}
+    for element in root:
+        values.setdefault(_local_name(element), (element.text or "").strip())
+    return _local_name(root), values
 
 
 def parse_document(body: bytes) -> etree._Element:
@@ -152,35 +183,43 @@ def _forwarding(values: dict[str, str]) -> Command | None:
 
 def event_document(feature: Feature, state: FeatureState, device: str) -> bytes:
     """Write the event document of one feature."""
+    before, behind = _around_device(feature, state)
+    return b"%b%b%b" % (before, _encode(escape(device)), behind)
+
+
+# Most lines have their features in one of a few states.
+@lru_cache(maxsize=256)
+def _around_device(feature: Feature, state: FeatureState) -> tuple[bytes, bytes]:
+    """Write what stands in an event document before the device and behind it."""
     status = "true" if state.status else "false"
-    device = escape(device)
     if feature is Feature.DO_NOT_DISTURB:
-        text = (
-            f'{_DECLARATION}<DoNotDisturbEvent xmlns="{NAMESPACE}">'
-            f"<device>{device}</device><doNotDisturbOn>{status}</doNotDisturbOn>"
-            "</DoNotDisturbEvent>"
-        )
+        event = "DoNotDisturbEvent"
+        values = f"<doNotDisturbOn>{status}</doNotDisturbOn>"
     else:
+        event = "ForwardingEvent"
         target = rings = ""
         if state.forward_to:
             target = f"<forwardTo>{escape(state.forward_to)}</forwardTo>"
         if feature is Feature.CALL_FORWARDING_NO_ANSWER:
             rings = f"<ringCount>{state.ring_count}</ringCount>"
-        text = (
-            f'{_DECLARATION}<ForwardingEvent xmlns="{NAMESPACE}">'
-            f"<device>{device}</device>"
+        values = (
             f"<forwardingType>{_FORWARDING_TYPES[feature]}</forwardingType>"
             f"<forwardStatus>{status}</forwardStatus>{target}{rings}"
-            "</ForwardingEvent>"
         )
+    return (
+        _encode(f'{_DECLARATION}<{event} xmlns="{NAMESPACE}"><device>'),
+        _encode(f"</device>{values}</{event}>"),
+    )
+
+
+def _encode(text: str) -> bytes:
     return text.encode("iso-8859-1", "xmlcharrefreplace")
 
 
 def multipart(documents: Iterable[tuple[Feature, bytes]]) -> bytes:
     """Join event documents into one multipart/mixed body (RFC 2046 5.1)."""
     pieces = [
-        b"--%b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b\r\n\r\n%b\r\n"
-        % (_BOUNDARY, _TYPE, len(document), _CONTENT_IDS[feature], document)
+        b"%b%d%b%b\r\n" % (_PART_HEAD, len(document), _PART_IDS[feature], document)
         for feature, document in documents
     ]
     return b"%b--%b--\r\n" % (b"".join(pieces), _BOUNDARY)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 import re
+from typing import NamedTuple
 
 from ..sip.registrar import Account
 from .publisher import Publisher
@@ -61,8 +62,7 @@ def is_target(text: str) -> bool:
     return len(text) <= MAX_TARGET and not _UNFIT.search(text)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureState:
+class FeatureState(NamedTuple):
     """What is stored of one feature.
 
     `forward_to` is empty while no target is known; `ring_count` counts only for
