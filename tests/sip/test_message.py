@@ -2,6 +2,7 @@
 
 from typing import cast
 
+from hypothesis import example, given, strategies as st
 import pytest
 
 from custom_components.dfks.sip.message import (
@@ -9,6 +10,7 @@ from custom_components.dfks.sip.message import (
     Request,
     Response,
     SipError,
+    branch_of_ok,
     parse,
     read_tag,
 )
@@ -260,3 +262,55 @@ def test_an_error_says_what_it_is() -> None:
 
     assert str(error) == "400 Missing To"
     assert SipError(404).reason == "Not Found"
+
+
+END = "Content-Length: 0\r\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ANSWER + END,
+        ANSWER.replace("z9hG4bKx", "z9hG4bKx;rport=5060;received=192.0.2.1") + END,
+        ANSWER.replace("h;", "[2001:db8::1]:5062;") + END,
+        f"{ANSWER}Contact: <sip:201@h>\r\nUser-Agent: \r\n{END}Server: x/1 (y)\r\n",
+    ],
+)
+def test_a_plain_answer_is_known_by_its_branch(text: str) -> None:
+    """Whatever else stands in it."""
+    assert branch_of_ok(f"{text}\r\n".encode()) == "z9hG4bKx"
+
+
+LINES = [
+    *ANSWER.split("\r\n")[:-1],
+    "Via: SIP/2.0/UDP h;branch=z9hG4bKother",
+    "Via: SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=z9hG4bKy",
+    "v: SIP/2.0/UDP h;branch=z9hG4bKx",
+    "CSeq: 1 SUBSCRIBE",
+    "cseq: 2 SUBSCRIBE",
+    "Content-Length: 0",
+    "content-length: 1",
+    "l: 1",
+    "L: 1",
+    "Lang: 1",
+    "no colon",
+    "X: a\x00b",
+    "X: a\rb",
+    "X: a\n CSeq: 1 SUBSCRIBE",
+    "",
+]
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=4), st.sampled_from(["", "x"]))
+@example(["l: 1"], "x")
+def test_what_is_taken_for_a_plain_answer_is_one(more: list[str], body: str) -> None:
+    """Read in full it says the same."""
+    data = f"{ANSWER}{END}{''.join(f'{line}\r\n' for line in more)}\r\n{body}".encode()
+
+    branch = branch_of_ok(data)
+
+    if branch is not None:
+        response = parse(data)
+        assert isinstance(response, Response)
+        assert (response.status, response.method) == (200, "NOTIFY")
+        assert response.branch == branch

@@ -659,6 +659,22 @@ async def test_f15_a_full_state_that_was_not_taken_is_owed(
 
 
 @requirement("F15")
+async def test_f15_what_was_refused_before_is_owed_along_with_what_is_refused_next(
+    caller: Caller, switch: Switch
+) -> None:
+    """A key pressed before the full state was refused does not displace it."""
+    subscribed = await caller.subscribe(status=0)
+    await switch(DND, True)
+    await subscribed.answer(subscribed.first, 500)
+    await subscribed.told(500)
+
+    await switch(BUSY, True, "2424")
+    notify = await subscribed.told()
+
+    assert list(lamps(notify)) == list(FEATURES)
+
+
+@requirement("F15")
 async def test_f15_what_was_taken_later_is_not_told_again(
     caller: Caller, switch: Switch
 ) -> None:

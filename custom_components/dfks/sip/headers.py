@@ -17,11 +17,16 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
 _PLAIN_URI = re.compile(rf"sip:([A-Za-z0-9._-]++)@([A-Za-z0-9._-]++)(?::({_PORT}))?+")
-# What most Vias look like: token parameters with names in lower case.
+_PLAIN_START = re.compile(
+    r"([A-Z]++) (sip:([A-Za-z0-9._-]++)@[A-Za-z0-9._-]++"
+    rf"(?::(?:{_PORT}))?+) SIP/2\.0"
+)
+# What most Vias look like: a branch, and rport before or behind it.
 _PLAIN_VIA = re.compile(
     rf"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9._-]++)(?::({_PORT}))?+"
-    r"((?:;[a-z]++(?:=[A-Za-z0-9\-.!%*_+`'~]++)?+)*+)"
+    r"(;rport)?+;branch=([A-Za-z0-9\-.!%*_+`'~]++)(;rport)?+"
 )
+_PLAIN_CSEQ = re.compile(r"([0-9]{1,9}+) ([A-Z]++)")
 _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -225,9 +230,13 @@ def encode_user(user: str) -> str:
     return quote(user.encode("utf-8", "surrogateescape"), safe=_USER_SAFE)
 
 
-def is_plain_uri(text: str) -> bool:
-    """Whether `text` is a SIP URI of user, host and maybe port, with nothing special."""
-    return _PLAIN_URI.fullmatch(text) is not None
+def split_plain_start(line: str) -> tuple[str, str, str] | None:
+    """Return method, Request-URI and its user part of what most start lines look like.
+
+    Nothing in the URI is special: a user, a host, maybe a port.
+    """
+    plain = _PLAIN_START.fullmatch(line)
+    return None if plain is None else (plain[1], plain[2], plain[3])
 
 
 def parse_uri(text: str) -> Uri:
@@ -313,12 +322,11 @@ def parse_address(text: str) -> Address:
 def parse_via(text: str) -> Via:
     """Parse one Via value. Raises HeaderError."""
     if plain := _PLAIN_VIA.fullmatch(text):
-        transport, host, digits, raw_parameters = plain.groups()
+        transport, host, digits, before, branch, behind = plain.groups()
         port = int(digits) if digits else None
-        parameters: Parameters = {}
-        for piece in raw_parameters.split(";")[1:]:
-            name, equals, value = piece.partition("=")
-            parameters.setdefault(name, value if equals else None)
+        parameters: Parameters = {"branch": branch}
+        if before or behind:
+            parameters["rport"] = None
         return Via(transport, host.lower(), port, parameters)
     protocol, _, rest = text.partition(" ")
     if not rest or protocol[:8].upper() != "SIP/2.0/":
@@ -353,6 +361,8 @@ def parse_cseq(text: str) -> tuple[int, str]:
 
     Raises HeaderError.
     """
+    if plain := _PLAIN_CSEQ.fullmatch(text):
+        return int(plain[1]), plain[2]
     digits, _, method = text.partition(" ")
     value = number(digits.strip(" \t"), 2**31 - 1)
     method = method.strip(" \t")

@@ -23,6 +23,7 @@ from .headers import (
     parse_uri,
     parse_via,
     split_list,
+    split_plain_start,
 )
 
 # Start line and header fields, in octets. The field's largest requests (four Vias,
@@ -127,6 +128,19 @@ _PLAIN_ADDRESS = re.compile(
     r'(?:"[^"\\<>]*+"[ \t]*+|[^"<>]*+)<[^"<>]*+>(?:;tag=([A-Za-z0-9\-.!%*_+`\'~]++))?+'
 )
 
+# A field of a response that says nothing about where it belongs or where it ends.
+_OTHER_FIELDS = rb"(?:(?!(?i:CSeq|Content-Length|l)\b)[A-Za-z\-]++: [ -~]*+\r\n)*+"
+# What most responses to a NOTIFY look like.
+_PLAIN_OK = re.compile(
+    rb"SIP/2\.0 200 [ -~]*+\r\n"
+    rb'Via: SIP/2\.0/[A-Z]++ [^;,"\s]++;branch=([A-Za-z0-9]++)(?:;[^;,"\s]++)*+\r\n'
+    rb"%b"
+    rb"CSeq: [0-9]{1,9}+ NOTIFY\r\n"
+    rb"%b"
+    rb"Content-Length: 0\r\n"
+    rb"%b\r\n" % ((_OTHER_FIELDS,) * 3)
+)
+
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 
 
@@ -220,6 +234,7 @@ class Request(Message):
         "cseq",
         "from_tag",
         "method",
+        "plain_user",
         "to_tag",
         "to_text",
         "uri",
@@ -228,12 +243,22 @@ class Request(Message):
     )
 
     def __init__(
-        self, method: str, uri: str, fields: dict[str, str], body: bytes
+        self,
+        method: str,
+        uri: str,
+        fields: dict[str, str],
+        body: bytes,
+        plain_user: str | None = None,
     ) -> None:
-        """Keep what stands in the start line; `check` fills in the rest."""
-        super().__init__(fields, body)
+        """Keep what stands in the start line; the rest is filled in by `parse`.
+
+        `plain_user` is the user part of a Request-URI in which nothing is special.
+        """
+        self.fields = fields
+        self.body = body
         self.method = method
         self.uri = uri
+        self.plain_user = plain_user
         self.via = _NO_VIA
         self.via_text = fields.get("via", "")
         self.to_text = fields.get("to", "")
@@ -307,6 +332,15 @@ def _read_branch(via: str) -> str:
     return parse_via(split_list(via)[0]).branch
 
 
+def branch_of_ok(data: bytes) -> str | None:
+    """Return the branch of a plain 200 to a NOTIFY, None for whatever else it is.
+
+    Half of all messages are such; there is nothing else in them for us.
+    """
+    plain = _PLAIN_OK.fullmatch(data)
+    return None if plain is None else plain[1].decode("latin-1")
+
+
 def parse(data: bytes) -> Request | Response:
     """Parse one message; octets behind its Content-Length are dropped (18.3).
 
@@ -321,17 +355,9 @@ def parse(data: bytes) -> Request | Response:
     if "\n " in text or "\n\t" in text:
         text = _unfold(text)
     lines = text.split("\r\n")
-    if text.count("\n") != len(lines) - 1:
-        # A bare line feed ends a line too: some phones send nothing else.
-        text = text.replace("\r\n", "\n")
-        lines = text.split("\n")
-        strays = text.count("\r")
-    else:
-        strays = text.count("\r") - len(lines) + 1
-    if strays or ("\x00" in text and "\x00" in text.replace("\\\x00", "")):
-        # An answer would echo them, and they end a line for some readers. A NUL may
-        # stand in a quoted string, escaped (RFC 3261 25.1).
-        raise NotSip("A control character in a header field")
+    breaks = len(lines) - 1
+    if text.count("\r") != breaks or text.count("\n") != breaks or "\x00" in text:
+        lines = _split_odd_lines(text)
     start_line = lines[0]
     fields, broken, repeated = _parse_fields(lines)
     if start_line[:8].upper() == "SIP/2.0 ":
@@ -357,6 +383,18 @@ def _unfold(text: str) -> str:
     return re.sub(r"\n[ \t]+", " ", text).replace("\n", "\r\n")
 
 
+def _split_odd_lines(text: str) -> list[str]:
+    """Split a head with bare line feeds: some phones send nothing else.
+
+    Raises NotSip for other control characters: an answer would echo them, and they
+    end a line for some readers. A NUL may stand in a quoted string, escaped (25.1).
+    """
+    text = text.replace("\r\n", "\n")
+    if "\r" in text or "\x00" in text.replace("\\\x00", ""):
+        raise NotSip("A control character in a header field")
+    return text.split("\n")
+
+
 def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None, bool]:
     """Return the fields behind the start line, what is wrong, and whether one repeats."""
     fields: dict[str, str] = {}
@@ -367,17 +405,18 @@ def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None, bool]:
         broken = "Too many header fields"
         del lines[MAX_FIELDS + 1 :]
     for line in lines[1:]:
-        raw, colon, value = line.partition(":")
+        raw, colon, value = line.partition(": ")
         name = names.get(raw)
-        if name is None:
+        if name is None or not colon:
+            raw, colon, value = line.partition(":")
             name = raw.strip(" \t").lower()
             if not is_token(name):
                 broken = broken or "A header field has no name"
                 continue
+            if not colon:
+                broken = broken or "A header field has no colon"
+                continue
             name = _COMPACT.get(name, name)
-        if not colon:
-            broken = broken or "A header field has no colon"
-            continue
         value = value.strip(" \t")
         if name in fields:
             fields[name] += "\n" + value
@@ -407,29 +446,48 @@ def _make_request(
     broken: str | None,
     too_long: bool,
 ) -> Request:
-    method, _, remainder = start_line.partition(" ")
-    uri, _, version = remainder.rstrip(" \t").rpartition(" ")
-    if version != "SIP/2.0" and not _VERSION.fullmatch(version):
-        raise NotSip("No SIP version in the start line")
-    request = Request(method, uri, fields, rest)
+    plain = split_plain_start(start_line)
+    method, uri, user = plain or _split_odd_start(start_line)
+    request = Request(method, uri, fields, rest, user)
     _read_via(request)
     if too_long:
         raise _refusal(request, 413, "Header Too Large")
-    if version.upper() != "SIP/2.0":
-        raise _refusal(request, 505)
-    if not is_token(method) or _is_bad_uri_text(uri) or remainder[-1] in " \t":
-        raise _refusal(request, 400, "Malformed Request-Line")
+    if plain is None:
+        _check_odd_start(request, start_line)
     if broken:
         raise _refusal(request, 400, broken)
     _read_mandatory(request)
-    length = request.fields.get("content-length")
-    if length is not None:
+    length = fields.get("content-length")
+    if length is not None and length != str(len(rest)):
         size = number(length, len(rest))
         if size is None:
             raise SipError(400, "Content-Length does not fit", request=request)
-        if size != len(rest):
-            request.body = rest[:size]
+        request.body = rest[:size]
     return request
+
+
+def _split_odd_start(line: str) -> tuple[str, str, None]:
+    """Return method and Request-URI of a start line that is not like most of them.
+
+    Raises NotSip.
+    """
+    method, _, remainder = line.partition(" ")
+    uri, _, version = remainder.rstrip(" \t").rpartition(" ")
+    if version != "SIP/2.0" and not _VERSION.fullmatch(version):
+        raise NotSip("No SIP version in the start line")
+    return method, uri, None
+
+
+def _check_odd_start(request: Request, line: str) -> None:
+    """Check what is left to check of such a line. Raises SipError."""
+    if line.rstrip(" \t")[-8:].upper() != " SIP/2.0":
+        raise _refusal(request, 505)
+    if (
+        not is_token(request.method)
+        or _is_bad_uri_text(request.uri)
+        or line[-1] in " \t"
+    ):
+        raise _refusal(request, 400, "Malformed Request-Line")
 
 
 def _refusal(request: Request, status: int, reason: str | None = None) -> SipError:
@@ -448,7 +506,9 @@ def _is_bad_uri_text(uri: str) -> bool:
 
 def _read_via(request: Request) -> None:
     """Find where answers go. Without a usable Via there is nowhere: NotSip."""
-    line = request.get("via") or ""
+    line = request.via_text
+    if "\n" in line:
+        line = line[: line.index("\n")]
     try:
         request.via = parse_via(split_list(line)[0] if "," in line else line)
     except HeaderError as err:
@@ -471,13 +531,10 @@ def _merge_repeated(fields: dict[str, str]) -> str | None:
 def _read_mandatory(request: Request) -> None:
     """Fill in what every request must say (RFC 3261 8.1.1). Raises SipError."""
     fields = request.fields
+    via = request.via_text
     try:
-        if request.via_text.count("\n") + request.via_text.count(",") >= MAX_VALUES:
-            raise HeaderError("Too many Via values")
-        if "," in request.via_text and not all(
-            all(split_list(line)) for line in request.lines("via")
-        ):
-            raise HeaderError("A Via is empty")
+        if "\n" in via or "," in via:
+            _check_vias(request)
         request.from_tag = read_tag(fields["from"])
         request.to_tag = read_tag(fields["to"])
         request.cseq, method = parse_cseq(fields["cseq"])
@@ -489,6 +546,15 @@ def _read_mandatory(request: Request) -> None:
         raise SipError(400, "Missing Call-ID", request=request)
     if method != request.method:
         raise SipError(400, "CSeq names another method", request=request)
+
+
+def _check_vias(request: Request) -> None:
+    """Look at the Vias of a request that came by proxies. Raises HeaderError."""
+    text = request.via_text
+    if text.count("\n") + text.count(",") >= MAX_VALUES:
+        raise HeaderError("Too many Via values")
+    if "," in text and not all(all(split_list(line)) for line in request.lines("via")):
+        raise HeaderError("A Via is empty")
 
 
 def read_tag(value: str) -> str | None:

@@ -362,7 +362,9 @@ class Notifier:
         self.changed = changed
         self._clock = clock
         self._timers = timers
-        self.requests = ClientTransactions(clock, timers, self._answered, self._failed)
+        self.requests = ClientTransactions(
+            clock, timers, self._told, self._refused, self._failed
+        )
         self._reach = reach
         self._local_contact = local_contact
         self._via_host = via_host
@@ -657,27 +659,40 @@ class Notifier:
         port = target.port or default
         return self._reach(near.transport, target.host, port, near)
 
-    def _answered(self, subscription: Subscription, response: Response) -> None:
-        """Take the final answer to a NOTIFY."""
+    def _told(self, subscription: Subscription) -> None:
+        """Take a 2xx to a NOTIFY."""
         subscription.in_flight = None
         dialog = subscription.dialog
-        status = response.status
-        if status in REMOVING or subscription.last_sent:
-            _LOGGER.debug("%s answered NOTIFY %s", subscription.account.user, status)
+        if subscription.last_sent:
             self._remove(subscription)
-        elif status >= 300:
-            self._refused(subscription, response)
-        for other in list(dialog.subscriptions):
-            self._go_on(other)
+        self._go_on_in(dialog)
 
     def _refused(self, subscription: Subscription, response: Response) -> None:
-        """Keep what could not be told: it is owed again, in another form or later."""
+        """Take another final response to a NOTIFY."""
+        subscription.in_flight = None
+        dialog = subscription.dialog
         _LOGGER.debug(
             "%s answered NOTIFY %s %s",
             subscription.account.user,
             response.status,
             response.reason,
         )
+        if response.status in REMOVING or subscription.last_sent:
+            self._remove(subscription)
+        else:
+            self._keep_untold(subscription, response)
+        self._go_on_in(dialog)
+
+    def _go_on_in(self, dialog: Dialog) -> None:
+        """Send what has waited for an answer to another NOTIFY of the dialog."""
+        if len(dialog.subscriptions) == 1:
+            self._go_on(dialog.subscriptions[0])
+            return
+        for subscription in tuple(dialog.subscriptions):
+            self._go_on(subscription)
+
+    def _keep_untold(self, subscription: Subscription, response: Response) -> None:
+        """Keep what could not be told: it is owed again, in another form or later."""
         pause = _retry_after(response)
         other_form = response.status in UNREADABLE and subscription.package.unreadable(
             subscription
@@ -688,7 +703,7 @@ class Notifier:
             )
         elif not other_form:
             # It goes with the next change: to ask again at once would be a loop.
-            subscription.missed = subscription.told
+            subscription.missed = _join(subscription.missed, subscription.told)
             return
         subscription.owed = _join(subscription.owed, subscription.told)
 

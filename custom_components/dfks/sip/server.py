@@ -26,7 +26,6 @@ from .headers import (
     HeaderError,
     Uri,
     bracketed,
-    is_plain_uri,
     is_token,
     parse_address,
     parse_parameters,
@@ -35,7 +34,7 @@ from .headers import (
     unbracketed,
 )
 from .memory import Memory, flow_ends
-from .message import NotSip, Request, Response, SipError, parse
+from .message import NotSip, Request, Response, SipError, branch_of_ok, parse
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .observer import Observer
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
@@ -346,6 +345,9 @@ class SipServer:
                 return
         if self._observer is not None:
             self._observer.received(data, flow)
+        if data[:4] == b"SIP/" and (branch := branch_of_ok(data)) is not None:
+            self._requests.succeed(branch)
+            return
         try:
             message = parse(data)
         except NotSip as err:
@@ -635,7 +637,10 @@ class SipServer:
 
     def _line_of(self, request: Request) -> Account | None:
         """Return the line of an initial request: by Request-URI, else by To."""
-        account = self._find_account(_target_of(request).user)
+        user = request.plain_user
+        if user is None:
+            user = _target_of(request).user
+        account = self._find_account(user)
         return account or self._line_of_to(request)
 
     def _line_of_to(self, request: Request) -> Account | None:
@@ -662,7 +667,7 @@ class SipServer:
     @staticmethod
     def _check_scheme(request: Request, flow: Flow) -> None:
         """Refuse a Request-URI that is not for this server (RFC 3261 8.2.2.1)."""
-        if is_plain_uri(request.uri):
+        if request.plain_user is not None:
             return
         uri = _target_of(request)
         if not uri.is_sip or (uri.scheme == "sips" and flow.transport != "TLS"):

@@ -225,13 +225,18 @@ class ClientTransactions[SubjectT]:
         self,
         clock: Clock,
         timers: Timers,
-        on_response: Callable[[SubjectT, Response], None],
+        on_success: Callable[[SubjectT], None],
+        on_error: Callable[[SubjectT, Response], None],
         on_failure: Callable[[SubjectT], None],
     ) -> None:
-        """Call one of the callables once for each request that is not forgotten."""
+        """Call one of the callables once for each request that is not forgotten.
+
+        On 2xx, on another final response, or where none came.
+        """
         self.clock = clock
         self.timers = timers
-        self._on_response = on_response
+        self._on_success = on_success
+        self._on_error = on_error
         self._on_failure = on_failure
         self._waiting: dict[str, ClientTransaction[SubjectT]] = {}
         # How often a request was sent again.
@@ -270,10 +275,18 @@ class ClientTransactions[SubjectT]:
             return
         if response.status < 200:
             transaction.proceed()
-            return
-        del self._waiting[response.branch]
-        transaction.cancel()
-        self._on_response(transaction.subject, response)
+        elif response.status < 300:
+            self.succeed(response.branch)
+        else:
+            self.forget(transaction)
+            self._on_error(transaction.subject, response)
+
+    def succeed(self, branch: str) -> None:
+        """Take a 2xx for the request of this branch; a stray one is dropped."""
+        transaction = self._waiting.pop(branch, None)
+        if transaction is not None:
+            transaction.cancel()
+            self._on_success(transaction.subject)
 
     def unreachable(self, branch: str) -> None:
         """Take an error of the transport for the request of this branch (18.4)."""
