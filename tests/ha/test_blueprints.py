@@ -1,0 +1,610 @@
+"""The blueprints, run by Home Assistant, with a phone whose lamp tells what they did."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import timedelta
+import json
+from pathlib import Path
+import shutil
+from typing import Any
+from urllib.parse import quote
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
+from homeassistant.components.blueprint import models
+from homeassistant.const import (
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+)
+from homeassistant.core import CoreState, HomeAssistant, State
+from homeassistant.helpers import device_registry as dr, restore_state
+from homeassistant.helpers.json import json_bytes
+from homeassistant.loader import DATA_CUSTOM_COMPONENTS
+from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
+from homeassistant.util.yaml import extract_inputs, parse_yaml
+import pytest
+
+from custom_components.dfks.const import DOMAIN
+from custom_components.dfks.features.model import Feature
+from tests import phone as desk
+from tests.clock import ManualClock
+from tests.phone import Lamp, Phone
+
+from .common import (
+    DND,
+    RECEPTION,
+    RECEPTION_DATA,
+    WORKSHOP,
+    WORKSHOP_DATA,
+    MockConfigEntry,
+    async_fire_time_changed_exact,
+    async_test_home_assistant,
+    line_data,
+    listener_entry,
+    mock_restore_cache_with_extra_data,
+    press,
+    set_up,
+    state_of,
+    turn,
+)
+from .conftest import OpenPhone
+from .scripts import answer, load_scripts, script
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "blueprints" / "automation" / DOMAIN
+FILES = sorted(FOLDER.glob("*.yaml"))
+ON, OFF = Lamp(True), Lamp(False)
+WORKSHOP_DND = "switch.workshop_do_not_disturb"
+MEETING = "binary_sensor.meeting"
+CALENDAR = "calendar.work"
+
+# A Wednesday, far from midnight and from a change of the clocks; Home Assistant's
+# tests live in California.
+NOON = "2026-11-25 12:00:00-08:00"
+
+
+@dataclass
+class House:
+    """A Home Assistant with an automation of a blueprint; it can be restarted."""
+
+    hass: HomeAssistant
+    entry: MockConfigEntry
+    freezer: FrozenDateTimeFactory
+    port: int
+    config: Path
+    stack: AsyncExitStack
+    blueprint: str = ""
+    inputs: dict[str, Any] = field(default_factory=dict)
+
+    async def automate(self, blueprint: str, **inputs: object) -> None:
+        """Make an automation of a blueprint; `lines` and `allowed` by their ids."""
+        self.blueprint, self.inputs = blueprint, inputs
+        for name in ("lines", "allowed"):
+            if name in inputs:
+                inputs = {**inputs, name: self._devices(inputs[name])}
+        use = {"path": f"{DOMAIN}/{blueprint}.yaml", "input": inputs}
+        config = {"id": "1", "alias": "Blueprint", "use_blueprint": use}
+        assert await async_setup_component(
+            self.hass, "automation", {"automation": config}
+        )
+        await self.hass.async_block_till_done()
+        assert state_of(self.hass, "automation.blueprint") == "on"
+
+    def _devices(self, lines: Any) -> list[str]:
+        """Return device ids; what is no line of this house stays as it is."""
+        devices = dr.async_get(self.hass)
+        found = (
+            devices.async_get_device_by_identifier(
+                (DOMAIN, f"dfks_entry_{line}"), "dfks_entry"
+            )
+            for line in lines
+        )
+        return [
+            device.id if device else line
+            for device, line in zip(found, lines, strict=True)
+        ]
+
+    async def set(self, entity_id: str, state: str, **attributes: object) -> None:
+        """Give an entity of another integration a state."""
+        self.hass.states.async_set(entity_id, state, attributes)
+        await self.hass.async_block_till_done()
+
+    async def dnd(self, to: str, entity_id: str = DND) -> None:
+        """Turn Do not disturb on or off as a user does in Home Assistant."""
+        await turn(self.hass, entity_id, to)
+
+    async def press(self, feature: Feature, **change: Any) -> None:
+        """Press a key of Reception's phone."""
+        await press(self.entry, feature, **change)
+        await self.hass.async_block_till_done()
+
+    async def wait(self, **time: float) -> None:
+        """Let time pass."""
+        self.freezer.tick(timedelta(**time))
+        async_fire_time_changed_exact(self.hass, dt_util.utcnow())
+        await self.hass.async_block_till_done()
+
+    async def wait_until(self, moment: str) -> None:
+        """Let time pass until a moment of the house's clock."""
+        self.freezer.move_to(moment)
+        async_fire_time_changed_exact(self.hass, dt_util.utcnow())
+        await self.hass.async_block_till_done()
+
+    async def stop(self) -> None:
+        """Stop Home Assistant, as far as entries and entities notice."""
+        self.hass.set_state(CoreState.stopping)
+        self.hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
+        await self.hass.async_block_till_done()
+        self.hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
+        await self.hass.async_block_till_done()
+
+    async def start(self, states: Mapping[str, str | State]) -> None:
+        """Start Home Assistant again with what the one before has left.
+
+        `states` are those of entities of other integrations, as they come up.
+        """
+        left = [
+            json.loads(json_bytes(stored.as_dict()))
+            for stored in restore_state.async_get(self.hass).async_get_stored_states()
+        ]
+        hass = await self.stack.enter_async_context(
+            async_test_home_assistant(
+                config_dir=str(self.config), initial_state=CoreState.not_running
+            )
+        )
+        self.stack.push_async_callback(hass.async_stop, force=True)
+        hass.data.pop(DATA_CUSTOM_COMPONENTS)
+        restored = [
+            (State.from_dict(stored["state"]), stored["extra_data"]) for stored in left
+        ]
+        mock_restore_cache_with_extra_data(hass, restored)
+        for entity_id, state in states.items():
+            if isinstance(state, State):
+                hass.states.async_set(entity_id, state.state, state.attributes)
+            else:
+                hass.states.async_set(entity_id, state)
+        self.hass, self.entry = hass, both_lines(self.port)
+        await set_up(hass, self.entry)
+        await self.automate(self.blueprint, **self.inputs)
+        await hass.async_start()
+        await hass.async_block_till_done()
+
+    async def restart(self, states: Mapping[str, str | State], **down: float) -> None:
+        """Stop, be away for a while, and start."""
+        await self.stop()
+        self.freezer.tick(timedelta(**down or {"minutes": 5}))
+        await self.start(states)
+
+
+def both_lines(port: int) -> MockConfigEntry:
+    """Return a listener with the lines Reception and Workshop."""
+    return listener_entry(
+        port,
+        [
+            line_data(RECEPTION, "Reception", RECEPTION_DATA),
+            line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
+        ],
+    )
+
+
+@pytest.fixture
+async def house(
+    hass: HomeAssistant,
+    port: int,
+    tmp_path: Path,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+    clock: ManualClock,
+) -> AsyncIterator[House]:
+    """Return a house with two lines whose configuration folder has the blueprints.
+
+    Time passes for Home Assistant alone: no subscription expires.
+    """
+    freezer.move_to(NOON)
+    shutil.copytree(FOLDER, tmp_path / "blueprints" / "automation" / DOMAIN)
+    hass.config.config_dir = str(tmp_path)
+    entry = both_lines(port)
+    await set_up(hass, entry)
+    async with AsyncExitStack() as stack:
+        yield House(hass, entry, freezer, port, tmp_path, stack)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Return what stands in the file of a blueprint."""
+    content = parse_yaml(path.read_text())
+    assert isinstance(content, dict)
+    return content
+
+
+def lamp(phone: Phone, feature: str = desk.DND) -> Lamp:
+    """Return what a phone shows of a feature."""
+    return phone.features[feature]
+
+
+async def news(phone: Phone) -> list[dict[str, Lamp]]:
+    """Return what a phone was told and has not taken yet.
+
+    The server answers in order: a NOTIFY would be there before the first answer, and
+    one that had to wait for that before the second. Nothing waits for a clock, which
+    stands still here.
+    """
+    for _ in range(2):
+        assert (await phone.options()).status == 200
+    untaken = phone.notifications[phone._taken :]
+    phone._taken = len(phone.notifications)
+    return [notification.features for notification in untaken]
+
+
+async def shows(phone: Phone, wanted: Lamp, feature: str = desk.DND) -> None:
+    """Make sure that a phone has been told, and shows, something of a feature."""
+    told = await news(phone)
+    assert any(feature in features for features in told)
+    assert lamp(phone, feature) == wanted
+
+
+async def told_nothing(phone: Phone) -> None:
+    """Make sure that a phone was told nothing that it has not taken yet."""
+    assert await news(phone) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+class TestFiles:
+    """Each file, before it is run."""
+
+    def test_is_a_blueprint(self, path: Path) -> None:
+        """As Home Assistant reads it."""
+        blueprint = models.Blueprint(
+            load(path),
+            expected_domain="automation",
+            schema=AUTOMATION_BLUEPRINT_SCHEMA,
+        )
+        assert blueprint.validate() is None
+
+    def test_every_input_is_used(self, path: Path) -> None:
+        """And none is used that is not there."""
+        blueprint = load(path)
+        inputs: set[str] = set()
+        for name, value in blueprint["blueprint"].pop("input").items():
+            inputs |= set(value["input"]) if "input" in value else {name}
+        assert extract_inputs(blueprint) == inputs
+
+    def test_every_input_has_a_name_and_a_selector(self, path: Path) -> None:
+        """Lines are chosen among those of this integration."""
+        given = load(path)["blueprint"]["input"]
+        for name, value in given.items():
+            for key, one in value.get("input", {name: value}).items():
+                assert one["name"]
+                (selector,) = one["selector"].items()
+                if key in ("lines", "allowed"):
+                    filters = [{"integration": DOMAIN}]
+                    assert selector == ("device", {"multiple": True, "filter": filters})
+
+    def test_wants_the_version_that_the_integration_wants(self, path: Path) -> None:
+        """hacs.json has it."""
+        hacs = json.loads((ROOT / "hacs.json").read_text())
+        wanted = load(path)["blueprint"]["homeassistant"]
+        assert wanted == {"min_version": hacs["homeassistant"]}
+
+    def test_can_be_imported_from_the_documentation(self, path: Path) -> None:
+        """Its source is the file itself; the badge leads there."""
+        source = load(path)["blueprint"]["source_url"]
+        assert source == (
+            "https://github.com/ha-dfks/ha-dfks/blob/main/"
+            f"{path.relative_to(ROOT).as_posix()}"
+        )
+        badge = (
+            "https://my.home-assistant.io/redirect/blueprint_import/"
+            f"?blueprint_url={quote(source, safe='')}"
+        )
+        assert f"({badge})" in (ROOT / "docs" / "automations.md").read_text()
+
+
+def event(
+    title: str = "Planning", *, all_day: bool = False, start: str = "12:00"
+) -> dict[str, Any]:
+    """Return the attributes of a calendar during an event of the day."""
+    return {
+        "message": title,
+        "all_day": all_day,
+        "start_time": f"2026-11-25 {start}:00",
+        "end_time": "2026-11-25 18:00:00",
+        "location": "",
+        "description": "",
+    }
+
+
+class TestMeetings:
+    """Do not disturb while a calendar has an event or a sensor says so."""
+
+    @staticmethod
+    async def prepare(house: House, **inputs: object) -> None:
+        """Make the automation; nobody is in a meeting."""
+        await house.set(MEETING, "off")
+        await house.set(CALENDAR, "off")
+        meetings = [MEETING, CALENDAR]
+        given = {"meetings": meetings, "lines": [RECEPTION]} | inputs
+        await house.automate("dnd_in_meetings", **given)
+
+    async def test_sensor(self, house: House, open_phone: OpenPhone) -> None:
+        """The lamp follows it; other lines are left alone."""
+        await self.prepare(house)
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(hours=1)
+        await told_nothing(phone)
+        await house.set(MEETING, "off")
+        await shows(phone, OFF)
+        await told_nothing(workshop)
+
+    async def test_calendar(self, house: House, open_phone: OpenPhone) -> None:
+        """One event, and another one right after it."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+
+        await house.set(CALENDAR, "on", **event())
+        await shows(phone, ON)
+        await shows(workshop, ON)
+        await house.wait(hours=1)
+        await house.set(CALENDAR, "on", **event("Review", start="13:00"))
+        await told_nothing(phone)
+        await house.set(CALENDAR, "off")
+        await shows(phone, OFF)
+        await shows(workshop, OFF)
+
+    async def test_ends_with_the_last_of_several(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The second to begin changes nothing, nor does the first to end."""
+        await self.prepare(house)
+        phone = await open_phone()
+
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(minutes=10)
+        await house.set(CALENDAR, "on", **event())
+        await house.wait(minutes=10)
+        await house.set(MEETING, "off")
+        await told_nothing(phone)
+        await house.set(CALENDAR, "off")
+        await shows(phone, OFF)
+
+    async def test_line_that_was_quiet_before_stays_quiet(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The other one comes back."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        await house.dnd("on")
+        await shows(phone, ON)
+
+        await house.wait(minutes=10)
+        await house.set(MEETING, "on")
+        await shows(workshop, ON)
+        await house.set(MEETING, "off")
+        await shows(workshop, OFF)
+        await told_nothing(phone)
+        assert state_of(house.hass, DND) == "on"
+
+    @pytest.mark.parametrize("seconds", [2, 600])
+    async def test_who_turns_it_off_has_the_last_word(
+        self, house: House, open_phone: OpenPhone, seconds: float
+    ) -> None:
+        """A second sensor that begins does not turn it on again."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(seconds=seconds)
+        await house.press(Feature.DO_NOT_DISTURB, status=False)
+        await shows(phone, OFF)
+
+        await house.set(CALENDAR, "on", **event())
+        await house.set(CALENDAR, "on", **event("Review"))
+        await house.set(MEETING, "off")
+        await house.set(CALENDAR, "off")
+        await told_nothing(phone)
+
+    async def test_who_turns_it_on_again_has_the_last_word(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """It stays on after the meeting."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.press(Feature.DO_NOT_DISTURB, status=False)
+        await house.press(Feature.DO_NOT_DISTURB, status=True)
+        await shows(phone, ON)
+
+        await house.wait(minutes=10)
+        await house.set(MEETING, "off")
+        await told_nothing(phone)
+        assert lamp(phone).on
+
+    async def test_other_features_do_not_matter(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """A forwarding that is changed in mid-meeting."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(minutes=10)
+        change = {"status": True, "forward_to": "2424"}
+        await house.press(Feature.CALL_FORWARDING_BUSY, **change)
+
+        await house.set(MEETING, "off")
+        await shows(phone, OFF)
+        assert lamp(phone, desk.BUSY) == Lamp(True, "2424")
+
+    @pytest.mark.parametrize(
+        ("inputs", "shown", "quiet"),
+        [
+            ({}, event(all_day=True), False),
+            ({"all_day": True}, event(all_day=True), True),
+            ({"only_titles": ["PLAN", "review"]}, event(), True),
+            ({"only_titles": ["review"]}, event(), False),
+            ({"only_titles": [" "]}, event(), True),
+            ({"except_titles": ["free", "Plan"]}, event(), False),
+            ({"except_titles": ["free", ""]}, event(), True),
+            ({"only_titles": ["plan"], "except_titles": ["plan b"]}, event(), True),
+        ],
+    )
+    async def test_which_events_count(
+        self,
+        house: House,
+        open_phone: OpenPhone,
+        inputs: dict[str, object],
+        shown: dict[str, object],
+        quiet: bool,
+    ) -> None:
+        """By title and length."""
+        await self.prepare(house, **inputs)
+        phone = await open_phone()
+        await house.set(CALENDAR, "on", **shown)
+
+        assert state_of(house.hass, DND) == ("on" if quiet else "off")
+        await (shows(phone, ON) if quiet else told_nothing(phone))
+
+    async def test_event_that_counts_after_one_that_does_not(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The calendar stays on in between; sensors always count."""
+        await self.prepare(house, except_titles=["lunch"])
+        phone = await open_phone()
+        await house.set(CALENDAR, "on", **event("Lunch"))
+        await told_nothing(phone)
+        await house.set(CALENDAR, "on", **event("Planning"))
+        await shows(phone, ON)
+        await house.set(CALENDAR, "on", **event("Late lunch"))
+        await shows(phone, OFF)
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+
+    @pytest.mark.parametrize("absent", ["unavailable", "unknown"])
+    async def test_sensor_that_is_away_for_a_while(
+        self, house: House, open_phone: OpenPhone, absent: str
+    ) -> None:
+        """Neither ends the meeting nor begins it again."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(minutes=5)
+        await house.set(MEETING, absent)
+        await house.wait(minutes=5)
+        await told_nothing(phone)
+        await house.set(MEETING, "on")
+        await told_nothing(phone)
+        await house.set(MEETING, absent)
+        await house.set(MEETING, "off")
+        await shows(phone, OFF)
+
+        await house.set(MEETING, absent)
+        await house.set(MEETING, "on")
+        await told_nothing(phone)
+
+    async def test_set_script_that_refuses_one_line(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The others are quiet, and come back."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        refuse = answer(refuse="{{ 'no' if '201' in presentity and status else '' }}")
+        await load_scripts(house.hass, dfks_set=script(*refuse))
+
+        await house.set(MEETING, "on")
+        await shows(workshop, ON)
+        assert state_of(house.hass, DND) == "off"
+        await house.set(MEETING, "off")
+        await shows(workshop, OFF)
+        assert not lamp(phone).on
+
+    async def test_line_that_has_been_removed(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The others go on."""
+        await self.prepare(house, lines=["removed", RECEPTION])
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+
+    async def test_restart_in_mid_meeting(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """What was quiet before stays so, what was not comes back."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        await house.dnd("on", WORKSHOP_DND)
+        await house.wait(minutes=10)
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+
+        await house.wait(minutes=10)
+        await house.restart({MEETING: "unavailable", CALENDAR: "off"})
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+        await house.wait(minutes=10)
+        await house.set(MEETING, "off")
+        await shows(phone, OFF)
+        assert state_of(house.hass, WORKSHOP_DND) == "on"
+        assert lamp(workshop).on
+
+    async def test_meeting_that_ends_while_home_assistant_is_down(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """It is made up for at the start."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await shows(phone, ON)
+
+        await house.restart({MEETING: "off", CALENDAR: "off"})
+        await shows(phone, OFF)
+
+    async def test_nobody_knows_yet_at_the_start(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The meeting is not over before somebody says so."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(CALENDAR, "on", **event())
+        await shows(phone, ON)
+
+        await house.restart({MEETING: "off", CALENDAR: "unavailable"})
+        assert state_of(house.hass, DND) == "on"
+        await house.set(CALENDAR, "off")
+        await shows(phone, OFF)
+
+    @pytest.mark.parametrize("late", [False, True])
+    @pytest.mark.parametrize(("start", "quiet"), [("12:00", False), ("12:13", True)])
+    async def test_only_what_has_begun_meanwhile_is_a_new_meeting_after_a_restart(
+        self, house: House, open_phone: OpenPhone, start: str, quiet: bool, late: bool
+    ) -> None:
+        """Else who has turned it off in mid-meeting would be overruled."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(CALENDAR, "on", **event(start="12:00"))
+        await shows(phone, ON)
+        await house.wait(minutes=10)
+        await house.dnd("off")
+        await shows(phone, OFF)
+
+        up = State(CALENDAR, "on", event(start=start))
+        await house.restart({MEETING: "off", CALENDAR: "unavailable" if late else up})
+        if late:
+            await house.set(CALENDAR, "on", **event(start=start))
+        assert state_of(house.hass, DND) == ("on" if quiet else "off")
+        await shows(phone, Lamp(quiet))
+
+    async def test_sensor_that_is_on_after_a_restart_begins_nothing(
+        self, house: House
+    ) -> None:
+        """It does not tell since when."""
+        await self.prepare(house)
+        await house.restart({MEETING: "on", CALENDAR: "off"})
+        assert state_of(house.hass, DND) == "off"
