@@ -1,12 +1,12 @@
-"""The forms: the listener, its options, and its phone lines.
+"""The forms of the listener and of its options; those of its lines are in line_flow.
 
-Adding and reconfiguring are one form each, so both ways check the same things.
+Adding and reconfiguring are one form, so both ways check the same things.
 """
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
-from typing import TYPE_CHECKING, Any, Final, cast, override
+from typing import TYPE_CHECKING, Any, Final, override
 
 from homeassistant.config_entries import (
     SOURCE_USER,
@@ -14,16 +14,13 @@ from homeassistant.config_entries import (
     ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
-    ConfigSubentry,
     ConfigSubentryFlow,
     FlowType,
     OptionsFlow,
     SubentryFlowContext,
-    SubentryFlowResult,
 )
-from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
+from homeassistant.const import CONF_HOST, CONF_PORT
 from homeassistant.core import callback
-from homeassistant.data_entry_flow import FlowHandler, section
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
     EntitySelector,
@@ -35,8 +32,6 @@ from homeassistant.helpers.selector import (
     SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
-    TextSelectorConfig,
-    TextSelectorType,
 )
 import voluptuous as vol
 
@@ -45,11 +40,9 @@ from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
-    CONF_AUTH_NAME,
     CONF_CERTIFICATE,
     CONF_CLIENT_AUTHORITY,
     CONF_DIGEST,
-    CONF_FEATURES,
     CONF_GET_SCRIPT,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
@@ -57,21 +50,17 @@ from .const import (
     CONF_REALM,
     CONF_SCRIPTS,
     CONF_SET_SCRIPT,
-    CONF_STYLE,
     CONF_TLS,
     CONF_TRUSTED_PROXIES,
-    CONF_USER,
     DEFAULT_ALLOWED_NETWORKS,
     DEFAULT_DIGEST,
     DEFAULT_HOST,
     DEFAULT_MAX_EXPIRES,
     DEFAULT_PORT,
     DEFAULT_REALM,
-    DEFAULT_STYLE,
     DEFAULT_TLS_PORT,
     DIGEST_ALGORITHMS,
     DOMAIN,
-    FEATURE_KEYS,
     MAX_MAX_EXPIRES,
     MAX_MAX_FAILURES,
     MIN_MAX_EXPIRES,
@@ -79,16 +68,16 @@ from .const import (
     SCRIPT_DOMAIN,
     SUBENTRY_TYPE_LINE,
 )
-from .features.model import NotifyStyle
+from .forms import Errors, Words, filled, form_section
 from .hooks import script_entity_id, script_key
-from .listener import DfksConfigEntry, bind_problem, bind_reason, line_subentries
-from .names import is_auth_name, is_plain, is_user
+from .line_flow import LineSubentryFlow
+from .listener import DfksConfigEntry, bind_problem, bind_reason
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.transport import probe, probe_tls, split_hosts
 from .tls import TlsError, check_files, tls_files
 
 if TYPE_CHECKING:
-    from probatio import Schema
+    pass
 
 LISTENER_TITLE: Final = "SIP listener"
 
@@ -112,20 +101,6 @@ _BIND_FIELDS: Final = {
 # The options that say who may come in.
 ACCESS: Final = (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES, CONF_MAX_FAILURES)
 
-# What is wrong, by field, and the words that the messages leave open.
-type Errors = dict[str, str]
-type Words = dict[str, str]
-
-
-def _section(schema: dict[vol.Marker, Any], *, collapsed: bool = True) -> section:
-    """Return a part of a form that is folded up, unless something in it is wrong.
-
-    Home Assistant's page shows what is wrong in it under the section's own name. Its key
-    must have no default, or the page fills in that and not what is stored.
-    """
-    # A type checker sees another schema here than Home Assistant does.
-    return section(cast("Schema", vol.Schema(schema)), {"collapsed": collapsed})
-
 
 def _options_schema(errors: Errors) -> vol.Schema:
     return vol.Schema(
@@ -148,7 +123,7 @@ def _options_schema(errors: Errors) -> vol.Schema:
                     translation_key=CONF_DIGEST,
                 )
             ),
-            vol.Optional(CONF_SCRIPTS): _section(
+            vol.Optional(CONF_SCRIPTS): form_section(
                 {
                     vol.Optional(option): EntitySelector(
                         EntitySelectorConfig(domain=SCRIPT_DOMAIN)
@@ -156,7 +131,7 @@ def _options_schema(errors: Errors) -> vol.Schema:
                     for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
                 }
             ),
-            vol.Optional(CONF_ACCESS): _section(
+            vol.Optional(CONF_ACCESS): form_section(
                 {
                     vol.Optional(CONF_ALLOWED_NETWORKS): TextSelector(),
                     vol.Optional(CONF_TRUSTED_PROXIES): TextSelector(),
@@ -187,7 +162,7 @@ def _listener_schema(port: int, errors: Errors) -> vol.Schema:
             vol.Required(CONF_REALM, default=DEFAULT_REALM): TextSelector(),
             vol.Optional(CONF_ADVERTISED_HOST): TextSelector(),
             vol.Optional(CONF_ADVERTISED_PORT): cv.port,
-            vol.Optional(CONF_TLS): _section(
+            vol.Optional(CONF_TLS): form_section(
                 {
                     vol.Optional(CONF_CERTIFICATE): TextSelector(),
                     vol.Optional(CONF_PRIVATE_KEY): TextSelector(),
@@ -198,48 +173,6 @@ def _listener_schema(port: int, errors: Errors) -> vol.Schema:
             ),
         }
     )
-
-
-def _line_schema(*, password_known: bool) -> vol.Schema:
-    password = vol.Optional if password_known else vol.Required
-    return vol.Schema(
-        {
-            vol.Required(CONF_NAME): TextSelector(),
-            vol.Required(CONF_USER): TextSelector(),
-            password(CONF_PASSWORD): TextSelector(
-                TextSelectorConfig(
-                    type=TextSelectorType.PASSWORD, autocomplete="new-password"
-                )
-            ),
-            vol.Optional(CONF_AUTH_NAME): TextSelector(),
-            vol.Required(
-                CONF_FEATURES, default=list(FEATURE_KEYS.values())
-            ): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(FEATURE_KEYS.values()),
-                    multiple=True,
-                    mode=SelectSelectorMode.LIST,
-                    translation_key=CONF_FEATURES,
-                )
-            ),
-            vol.Required(CONF_STYLE, default=DEFAULT_STYLE.value): SelectSelector(
-                SelectSelectorConfig(
-                    options=[style.value for style in NotifyStyle],
-                    mode=SelectSelectorMode.LIST,
-                    translation_key=CONF_STYLE,
-                )
-            ),
-        }
-    )
-
-
-def _filled(
-    flow: FlowHandler[Any, Any, Any], schema: vol.Schema, values: Mapping[str, Any]
-) -> Schema:
-    """Return the schema of a form that opens with these values."""
-    # Home Assistant puts probatio in the place of voluptuous: only a type checker
-    # sees two.
-    return flow.add_suggested_values_to_schema(cast("Schema", schema), values)
 
 
 class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
@@ -315,7 +248,7 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
             values = {CONF_PORT: await _async_free_port()}
         return self.async_show_form(
             step_id=step_id,
-            data_schema=_filled(
+            data_schema=filled(
                 self, _listener_schema(values[CONF_PORT], errors), values
             ),
             errors=errors,
@@ -358,7 +291,7 @@ class DfksOptionsFlow(OptionsFlow):
                 return self.async_create_entry(data=self._options(user_input))
         return self.async_show_form(
             step_id="init",
-            data_schema=_filled(
+            data_schema=filled(
                 self, _options_schema(errors), user_input or self._values()
             ),
             errors=errors,
@@ -396,76 +329,6 @@ class DfksOptionsFlow(OptionsFlow):
                 options[option] = access.get(option, "").strip()
             options[CONF_MAX_FAILURES] = access[CONF_MAX_FAILURES]
         return options
-
-
-class LineSubentryFlow(ConfigSubentryFlow):
-    """Adds and reconfigures a phone line."""
-
-    async def async_step_user(
-        self, user_input: dict[str, Any] | None = None
-    ) -> SubentryFlowResult:
-        """Add a line."""
-        return self._line_form("user", user_input, stored=None)
-
-    async def async_step_reconfigure(
-        self, user_input: dict[str, Any] | None = None
-    ) -> SubentryFlowResult:
-        """Change a line."""
-        return self._line_form(
-            "reconfigure", user_input, stored=self._get_reconfigure_subentry()
-        )
-
-    def _line_form(
-        self,
-        step_id: str,
-        user_input: dict[str, Any] | None,
-        *,
-        stored: ConfigSubentry | None,
-    ) -> SubentryFlowResult:
-        """Show the form, or take it; the stored password never leaves it again."""
-        values = user_input or {}
-        errors: dict[str, str] = {}
-        placeholders: dict[str, str] = {}
-        if user_input is not None:
-            data, errors = _check_line(user_input, stored)
-            if not errors:
-                errors, placeholders = self._find_duplicate(data, stored)
-            if not errors:
-                return self._finish(user_input[CONF_NAME].strip(), data, stored)
-        elif stored is not None:
-            values = {**stored.data, CONF_NAME: stored.title}
-            del values[CONF_PASSWORD]
-        return self.async_show_form(
-            step_id=step_id,
-            data_schema=_filled(
-                self, _line_schema(password_known=stored is not None), values
-            ),
-            errors=errors,
-            description_placeholders=placeholders,
-        )
-
-    def _find_duplicate(
-        self, data: Mapping[str, Any], stored: ConfigSubentry | None
-    ) -> tuple[dict[str, str], dict[str, str]]:
-        """Return the error, and the line's name for it, if another line is in the way."""
-        for other in line_subentries(self._get_entry()).values():
-            if stored is not None and other.subentry_id == stored.subentry_id:
-                continue
-            if other.data[CONF_USER] == data[CONF_USER]:
-                return {CONF_USER: "user_in_use"}, {"line": other.title}
-            if _auth_name(other.data) == _auth_name(data):
-                return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
-        return {}, {}
-
-    def _finish(
-        self, name: str, data: dict[str, Any], stored: ConfigSubentry | None
-    ) -> SubentryFlowResult:
-        user: str = data[CONF_USER]
-        if stored is None:
-            return self.async_create_entry(title=name, data=data, unique_id=user)
-        return self.async_update_and_abort(
-            self._get_entry(), stored, title=name, data=data, unique_id=user
-        )
 
 
 def _check_listener(
@@ -607,41 +470,3 @@ async def _async_free_port() -> int:
         if not errors:
             return port
     return DEFAULT_PORT
-
-
-def _check_line(
-    user_input: Mapping[str, Any], stored: ConfigSubentry | None
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the subentry data of a filled form, and what is wrong with which field."""
-    user = user_input[CONF_USER].strip()
-    auth_name = user_input.get(CONF_AUTH_NAME, "").strip()
-    password = user_input.get(CONF_PASSWORD, "")
-    features = user_input[CONF_FEATURES]
-    errors: dict[str, str] = {}
-    if not is_plain(user_input[CONF_NAME].strip()):
-        errors[CONF_NAME] = "invalid_name"
-    if not is_user(user):
-        errors[CONF_USER] = "invalid_user"
-    if not password and stored is not None:
-        password = stored.data[CONF_PASSWORD]
-    if not is_plain(password):
-        errors[CONF_PASSWORD] = "invalid_password"
-    if auth_name and not is_auth_name(auth_name):
-        errors[CONF_AUTH_NAME] = "invalid_auth_name"
-    if not features:
-        errors[CONF_FEATURES] = "no_feature"
-    data = {
-        CONF_USER: user,
-        CONF_PASSWORD: password,
-        CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
-        CONF_STYLE: user_input[CONF_STYLE],
-    }
-    if auth_name:
-        data[CONF_AUTH_NAME] = auth_name
-    return data, errors
-
-
-def _auth_name(data: Mapping[str, Any]) -> str:
-    """Return the user name of the line's digest credentials."""
-    name: str = data.get(CONF_AUTH_NAME) or data[CONF_USER]
-    return name

@@ -9,6 +9,12 @@ DOMAIN: Final = "dfks"
 
 SUBENTRY_TYPE_LINE: Final = "line"
 
+# The documentation that the forms point at.
+PHONES_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
+TROUBLESHOOTING_URL: Final = (
+    "https://github.com/ha-dfks/ha-dfks/blob/main/docs/troubleshooting.md"
+)
+
 # The listener: entry data (host and port are Home Assistant's own keys)
 CONF_REALM: Final = "realm"
 CONF_ADVERTISED_HOST: Final = "advertised_host"
@@ -34,6 +40,7 @@ CONF_USER: Final = "user"
 CONF_AUTH_NAME: Final = "auth_name"
 CONF_FEATURES: Final = "features"
 CONF_STYLE: Final = "notify_style"
+CONF_VENDOR: Final = "vendor"
 
 DEFAULT_HOST: Final = "0.0.0.0"
 DEFAULT_PORT: Final = 5060

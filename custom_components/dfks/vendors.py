@@ -166,10 +166,27 @@ VENDORS: Final[dict[str, Vendor]] = {
 }
 
 
+# What other phones may call it.
+_UNKNOWN: Final = Vendor(
+    name="",
+    pages=(
+        "Feature Key Synchronization",
+        "Feature Sync",
+        "As-Feature-Event Subscription",
+    ),
+    user_agents=(),
+)
+
+
+def vendor(key: str) -> Vendor:
+    """Return what is known of a vendor, or what may hold for any."""
+    return VENDORS.get(key, _UNKNOWN)
+
+
 def vendor_of(user_agent: str | None) -> str:
     """Return the vendor of a phone that calls itself so; OTHER if it is not known."""
     name = (user_agent or "").lower()
-    for key, vendor in VENDORS.items():
-        if name.startswith(vendor.user_agents):
+    for key, known in VENDORS.items():
+        if name.startswith(known.user_agents):
             return key
     return OTHER

@@ -613,7 +613,7 @@ class TestLine:
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(user="202"))
 
-        assert placeholders(result) == {"line": "Workshop"}
+        assert placeholders(result)["line"] == "Workshop"
 
     async def test_user_must_not_be_the_authentication_name_of_another(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -637,7 +637,7 @@ class TestReconfigureLine:
         result = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
 
         assert result["step_id"] == "reconfigure"
-        expected = reception_form()
+        expected = reception_form(vendor="other")
         del expected["password"]
         assert suggested(result) == expected
         assert "reception-201" not in repr(

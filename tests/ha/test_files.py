@@ -16,6 +16,7 @@ import pytest
 from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
 from custom_components.dfks.features.model import NotifyStyle, Refusal
 from custom_components.dfks.hooks import ISSUE_TEXTS
+from custom_components.dfks.monitor import SyncStatus
 from custom_components.dfks.shut_outs import ISSUE_SHUT_OUT
 from custom_components.dfks.tls import (
     ISSUE_EXPIRED,
@@ -23,6 +24,7 @@ from custom_components.dfks.tls import (
     ISSUE_NOT_SERVED,
     TlsProblem,
 )
+from custom_components.dfks.vendors import OTHER
 
 INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())
@@ -39,6 +41,17 @@ SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 LISTENER_WORDS = {"host", "port", "reason", "path", "date", "certificate", "key"}
 ACCESS_WORDS = {"item"}
 LINE_WORDS = {"line"}
+STEP_WORDS = {"line.reconfigure": {"troubleshooting_url"}}
+PAIRING_WORDS = {
+    "server",
+    "port",
+    "user",
+    "auth_name",
+    "password",
+    "settings",
+    "local_processing",
+    "phones_url",
+}
 
 
 def texts(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
@@ -72,6 +85,10 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{section}.{name}.{part}", {"title": texts["name"], **texts}
     for name, step in ENGLISH["config_subentries"]["line"]["step"].items():
         yield f"line.{name}", step
+        for part, texts in step.get("sections", {}).items():
+            # How far the phone has come is told, and nothing asked.
+            told = {"title": texts["name"], "data": {}, "data_description": {}}
+            yield f"line.{name}.{part}", told | texts
 
 
 class TestManifest:
@@ -146,6 +163,7 @@ class TestTranslations:
             *ENGLISH["config_subentries"]["line"]["error"],
         }
         used = errors_in_code(SOURCES["config_flow.py"])
+        used |= errors_in_code(SOURCES["line_flow.py"])
         used |= errors_in_code(SOURCES["listener.py"])
         used |= {problem.value for problem in TlsProblem}
         assert messages == used
@@ -177,7 +195,11 @@ class TestTranslations:
         for message in ENGLISH["config_subentries"]["line"]["error"].values():
             assert words(message) <= LINE_WORDS
         for name, step in steps():
-            assert not any(words(text) for _, text in texts(step)), name
+            found = {word for _, text in texts(step) for word in words(text)}
+            assert found <= STEP_WORDS.get(name, set()), name
+        line = ENGLISH["config_subentries"]["line"]
+        assert words(line["create_entry"]["default"]) == PAIRING_WORDS
+        assert words(line["abort"]["reconfigure_successful"]) == PAIRING_WORDS
 
     def test_choices_are_named(self) -> None:
         """Every option of every selector."""
@@ -187,7 +209,14 @@ class TestTranslations:
             "digest": set(DIGEST_ALGORITHMS),
             "features": set(FEATURE_KEYS.values()),
             "notify_style": {style.value for style in NotifyStyle},
+            # The others have names, which are the same in every language.
+            "vendor": {OTHER},
         }
+
+    def test_every_sync_status_has_its_advice(self) -> None:
+        """In the form that changes a line."""
+        step = ENGLISH["config_subentries"]["line"]["step"]["reconfigure"]
+        assert set(step["sections"]) == {status.value for status in SyncStatus}
 
     def test_actions_are_explained(self) -> None:
         """Each with its fields, as services.yaml has them, and with an icon."""

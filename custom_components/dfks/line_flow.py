@@ -1,0 +1,321 @@
+"""The form of a phone line, and the page after it: what to type into the phone.
+
+That page comes when the line is stored, for a phone that is set up meanwhile has to be
+known: it would be refused, and shut out in the end. So it is no step but the words with
+which Home Assistant ends the flow, and nothing is lost or done twice by how it is
+closed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from homeassistant.config_entries import (
+    ConfigEntryState,
+    ConfigSubentry,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import CONF_NAME, CONF_PASSWORD
+from homeassistant.helpers.selector import (
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+import voluptuous as vol
+
+from .const import (
+    CONF_AUTH_NAME,
+    CONF_FEATURES,
+    CONF_STYLE,
+    CONF_USER,
+    CONF_VENDOR,
+    DEFAULT_STYLE,
+    FEATURE_KEYS,
+    TROUBLESHOOTING_URL,
+)
+from .features.model import NotifyStyle
+from .forms import Errors, Words, filled, form_section
+from .knocking import Knock, Knocks
+from .listener import DfksListener, line_subentries
+from .monitor import LinePhone
+from .names import is_auth_name, is_plain, is_user
+from .pairing import async_phone_settings, propose_password
+from .vendors import OTHER, VENDORS, vendor_of
+
+
+class LineSubentryFlow(ConfigSubentryFlow):
+    """Adds and reconfigures a phone line."""
+
+    async def async_step_user(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Add a line."""
+        return await self._async_line_form("user", user_input, stored=None)
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Change a line."""
+        return await self._async_line_form(
+            "reconfigure", user_input, stored=self._get_reconfigure_subentry()
+        )
+
+    async def _async_line_form(
+        self,
+        step_id: str,
+        user_input: dict[str, Any] | None,
+        *,
+        stored: ConfigSubentry | None,
+    ) -> SubentryFlowResult:
+        """Show the form, or take it."""
+        errors: Errors = {}
+        words: Words = {}
+        if user_input is not None:
+            data, errors = self._check(user_input, stored)
+            if not errors:
+                name = user_input[CONF_NAME].strip()
+                settings = await async_phone_settings(
+                    self.hass, self._get_entry().data, data
+                )
+                # Nothing is waited for from here on: no other line comes between.
+                errors, words = self._find_duplicate(data, stored)
+                if not errors:
+                    return self._finish(name, data, stored, settings)
+        values = user_input
+        if values is None:
+            values = self._stored_values(stored) if stored else _proposals()
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=filled(self, self._schema(stored), values),
+            errors=errors,
+            description_placeholders={
+                **words,
+                "troubleshooting_url": TROUBLESHOOTING_URL,
+            },
+        )
+
+    def _schema(self, stored: ConfigSubentry | None) -> vol.Schema:
+        if stored is None:
+            return vol.Schema(_fields(self._user_selector(), _PROPOSED_PASSWORD))
+        return vol.Schema(
+            _status_section(self._phone(stored))
+            | _fields(TextSelector(), _KEPT_PASSWORD)
+        )
+
+    def _stored_values(self, stored: ConfigSubentry) -> dict[str, Any]:
+        """Return what is stored, but for the password: it need not be typed again."""
+        values = {**stored.data, CONF_NAME: stored.title}
+        del values[CONF_PASSWORD]
+        if CONF_VENDOR not in values and (phone := self._phone(stored)) is not None:
+            values[CONF_VENDOR] = vendor_of(phone.user_agent)
+        return values
+
+    def _user_selector(self) -> TextSelector | SelectSelector:
+        """Return the field of the user, which offers who knocked if anybody did."""
+        users = {
+            subentry.data[CONF_USER]
+            for subentry in line_subentries(self._get_entry()).values()
+        }
+        unknown = [knock for knock in self._knocks() if knock.user not in users]
+        if not unknown:
+            return TextSelector()
+        return SelectSelector(
+            SelectSelectorConfig(
+                options=[
+                    SelectOptionDict(value=knock.user, label=_label(knock))
+                    for knock in unknown
+                ],
+                custom_value=True,
+                mode=SelectSelectorMode.DROPDOWN,
+            )
+        )
+
+    def _check(
+        self, user_input: Mapping[str, Any], stored: ConfigSubentry | None
+    ) -> tuple[dict[str, Any], Errors]:
+        """Return the data of a filled form, and what is wrong with which field."""
+        data, errors = _check_line(user_input, stored)
+        chosen = user_input[CONF_VENDOR]
+        knock = self._knocks().of(data[CONF_USER])
+        if chosen == OTHER and knock is not None:
+            # It has said what it is.
+            chosen = vendor_of(knock.user_agent)
+        if chosen != OTHER:
+            data[CONF_VENDOR] = chosen
+        return data, errors
+
+    def _find_duplicate(
+        self, data: Mapping[str, Any], stored: ConfigSubentry | None
+    ) -> tuple[Errors, Words]:
+        """Return the error, and the line's name for it, if another line is in the way."""
+        for other in line_subentries(self._get_entry()).values():
+            if stored is not None and other.subentry_id == stored.subentry_id:
+                continue
+            if other.data[CONF_USER] == data[CONF_USER]:
+                return {CONF_USER: "user_in_use"}, {"line": other.title}
+            if _auth_name(other.data) == _auth_name(data):
+                return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
+        return {}, {}
+
+    def _finish(
+        self,
+        name: str,
+        data: dict[str, Any],
+        stored: ConfigSubentry | None,
+        settings: Words,
+    ) -> SubentryFlowResult:
+        """Store the line and end with what to type into its phone."""
+        user: str = data[CONF_USER]
+        if stored is None:
+            return self.async_create_entry(
+                title=name,
+                data=data,
+                unique_id=user,
+                description_placeholders=settings,
+            )
+        self.hass.config_entries.async_update_subentry(
+            self._get_entry(), stored, title=name, data=data, unique_id=user
+        )
+        return self.async_abort(
+            reason="reconfigure_successful", description_placeholders=settings
+        )
+
+    def _listener(self) -> DfksListener | None:
+        """Return the running listener."""
+        entry = self._get_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return None
+        listener: DfksListener = entry.runtime_data
+        return listener
+
+    def _knocks(self) -> Knocks:
+        """Return the phones that knocked and are not known."""
+        listener = self._listener()
+        return listener.monitor.knocks if listener is not None else Knocks()
+
+    def _phone(self, stored: ConfigSubentry) -> LinePhone | None:
+        """Return what is seen of the line's phone."""
+        if (listener := self._listener()) is None:
+            return None
+        line = listener.sync.lines.get(stored.subentry_id)
+        return listener.monitor.phone(line) if line is not None else None
+
+
+# A proposal has to be seen, for it is typed into the phone.
+_PROPOSED_PASSWORD: Final[dict[vol.Marker, Any]] = {
+    vol.Required(CONF_PASSWORD): TextSelector(TextSelectorConfig(autocomplete="off"))
+}
+_KEPT_PASSWORD: Final[dict[vol.Marker, Any]] = {
+    vol.Optional(CONF_PASSWORD): TextSelector(
+        TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
+    )
+}
+
+
+def _proposals() -> dict[str, Any]:
+    """Return what the form of a new line opens with.
+
+    Without a user the page would choose the phone that knocked last, maybe a stranger's.
+    """
+    return {CONF_USER: "", CONF_PASSWORD: propose_password()}
+
+
+def _fields(
+    user: TextSelector | SelectSelector, password: dict[vol.Marker, Any]
+) -> dict[vol.Marker, Any]:
+    return {
+        vol.Required(CONF_NAME): TextSelector(),
+        vol.Required(CONF_USER): user,
+        **password,
+        vol.Required(CONF_VENDOR, default=OTHER): SelectSelector(
+            SelectSelectorConfig(
+                options=[
+                    *(
+                        SelectOptionDict(value=key, label=vendor.name)
+                        for key, vendor in VENDORS.items()
+                    ),
+                    SelectOptionDict(value=OTHER, label=OTHER),
+                ],
+                mode=SelectSelectorMode.DROPDOWN,
+                translation_key=CONF_VENDOR,
+            )
+        ),
+        vol.Optional(CONF_AUTH_NAME): TextSelector(),
+        vol.Required(
+            CONF_FEATURES, default=list(FEATURE_KEYS.values())
+        ): SelectSelector(
+            SelectSelectorConfig(
+                options=list(FEATURE_KEYS.values()),
+                multiple=True,
+                mode=SelectSelectorMode.LIST,
+                translation_key=CONF_FEATURES,
+            )
+        ),
+        vol.Required(CONF_STYLE, default=DEFAULT_STYLE.value): SelectSelector(
+            SelectSelectorConfig(
+                options=[style.value for style in NotifyStyle],
+                mode=SelectSelectorMode.LIST,
+                translation_key=CONF_STYLE,
+            )
+        ),
+    }
+
+
+def _status_section(phone: LinePhone | None) -> dict[vol.Marker, Any]:
+    """Return a part of the form that says how far the phone has come, and what to do.
+
+    It has no fields, but name and description, by the status. A page translates these
+    for who looks at it, while words that are put into a text would be in the language
+    of Home Assistant.
+    """
+    if phone is None:
+        return {}
+    return {vol.Optional(phone.status.value): form_section({}, collapsed=False)}
+
+
+def _label(knock: Knock) -> str:
+    """Return how a phone that knocked is offered."""
+    seen = f"{knock.address}, {knock.user_agent}" if knock.user_agent else knock.address
+    return f"{knock.user} ({seen})"
+
+
+def _check_line(
+    user_input: Mapping[str, Any], stored: ConfigSubentry | None
+) -> tuple[dict[str, Any], Errors]:
+    """Return the data of a filled form but the vendor, and what is wrong with it."""
+    user = user_input[CONF_USER].strip()
+    auth_name = user_input.get(CONF_AUTH_NAME, "").strip()
+    password = user_input.get(CONF_PASSWORD, "")
+    features = user_input[CONF_FEATURES]
+    errors: Errors = {}
+    if not is_plain(user_input[CONF_NAME].strip()):
+        errors[CONF_NAME] = "invalid_name"
+    if not is_user(user):
+        errors[CONF_USER] = "invalid_user"
+    if not password and stored is not None:
+        password = stored.data[CONF_PASSWORD]
+    if not is_plain(password):
+        errors[CONF_PASSWORD] = "invalid_password"
+    if auth_name and not is_auth_name(auth_name):
+        errors[CONF_AUTH_NAME] = "invalid_auth_name"
+    if not features:
+        errors[CONF_FEATURES] = "no_feature"
+    data = {
+        CONF_USER: user,
+        CONF_PASSWORD: password,
+        CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
+        CONF_STYLE: user_input[CONF_STYLE],
+    }
+    if auth_name:
+        data[CONF_AUTH_NAME] = auth_name
+    return data, errors
+
+
+def _auth_name(data: Mapping[str, Any]) -> str:
+    """Return the user name of the line's digest credentials."""
+    name: str = data.get(CONF_AUTH_NAME) or data[CONF_USER]
+    return name

@@ -1,0 +1,111 @@
+"""What to type into a phone, so that it finds its line here."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+import secrets
+from typing import Any, Final
+
+from homeassistant.components import network
+from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
+from homeassistant.core import HomeAssistant
+
+from .const import (
+    CONF_ADVERTISED_HOST,
+    CONF_ADVERTISED_PORT,
+    CONF_AUTH_NAME,
+    CONF_TLS,
+    CONF_USER,
+    CONF_VENDOR,
+    PHONES_URL,
+)
+from .sip.transport import split_hosts
+from .vendors import OTHER, vendor
+
+# What nobody takes for something else, on a screen or a keypad: no capitals, and
+# neither b and 6, g, q and 9, i, j, l and 1, o and 0, s and 5, v, z and 2, nor 8.
+# With 16 of these 19 characters there are 2^67 passwords, too many for whoever has
+# recorded a login; longer ones are cut by some phones.
+PASSWORD_CHARACTERS: Final = "acdefhkmnprtuwxy347"
+PASSWORD_LENGTH: Final = 16
+
+# What stands for a setting that a phone does not have.
+NONE: Final = "–"
+
+
+def propose_password() -> str:
+    """Return a new password that is strong and can be typed without doubt."""
+    return "".join(secrets.choice(PASSWORD_CHARACTERS) for _ in range(PASSWORD_LENGTH))
+
+
+async def async_phone_settings(
+    hass: HomeAssistant, listener: Mapping[str, Any], line: Mapping[str, Any]
+) -> dict[str, str]:
+    """Return the words of the text that says what to type into a line's phone.
+
+    They are Markdown and contain the password: they are shown and nothing else.
+    `listener` and `line` are the data of the config entry and of the subentry.
+    """
+    chosen = vendor(line.get(CONF_VENDOR, OTHER))
+    blocks = [_list(chosen.pages)]
+    for models, settings in chosen.parameters.items():
+        blocks.append(f"{models}:\n{_block(settings)}" if models else _block(settings))
+    return {
+        "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
+        "port": _ports(listener),
+        "user": _code(line[CONF_USER]),
+        "auth_name": _code(line.get(CONF_AUTH_NAME, line[CONF_USER])),
+        "password": _code(line[CONF_PASSWORD]),
+        "settings": "\n\n".join(block for block in blocks if block),
+        "local_processing": _block(chosen.local_processing) or NONE,
+        "phones_url": PHONES_URL,
+    }
+
+
+async def _async_addresses(hass: HomeAssistant, data: Mapping[str, Any]) -> list[str]:
+    """Return where phones reach the listener; the addresses of the loopback last."""
+    if (advertised := data.get(CONF_ADVERTISED_HOST)) is not None:
+        return [advertised]
+    hosts = [ip_address(host) for host in split_hosts(data[CONF_HOST])]
+    addresses = [host for host in hosts if not host.is_unspecified]
+    everywhere = {host.version for host in hosts if host.is_unspecified}
+    if everywhere:
+        addresses += [
+            address
+            for address in await network.async_get_enabled_source_ips(hass)
+            if address.version in everywhere and not address.is_link_local
+        ]
+    from_outside = [address for address in addresses if not address.is_loopback]
+    # Better the address as it was typed than none.
+    return [str(address) for address in from_outside or addresses or hosts]
+
+
+def _ports(data: Mapping[str, Any]) -> str:
+    """Return each port with its transports; their names are the same everywhere."""
+    port = data.get(CONF_ADVERTISED_PORT, data[CONF_PORT])
+    ports = f"{_code(str(port))} (UDP, TCP)"
+    if CONF_TLS in data:
+        ports += f", {_code(str(data[CONF_TLS][CONF_PORT]))} (TLS)"
+    return ports
+
+
+def _code(text: str) -> str:
+    """Return the text as code of Markdown, in which nothing has a meaning.
+
+    What is longer than any run of backticks in it ends it, and one space is taken off
+    both ends (CommonMark section 6.1).
+    """
+    fence = "`"
+    while fence in text:
+        fence += "`"
+    space = " " if text.startswith(("`", " ")) or text.endswith(("`", " ")) else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def _list(settings: Iterable[str]) -> str:
+    return "\n".join(f"- {_code(setting)}" for setting in settings)
+
+
+def _block(settings: Iterable[str]) -> str:
+    """Return settings to be copied together; empty where there are none."""
+    lines = "\n".join(settings)
+    return f"```\n{lines}\n```" if lines else ""
