@@ -4,6 +4,7 @@ import ast
 from collections.abc import Iterator, Mapping
 import re
 from typing import Any, Final
+from urllib.parse import unquote
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
@@ -357,6 +358,22 @@ def test_labels_are_those_of_the_forms(page: str) -> None:
     for words in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text):
         for label in words.split(" > ") if words not in NOT_OURS else ():
             assert label in labels | NOT_OURS | EXAMPLES, f"{page}: {words}"
+
+
+def imported(page: str) -> set[str]:
+    """Return the files that a page's buttons import, as paths in this repository."""
+    found = re.findall(r"blueprint_import/\?blueprint_url=([^)]+)\)", PAGES[page])
+    start = "https://github.com/ha-dfks/ha-dfks/blob/main/"
+    assert all(unquote(address).startswith(start) for address in found)
+    return {unquote(address).removeprefix(start) for address in found}
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/automations.md"])
+def test_blueprints_that_can_be_imported_are_there(page: str) -> None:
+    """At the address behind the button."""
+    assert imported(page)
+    for path in imported(page):
+        assert (ROOT / path).is_file()
 
 
 async def test_first_automation_works(
