@@ -247,6 +247,15 @@ class TestIcons:
             for entity in ICONS["entity"][platform].values():
                 assert entity["state"]["on"] != entity["default"]
 
+    def test_tell_what_keeps_a_phone_away(self) -> None:
+        """Each status has its own, and whether anybody watches."""
+        sensors = ICONS["entity"]["sensor"]
+        statuses = sensors["sync_status"]["state"]
+        assert statuses.keys() == {status.value for status in SyncStatus}
+        assert len(set(statuses.values())) == len(statuses)
+        assert sensors["watchers"]["range"].keys() == {"1"}
+        assert sensors["watchers"]["range"]["1"] != sensors["watchers"]["default"]
+
 
 def test_quality_scale_names_every_rule() -> None:
     """Each is done, to be done, or exempt with a reason."""
