@@ -5,12 +5,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+import re
 import shutil
 import signal
 import sys
 import tempfile
 
 from dev.demo import api, installation
+from dev.demo.dashboard import read_templates
 from dev.demo.settings import HOST, LINES, ROOT, say
 from tests.phone import ALWAYS, BUSY, DND, Phone
 
@@ -92,6 +94,26 @@ class Visit:
             f"{RECEPTION.name} Call forwarding always", False
         )
 
+    async def make_dashboard(self) -> None:
+        """Make a dashboard as docs/dashboard.md says; no card complains."""
+        configuration = await self._browser.render(read_templates()[0])
+        await self._browser.add_dashboard("Phones", configuration)
+        await self._browser.wait_for_text(RECEPTION.name)
+        await self._browser.shows_tile("Do not disturb", False)
+        await self._browser.shows_no_tile("Sync status")
+        await self._browser.shows_no_error()
+
+    async def use_dashboard(self) -> None:
+        """Press the key and click at its tile; phone and dashboard agree."""
+        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._browser.shows_tile("Do not disturb", True)
+        await self._browser.tile_says(
+            "Feature change", re.compile("Do not disturb turned on.*Phone")
+        )
+        await self._browser.flip_tile("Do not disturb")
+        await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
+        await self._browser.shows_tile("Do not disturb", False)
+
     async def delete_line(self) -> None:
         """Delete the line; the phone's subscription ends."""
         await self._browser.delete_line(RECEPTION.name)
@@ -122,6 +144,10 @@ def require(condition: bool, problem: str) -> None:
 async def take_images(visit: Visit, browser: Browser, url: str) -> None:
     """Set the demo's lines up and take the pictures of the documentation."""
     async with api.log_in(url) as client:
+        for dashboard in await client.command("lovelace/dashboards/list"):
+            await client.command(
+                "lovelace/dashboards/delete", dashboard_id=dashboard["id"]
+            )
         await installation.install(client, visit.port)
     reception, workshop = [
         await visit.phone(line.user, line.password) for line in LINES
@@ -133,7 +159,10 @@ async def take_images(visit: Visit, browser: Browser, url: str) -> None:
     IMAGES.mkdir(exist_ok=True)
     await browser.open(f"/{installation.DASHBOARD}")
     await browser.wait_for_text(LINES[1].name)
+    await browser.shows_no_error()
     await browser.picture(IMAGES / "dashboard.png")
+    async with browser.narrow():
+        await browser.picture(IMAGES / "dashboard-narrow.png")
     await browser.open_line(RECEPTION.name)
     await browser.shows_switch(f"{RECEPTION.name} Do not disturb", True)
     await browser.picture(IMAGES / "line.png")
@@ -194,6 +223,8 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.click_switch,
                 visit.forward,
                 visit.unforward,
+                visit.make_dashboard,
+                visit.use_dashboard,
                 visit.delete_line,
             ):
                 await steps.run((step.__doc__ or "").rstrip("."), step)

@@ -26,6 +26,10 @@ PATIENCE = 15_000
 # Milliseconds that a button may take to be there.
 CLICKING = 500
 
+# The page's size, in pixels: on a desk, and on a mobile phone.
+WIDE = {"width": 1280, "height": 840}
+NARROW = {"width": 390, "height": 844}
+
 # Nothing beyond this machine is asked for anything.
 ARGUMENTS = (
     "--no-sandbox",
@@ -114,6 +118,59 @@ class Browser:
         await row.locator("input").fill(value)
         await row.locator("input").press("Enter")
 
+    async def render(self, template: str) -> str:
+        """Let Home Assistant's tool render a template; returns the result."""
+        await self.open("/config/tools/template")
+        editor = self._page.locator("ha-code-editor")
+        await self._paste(editor, template)
+        result = self._page.locator("pre.rendered")
+        # The tool renders what it opens with first.
+        await expect(result).to_have_text(re.compile("^views:"))
+        text: str = await result.inner_text()
+        return text
+
+    async def add_dashboard(self, title: str, configuration: str) -> None:
+        """Add a dashboard of which the configuration is pasted; it is open then."""
+        page = self._page
+        await self.open("/config/lovelace/dashboards")
+        await page.locator("ha-button", has_text="Add dashboard").click()
+        await page.get_by_text("New dashboard from scratch").click()
+        dialog = page.locator("dialog-lovelace-dashboard-detail ha-dialog[open]")
+        await dialog.locator("input").first.fill(title)
+        await dialog.locator("ha-button", has_text="Create").click()
+        await expect(dialog).to_have_count(0)
+        await page.locator("ha-config-lovelace-dashboards").get_by_text(title).click()
+        await page.get_by_role("button", name="Edit dashboard").click()
+        await page.locator("hui-root .toolbar [slot=trigger]:visible").last.click()
+        await page.get_by_text("Raw configuration editor").click()
+        editor = page.locator("hui-editor")
+        await self._paste(editor, configuration)
+        await editor.locator("ha-button", has_text="Save").click()
+        await editor.get_by_text("Saved", exact=True).wait_for()
+        await editor.get_by_role("button", name="Close").click()
+        await page.locator("hui-root ha-button", has_text="Done").click()
+
+    async def shows_tile(self, name: str, on: bool) -> None:
+        """Wait until a tile's switch is shown on, or off."""
+        await expect(self._tile(name).get_by_role("switch")).to_be_checked(checked=on)
+
+    async def flip_tile(self, name: str) -> None:
+        """Click at the switch of a tile."""
+        await self._tile(name).get_by_role("switch").click()
+
+    async def tile_says(self, name: str, text: re.Pattern[str]) -> None:
+        """Wait until a text is to be read in a tile."""
+        await expect(self._tile(name)).to_contain_text(text)
+
+    async def shows_no_tile(self, name: str) -> None:
+        """Wait until a tile is not to be seen."""
+        await expect(self._tile(name).filter(visible=True)).to_have_count(0)
+
+    async def shows_no_error(self) -> None:
+        """Wait until no card complains of anything."""
+        complaints = self._page.locator("hui-error-card, hui-warning")
+        await expect(complaints).to_have_count(0)
+
     async def delete_line(self, name: str) -> None:
         """Delete a line by its menu on the page of the integration."""
         await self.open("/config/integrations/integration/dfks")
@@ -132,9 +189,27 @@ class Browser:
         await asyncio.sleep(1.5)  # what slides and fades cannot be waited for
         await self._page.screenshot(path=path)
 
+    @asynccontextmanager
+    async def narrow(self) -> AsyncIterator[None]:
+        """Be a mobile phone for a while."""
+        await self._page.set_viewport_size(NARROW)
+        try:
+            yield
+        finally:
+            await self._page.set_viewport_size(WIDE)
+
+    async def _paste(self, editor: Locator, text: str) -> None:
+        """Replace all that is in an editor."""
+        await editor.locator(".cm-content").click()
+        await self._page.keyboard.press("Control+A")
+        await self._page.keyboard.insert_text(text)
+
     def _leads_on(self) -> Locator:
         buttons = self._page.locator("dialog-data-entry-flow ha-button")
         return buttons.filter(has_text=LEADS_ON).first
+
+    def _tile(self, name: str) -> Locator:
+        return self._page.locator("hui-tile-card").filter(has_text=name)
 
     def _switch(self, name: str) -> Locator:
         return self._page.locator(f'ha-switch[aria-label^="Toggle {name} "]')
@@ -154,7 +229,7 @@ async def open_browser(executable: str, url: str) -> AsyncIterator[Browser]:
         )
         try:
             context = await browser.new_context(
-                viewport={"width": 1280, "height": 800},
+                viewport=WIDE,
                 locale="en-US",
                 color_scheme="light",
             )

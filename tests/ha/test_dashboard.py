@@ -56,6 +56,7 @@ KEYS = {
         "color",
         "features",
         "features_position",
+        "hide_state",
         "state_content",
         "visibility",
         "grid_options",
