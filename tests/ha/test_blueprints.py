@@ -39,6 +39,7 @@ from .common import (
     WORKSHOP,
     WORKSHOP_DATA,
     MockConfigEntry,
+    async_fire_time_changed,
     async_fire_time_changed_exact,
     async_test_home_assistant,
     line_data,
@@ -77,6 +78,7 @@ class House:
     stack: AsyncExitStack
     blueprint: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
+    left: list[dict[str, Any]] = field(default_factory=list)
 
     async def automate(self, blueprint: str, **inputs: object) -> None:
         """Make an automation of a blueprint; `lines` and `allowed` by their ids."""
@@ -129,7 +131,8 @@ class House:
     async def wait_until(self, moment: str) -> None:
         """Let time pass until a moment of the house's clock."""
         self.freezer.move_to(moment)
-        async_fire_time_changed_exact(self.hass, dt_util.utcnow())
+        # A time trigger fires within half a second of its time.
+        async_fire_time_changed(self.hass, dt_util.utcnow())
         await self.hass.async_block_till_done()
 
     async def stop(self) -> None:
@@ -139,16 +142,21 @@ class House:
         await self.hass.async_block_till_done()
         self.hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
         await self.hass.async_block_till_done()
+        self.left = [
+            json.loads(json_bytes(stored.as_dict()))
+            for stored in restore_state.async_get(self.hass).async_get_stored_states()
+        ]
+        # Else its timers would go on.
+        automation = {"entity_id": "automation.blueprint"}
+        await self.hass.services.async_call(
+            "automation", "turn_off", automation, blocking=True
+        )
 
     async def start(self, states: Mapping[str, str | State]) -> None:
         """Start Home Assistant again with what the one before has left.
 
         `states` are those of entities of other integrations, as they come up.
         """
-        left = [
-            json.loads(json_bytes(stored.as_dict()))
-            for stored in restore_state.async_get(self.hass).async_get_stored_states()
-        ]
         hass = await self.stack.enter_async_context(
             async_test_home_assistant(
                 config_dir=str(self.config), initial_state=CoreState.not_running
@@ -157,7 +165,8 @@ class House:
         self.stack.push_async_callback(hass.async_stop, force=True)
         hass.data.pop(DATA_CUSTOM_COMPONENTS)
         restored = [
-            (State.from_dict(stored["state"]), stored["extra_data"]) for stored in left
+            (State.from_dict(stored["state"]), stored["extra_data"])
+            for stored in self.left
         ]
         mock_restore_cache_with_extra_data(hass, restored)
         for entity_id, state in states.items():
@@ -208,7 +217,9 @@ async def house(
     entry = both_lines(port)
     await set_up(hass, entry)
     async with AsyncExitStack() as stack:
-        yield House(hass, entry, freezer, port, tmp_path, stack)
+        house = House(hass, entry, freezer, port, tmp_path, stack)
+        yield house
+        await house.stop()
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -608,3 +619,156 @@ class TestMeetings:
         await self.prepare(house)
         await house.restart({MEETING: "on", CALENDAR: "off"})
         assert state_of(house.hass, DND) == "off"
+
+
+class TestNight:
+    """Do not disturb at night, but for some lines."""
+
+    @staticmethod
+    async def prepare(house: House, **inputs: object) -> None:
+        """Make the automation; it is a Wednesday noon."""
+        given = {"evening": "22:00:00", "morning": "07:00:00"} | inputs
+        await house.automate("dnd_at_night", **given)
+
+    async def test_all_lines_but_those_on_the_list(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """From the evening until the morning, across midnight, night after night."""
+        await self.prepare(house, allowed=[WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+
+        for day in ("26", "27"):
+            await house.wait_until(f"2026-11-{int(day) - 1} 21:59:59-08:00")
+            await told_nothing(phone)
+            await house.wait_until(f"2026-11-{int(day) - 1} 22:00:00-08:00")
+            await shows(phone, ON)
+            await house.wait_until(f"2026-11-{day} 00:00:00-08:00")
+            await house.wait_until(f"2026-11-{day} 06:59:59-08:00")
+            await told_nothing(phone)
+            await house.wait_until(f"2026-11-{day} 07:00:00-08:00")
+            await shows(phone, OFF)
+        await told_nothing(workshop)
+
+    async def test_within_one_day(self, house: House, open_phone: OpenPhone) -> None:
+        """A nap, with nobody on the list."""
+        await self.prepare(house, evening="13:00:00", morning="14:30:00")
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+
+        await house.wait_until("2026-11-25 13:00:00-08:00")
+        await shows(phone, ON)
+        await shows(workshop, ON)
+        await house.wait_until("2026-11-25 14:30:00-08:00")
+        await shows(phone, OFF)
+        await shows(workshop, OFF)
+
+    async def test_weekdays_are_those_on_which_a_night_begins(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Thursday is chosen: its night ends on Friday, when none begins."""
+        await self.prepare(house, weekdays=["thu"])
+        phone = await open_phone()
+
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await told_nothing(phone)
+        await house.wait_until("2026-11-26 22:00:00-08:00")
+        await shows(phone, ON)
+        await house.wait_until("2026-11-27 07:00:00-08:00")
+        await shows(phone, OFF)
+        await house.wait_until("2026-11-27 22:00:00-08:00")
+        await told_nothing(phone)
+
+    async def test_line_that_was_quiet_before_stays_quiet(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The other one comes back."""
+        await self.prepare(house)
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        await house.dnd("on")
+        await shows(phone, ON)
+
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await shows(workshop, ON)
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await shows(workshop, OFF)
+        await told_nothing(phone)
+        assert lamp(phone).on
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    async def test_who_turns_it_off_or_on_again_has_the_last_word(
+        self, house: House, open_phone: OpenPhone, restarted: bool
+    ) -> None:
+        """Workshop is reached that night, Reception in the morning neither."""
+        await self.prepare(house)
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await shows(phone, ON)
+        await shows(workshop, ON)
+        await house.wait_until("2026-11-25 23:00:00-08:00")
+        await house.dnd("off", WORKSHOP_DND)
+        await shows(workshop, OFF)
+        await house.press(Feature.DO_NOT_DISTURB, status=False)
+        await house.press(Feature.DO_NOT_DISTURB, status=True)
+        await shows(phone, ON)
+
+        if restarted:
+            await house.restart({}, minutes=5)
+            assert state_of(house.hass, WORKSHOP_DND) == "off"
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        assert state_of(house.hass, WORKSHOP_DND) == "off"
+        assert state_of(house.hass, DND) == "on"
+
+    async def test_other_features_do_not_matter(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """A forwarding that is changed at night."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await shows(phone, ON)
+        await house.wait_until("2026-11-25 23:00:00-08:00")
+        change = {"status": True, "forward_to": "2424"}
+        await house.press(Feature.CALL_FORWARDING_BUSY, **change)
+
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await shows(phone, OFF)
+
+    async def test_restart_at_night(self, house: House, open_phone: OpenPhone) -> None:
+        """What was quiet before stays so, what was not comes back."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.dnd("on", WORKSHOP_DND)
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await shows(phone, ON)
+
+        await house.wait_until("2026-11-26 02:00:00-08:00")
+        await house.restart({})
+        assert state_of(house.hass, DND) == "on"
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await shows(phone, OFF)
+        assert state_of(house.hass, WORKSHOP_DND) == "on"
+
+    async def test_evening_and_morning_are_made_up_for(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Home Assistant was down at the time."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.wait_until("2026-11-25 21:59:00-08:00")
+        await house.restart({}, hours=4)
+        await shows(phone, ON)
+        await house.wait_until("2026-11-26 06:59:00-08:00")
+        await house.restart({}, hours=4)
+        await shows(phone, OFF)
+
+    async def test_start_in_the_daytime(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Changes nothing."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.dnd("on")
+        await shows(phone, ON)
+        await house.restart({})
+        assert state_of(house.hass, DND) == "on"
+        assert state_of(house.hass, WORKSHOP_DND) == "off"
