@@ -33,6 +33,8 @@ from tests.clock import ManualClock
 from tests.phone import Lamp, Phone
 
 from .common import (
+    ALWAYS,
+    ALWAYS_TARGET,
     DND,
     RECEPTION,
     RECEPTION_DATA,
@@ -49,6 +51,7 @@ from .common import (
     set_up,
     state_of,
     turn,
+    write_text,
 )
 from .conftest import OpenPhone
 from .scripts import answer, load_scripts, script
@@ -772,3 +775,259 @@ class TestNight:
         await house.restart({})
         assert state_of(house.hass, DND) == "on"
         assert state_of(house.hass, WORKSHOP_DND) == "off"
+
+
+MOBILE = "+4915112345"
+ANNA, BEN = "person.anna", "person.ben"
+FORWARDED = Lamp(True, MOBILE)
+
+
+class TestAway:
+    """Calls go to the mobile when everybody has left."""
+
+    @staticmethod
+    async def prepare(house: House, **inputs: object) -> None:
+        """Make the automation; Anna and Ben are at home."""
+        await house.set(ANNA, "home")
+        await house.set(BEN, "home")
+        given = {"people": [ANNA, BEN], "lines": [RECEPTION], "mobile": MOBILE}
+        await house.automate("forward_when_away", **given | inputs)
+
+    @staticmethod
+    async def leave(house: House) -> None:
+        """Have everybody leave, and the delay pass."""
+        await house.set(ANNA, "not_home")
+        await house.set(BEN, "Office")
+        await house.wait(minutes=5)
+
+    async def test_when_the_last_one_leaves_until_the_first_is_back(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """One NOTIFY each; other lines are left alone."""
+        await self.prepare(house)
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+
+        await house.set(ANNA, "not_home")
+        await house.wait(minutes=30)
+        await told_nothing(phone)
+        await house.set(BEN, "Office")
+        await house.wait(minutes=4, seconds=59)
+        await told_nothing(phone)
+        await house.wait(seconds=1)
+        assert await news(phone) == [{desk.ALWAYS: FORWARDED}]
+
+        await house.wait(hours=3)
+        await house.set(ANNA, "home")
+        assert await news(phone) == [{desk.ALWAYS: Lamp(False)}]
+        await house.set(BEN, "home")
+        await told_nothing(phone)
+        await told_nothing(workshop)
+        assert state_of(house.hass, ALWAYS_TARGET) == ""
+
+    async def test_walk_around_the_house(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Is no leaving; the time counts anew after it."""
+        await self.prepare(house, delay={"minutes": 10})
+        phone = await open_phone()
+        await self.leave(house)
+        await house.set(ANNA, "home")
+        await house.set(ANNA, "not_home")
+        await house.wait(minutes=9)
+        await told_nothing(phone)
+        await house.wait(minutes=1)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+
+    async def test_old_target_comes_back(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """It is never shown as on in between."""
+        await self.prepare(house)
+        await write_text(house.hass, ALWAYS_TARGET, "2424")
+        phone = await open_phone()
+        await self.leave(house)
+        assert await news(phone) == [{desk.ALWAYS: FORWARDED}]
+        await house.set(BEN, "home")
+        assert await news(phone) == [{desk.ALWAYS: Lamp(False, "2424")}]
+
+    async def test_other_features_do_not_matter(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Only the old target is not known any more."""
+        await self.prepare(house)
+        await write_text(house.hass, ALWAYS_TARGET, "2424")
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await house.press(Feature.DO_NOT_DISTURB, status=True)
+        await house.set(BEN, "home")
+        await shows(phone, Lamp(False, MOBILE), desk.ALWAYS)
+
+    @pytest.mark.parametrize("target", ["2424", MOBILE])
+    async def test_line_that_is_forwarded_already_is_left_alone(
+        self, house: House, open_phone: OpenPhone, target: str
+    ) -> None:
+        """At the phone, before everybody left; the other line is not."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        change = {"status": True, "forward_to": target}
+        await house.press(Feature.CALL_FORWARDING_ALWAYS, **change)
+        await shows(phone, Lamp(True, target), desk.ALWAYS)
+
+        await self.leave(house)
+        await shows(workshop, FORWARDED, desk.ALWAYS)
+        await house.set(BEN, "home")
+        await shows(workshop, Lamp(False), desk.ALWAYS)
+        await told_nothing(phone)
+        assert lamp(phone, desk.ALWAYS) == Lamp(True, target)
+
+    async def test_line_that_leads_elsewhere_by_now_is_left_alone(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Somebody has changed the target meanwhile."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await write_text(house.hass, ALWAYS_TARGET, "2424")
+        await shows(phone, Lamp(True, "2424"), desk.ALWAYS)
+        await house.set(BEN, "home")
+        await told_nothing(phone)
+        assert state_of(house.hass, ALWAYS) == "on"
+
+    async def test_line_that_was_turned_off_meanwhile_is_left_alone(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The target stays as it is."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await turn(house.hass, ALWAYS, "off")
+        await shows(phone, Lamp(False, MOBILE), desk.ALWAYS)
+        await house.set(BEN, "home")
+        await told_nothing(phone)
+
+    @pytest.mark.parametrize(
+        ("person", "home", "away"),
+        [
+            ("zone.home", "2", "0"),
+            ("zone.home", "10", "0"),
+            ("group.family", "home", "not_home"),
+            ("binary_sensor.presence", "on", "off"),
+            ("person.anna", "home", "Homework club"),
+        ],
+    )
+    async def test_who_counts_as_at_home(
+        self,
+        house: House,
+        open_phone: OpenPhone,
+        person: str,
+        home: str,
+        away: str,
+    ) -> None:
+        """Each kind of entity in its own words."""
+        await self.prepare(house, people=[person])
+        await house.set(person, home)
+        phone = await open_phone()
+        await house.wait(minutes=5)
+        await told_nothing(phone)
+        await house.set(person, away)
+        await house.wait(minutes=5)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await house.set(person, home)
+        await shows(phone, Lamp(False), desk.ALWAYS)
+
+    @pytest.mark.parametrize("absent", ["unknown", "unavailable"])
+    async def test_somebody_who_is_nowhere_has_not_left(
+        self, house: House, open_phone: OpenPhone, absent: str
+    ) -> None:
+        """Nothing is forwarded on a guess; nor is it ended on one."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(ANNA, absent)
+        await house.set(BEN, "not_home")
+        await house.wait(minutes=30)
+        await told_nothing(phone)
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await house.set(ANNA, absent)
+        await told_nothing(phone)
+
+    @pytest.mark.parametrize(
+        "mobile", ["15112345", "015112345", "sip:anna@pbx.example"]
+    )
+    async def test_target_as_it_is_typed(
+        self, house: House, open_phone: OpenPhone, mobile: str
+    ) -> None:
+        """A number stays the text that it is."""
+        await self.prepare(house, mobile=f" {mobile} ")
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, Lamp(True, mobile), desk.ALWAYS)
+        await house.set(BEN, "home")
+        await shows(phone, Lamp(False), desk.ALWAYS)
+
+    async def test_set_script_that_refuses_one_line(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The other one is forwarded, and comes back."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP, "removed"])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        why = (
+            "{{ 'no' if '201' in presentity and is_state('sensor.no', 'on') else '' }}"
+        )
+        await load_scripts(house.hass, dfks_set=script(*answer(refuse=why)))
+        await house.set("sensor.no", "on")
+        await self.leave(house)
+        await shows(workshop, FORWARDED, desk.ALWAYS)
+        await told_nothing(phone)
+
+        await house.set(BEN, "home")
+        await shows(workshop, OFF, desk.ALWAYS)
+        await house.set("sensor.no", "off")
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await shows(workshop, FORWARDED, desk.ALWAYS)
+        await house.set("sensor.no", "on")
+        await house.set(BEN, "home")
+        await told_nothing(phone)
+        await shows(workshop, OFF, desk.ALWAYS)
+
+    async def test_restart_while_everybody_is_away(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """The first one back ends it, and the old target comes back."""
+        await self.prepare(house)
+        await write_text(house.hass, ALWAYS_TARGET, "2424")
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+
+        await house.restart({ANNA: "unknown", BEN: "Office"})
+        await house.set(ANNA, "not_home")
+        await house.wait(minutes=10)
+        assert state_of(house.hass, ALWAYS) == "on"
+        await house.set(BEN, "home")
+        await shows(phone, Lamp(False, "2424"), desk.ALWAYS)
+
+    async def test_back_while_home_assistant_is_down(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """It is ended at the start."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await self.leave(house)
+        await shows(phone, FORWARDED, desk.ALWAYS)
+        await house.restart({ANNA: "home", BEN: "not_home"})
+        await shows(phone, Lamp(False), desk.ALWAYS)
+
+    async def test_gone_while_home_assistant_is_down(self, house: House) -> None:
+        """Nothing is forwarded, until they leave the next time."""
+        await self.prepare(house)
+        await house.restart({ANNA: "not_home", BEN: "not_home"})
+        await house.wait(minutes=10)
+        assert state_of(house.hass, ALWAYS) == "off"
+        await house.set(ANNA, "home")
+        await self.leave(house)
+        assert state_of(house.hass, ALWAYS) == "on"
