@@ -17,11 +17,13 @@ from dev.demo.settings import HOST, LINES, ROOT, say
 from tests.phone import ALWAYS, BUSY, DND, Phone
 
 from .browser import Browser, open_browser
+from .environment import is_installed
 from .house import HomeAssistant, empty_house, free_port
 
 # Seconds for all steps together, and for a phone to be told.
 LIMIT = 150.0
 TELLING = 10.0
+INSTALLING = 60.0
 
 RECEPTION = LINES[0]
 IMAGES = ROOT / "docs" / "images"
@@ -30,8 +32,11 @@ IMAGES = ROOT / "docs" / "images"
 class Visit:
     """Somebody who sets the integration up, beside a phone."""
 
-    def __init__(self, browser: Browser, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, house: HomeAssistant, browser: Browser, stack: AsyncExitStack
+    ) -> None:
         """Use a browser; the phones are closed with the stack."""
+        self._house = house
         self._browser = browser
         self._stack = stack
         self.port = free_port()
@@ -40,9 +45,19 @@ class Visit:
         """Log in to a Home Assistant that has nothing."""
         await self._browser.log_in()
 
-    async def add_listener(self) -> None:
-        """Add the integration; the dialog goes on with a first line."""
+    async def start_adding(self) -> None:
+        """Start to add the integration; Home Assistant installs what that needs."""
+        python = self._house.python
+        if python is None:
+            say("no packages within reach: what is needed is there already")
+        else:
+            require(not is_installed(python), "it was there already")
         await self._browser.start_adding("dfks")
+        await self._browser.shows_step("Add the SIP listener", INSTALLING)
+        require(python is None or is_installed(python), "nothing was installed")
+
+    async def add_listener(self) -> None:
+        """Add the listener; the dialog goes on with a first line."""
         await self._browser.fill("Address", HOST)
         await self._browser.fill("Port", str(self.port))
         await self._browser.submit()
@@ -212,10 +227,11 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
         async with AsyncExitStack() as stack, asyncio.timeout(LIMIT):
             house = await stack.enter_async_context(empty_house(work / "config", port))
             browser = await stack.enter_async_context(open_browser(executable, url))
-            visit = Visit(browser, stack)
+            visit = Visit(house, browser, stack)
             steps = Steps(browser, house, work)
             for step in (
                 visit.log_in,
+                visit.start_adding,
                 visit.add_listener,
                 visit.add_line,
                 visit.connect_phone,
@@ -267,7 +283,8 @@ def main() -> int:
     except asyncio.CancelledError:
         say("stopped")
         good = False
-    shutil.rmtree(work / "config", ignore_errors=True)
+    for folder in ("config", "python"):
+        shutil.rmtree(work / folder, ignore_errors=True)
     if not any(work.iterdir()):
         work.rmdir()
     return 0 if good else 1

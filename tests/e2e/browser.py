@@ -91,10 +91,10 @@ class Browser:
                 with suppress(PlaywrightTimeout):
                     await self._leads_on().click(timeout=CLICKING)
 
-    async def shows_step(self, title: str) -> None:
-        """Wait for a step of the dialog."""
+    async def shows_step(self, title: str, patience: float = PATIENCE / 1000) -> None:
+        """Wait for a step of the dialog, for so many seconds at most."""
         heading = self._page.locator("dialog-data-entry-flow [slot=headerTitle]")
-        await expect(heading).to_contain_text(title)
+        await expect(heading).to_contain_text(title, timeout=patience * 1000)
 
     async def open_line(self, name: str) -> None:
         """Go to the page of a line's device by the page of the integration."""

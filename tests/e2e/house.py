@@ -1,4 +1,7 @@
-"""A real Home Assistant with nothing set up, on ports and in a directory of its own."""
+"""A real Home Assistant with nothing set up, on ports and in a directory of its own.
+
+The integration is there as HACS leaves it: a folder, and nothing else.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,6 +15,8 @@ from dev.demo import api, directory
 from dev.demo.processes import Program
 from dev.demo.settings import HOST, Options
 
+from .environment import WITHOUT_WHEELS, can_install, copy_environment, copy_integration
+
 # Seconds until its web server answers, and until it has ended.
 STARTING = 90.0
 ENDING = 20.0
@@ -21,6 +26,9 @@ class HomeAssistant(Program):
     """Home Assistant, whose output is kept and not shown."""
 
     output: list[str]
+
+    # The Python of its own, None where it shares that of the tests.
+    python: Path | None
 
     @override
     async def _show_output(self) -> None:
@@ -53,11 +61,18 @@ async def empty_house(config: Path, port: int) -> AsyncIterator[HomeAssistant]:
     await directory.prepare(
         Options(config=config, http_port=port, sip_port=0, phones=False, fresh=True)
     )
+    copy_integration(config)
+    python, arguments = None, ["--skip-pip"]
+    if await can_install():
+        python = await asyncio.to_thread(copy_environment, config.parent / "python")
+        arguments = ["--skip-pip-packages", WITHOUT_WHEELS]
+    command = directory.hass("-c", str(config), *arguments)
+    if python is not None:
+        command[0] = str(python)
     program = await HomeAssistant.start(
-        "home assistant",
-        *directory.hass("-c", str(config), "--skip-pip"),
-        ending=signal.SIGHUP,
+        "home assistant", *command, ending=signal.SIGHUP
     )
+    program.python = python
     try:
         async with asyncio.timeout(STARTING):
             while not await api.is_up(f"http://{HOST}:{port}"):
