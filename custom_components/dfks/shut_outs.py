@@ -5,7 +5,8 @@ does nothing any more. So each shut-out is shown, and can be ended there.
 """
 
 from functools import partial
-from typing import Final
+from secrets import token_hex
+from typing import Final, NamedTuple
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
@@ -22,6 +23,13 @@ ISSUE_SHUT_OUT: Final = "shut_out"
 ATTR_SOURCE: Final = "source"
 
 
+class _Shown(NamedTuple):
+    """An issue that is shown, and what keeps it from ending by itself."""
+
+    issue_id: str
+    cancel: CALLBACK_TYPE
+
+
 class ShutOuts:
     """Shows which sources are shut out, as long as they are."""
 
@@ -29,22 +37,24 @@ class ShutOuts:
         """Follow a guard that shuts out after some failures."""
         self._hass = hass
         self._failures = failures
-        self._timers: dict[str, CALLBACK_TYPE] = {}
+        self._shown: dict[str, _Shown] = {}
         guard.on_shut_out = self._show
         guard.on_readmitted = self._forget
 
     @callback
     def async_stop(self) -> None:
         """Take everything back: a new listener starts without grudges."""
-        for source in list(self._timers):
+        for source in list(self._shown):
             self._forget(source)
 
     @callback
     def _show(self, source: str) -> None:
         self._forget(source)
-        if len(self._timers) >= MAX_ISSUES:
+        if len(self._shown) >= MAX_ISSUES:
             return
-        self._timers[source] = async_call_later(
+        # Not the address itself: diagnostics list the ids of issues.
+        issue_id = f"{ISSUE_SHUT_OUT}_{token_hex(4)}"
+        cancel = async_call_later(
             self._hass,
             SHUT_OUT,
             HassJob(
@@ -53,10 +63,11 @@ class ShutOuts:
                 cancel_on_shutdown=True,
             ),
         )
+        self._shown[source] = _Shown(issue_id, cancel)
         ir.async_create_issue(
             self._hass,
             DOMAIN,
-            _issue_id(source),
+            issue_id,
             data={ATTR_SOURCE: source},
             is_fixable=True,
             severity=ir.IssueSeverity.WARNING,
@@ -70,10 +81,6 @@ class ShutOuts:
 
     @callback
     def _forget(self, source: str, _now: object = None) -> None:
-        if (cancel := self._timers.pop(source, None)) is not None:
-            cancel()
-            ir.async_delete_issue(self._hass, DOMAIN, _issue_id(source))
-
-
-def _issue_id(source: str) -> str:
-    return f"{ISSUE_SHUT_OUT}_{source}"
+        if (shown := self._shown.pop(source, None)) is not None:
+            shown.cancel()
+            ir.async_delete_issue(self._hass, DOMAIN, shown.issue_id)

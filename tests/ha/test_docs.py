@@ -65,6 +65,8 @@ NOT_OURS: Final = {
     "Repairs",
     "SIP listener",
     "Settings",
+    "System",
+    "System information",
     "Voice over IP",
     "and",
     "feature key synchronization",

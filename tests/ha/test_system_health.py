@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+import socket
 from typing import Any
 from unittest.mock import patch
 
@@ -58,6 +59,7 @@ async def test_running_listener(
     }
 
 
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 async def test_several_addresses(hass: HomeAssistant, port: int) -> None:
     """Each with the port."""
     entry = listener_entry(port, [], settings={"host": f"{LOCALHOST}, ::1"})

@@ -12,7 +12,7 @@ from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.trace import KEPT, MAX_KEPT, Trace, describe
 from custom_components.dfks.sip.transport import Flow
 from tests.clock import ManualClock
-from tests.phone import Digest, set_dnd
+from tests.phone import Digest, set_forwarding
 
 from .caller import Caller
 from .conftest import Connect
@@ -156,30 +156,60 @@ async def test_trace_keeps_only_the_last_messages(
 async def test_log_can_be_read_by_a_technician(
     watching: Watching, caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line a message, bodies in a line of their own, no secrets."""
+    """One line a message: which way, what, whose, in which dialog; no secrets."""
     caplog.set_level(logging.DEBUG, LOGGER)
     subscribed = await caller.subscribe({"User-Agent": "Desk-Phone 1.0"})
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=set_forwarding("always", True, "4930170020"))
     await subscribed.told()
 
     port = caller.local[1]
     came, went = f"<- UDP 127.0.0.1:{port}", f"-> UDP 127.0.0.1:{port}"
     lines = [record.getMessage() for record in caplog.records if record.name == LOGGER]
-    assert lines[:2] == [
-        f"{came} REGISTER, line 201, CSeq 1",
-        f"{went} 401 Unauthorized to REGISTER, line 201, CSeq 1",
-    ]
-    assert lines[2] == (
-        f"{came} SUBSCRIBE, line 201, CSeq 1, event as-feature-event, "
-        "expires 3600, by Desk-Phone 1.0"
+    call_ids = [line.partition("Call-ID ")[2].partition(",")[0] for line in lines]
+    assert call_ids[0] == call_ids[1] != call_ids[2]
+    asked, challenged, signed = lines[:3]
+    assert asked == f"{came} REGISTER, line 201, CSeq 1, Call-ID {call_ids[0]}"
+    assert challenged == (
+        f"{went} 401 Unauthorized to REGISTER, line 201, CSeq 1, "
+        f"Call-ID {call_ids[0]}, realm homeassistant"
     )
-    key_press = lines.index(f"{came} body: {' '.join(set_dnd(True).decode().split())}")
-    assert lines[key_press - 1].startswith(f"{came} SUBSCRIBE, line 201, CSeq 2")
-    assert any(
-        line.startswith(f"{went} body: ") and "<doNotDisturbOn>true" in line
-        for line in lines[key_press:]
+    assert signed == (
+        f"{came} SUBSCRIBE, line 201, CSeq 1, Call-ID {call_ids[2]}, "
+        "event as-feature-event, expires 3600, by Desk-Phone 1.0, credentials of 201"
     )
+    key_press = next(line for line in lines if "SUBSCRIBE, line 201, CSeq 2" in line)
+    assert key_press.startswith(came)
+    assert key_press.endswith("octets of application/x-as-feature-event+xml")
+    told = lines[-1] if lines[-1].startswith(went) else lines[-2]
+    assert "NOTIFY, line 201, CSeq 2" in told
+    assert "state active;expires=3600" in told
     assert not any("nonce" in line or "response=" in line for line in lines)
+    assert not any("4930170020" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("lines", "described"),
+    [
+        (
+            'WWW-Authenticate: Digest realm="h", stale=TRUE, nonce="n"',
+            "nonce too old",
+        ),
+        ('WWW-Authenticate: Digest nonce="n"', "realm ?"),
+        ('WWW-Authenticate: Digest realm="n, x', "realm ?"),
+        ('Warning: 399 dfks "No"', 'warning 399 dfks "No"'),
+        ("Min-Expires: 60", "at least 60"),
+        (f"Call-ID: {'x' * 500}", f"Call-ID {'x' * 120}"),
+    ],
+)
+def test_refusals_say_why(lines: str, described: str) -> None:
+    """As far as the phone is told."""
+    data = (
+        "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP h\r\nCSeq: 1 REGISTER\r\n"
+        f"To: <sip:201@h>\r\n{lines}\r\n\r\n"
+    )
+    assert describe(data.encode()) == (
+        f"401 Unauthorized to REGISTER, line 201, CSeq 1, {described}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,4 +232,4 @@ async def test_log_can_be_read_by_a_technician(
 )
 def test_any_octets_can_be_described(data: bytes, line: str) -> None:
     """In one line that a terminal can show."""
-    assert describe(data) == (line, "")
+    assert describe(data) == line

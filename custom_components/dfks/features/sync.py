@@ -12,6 +12,7 @@ in the call that asks for it. With hooks it happens in their queue, in order of 
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+import logging
 from typing import Final, override
 
 from ..sip.headers import bracketed, encode_user
@@ -61,6 +62,8 @@ from .model import (
     WatchersChanged,
 )
 from .publisher import Publisher
+
+_LOGGER = logging.getLogger(__name__)
 
 # Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
 _WITHOUT_STATE = frozenset({"noresource", "deactivated"})
@@ -378,6 +381,13 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         topics = frozenset((feature,))
         changed = new != old
         if changed:
+            _LOGGER.debug(
+                "Line %s: %s is now %s, set by %s",
+                line.config.user,
+                feature.value,
+                "on" if new.status else "off",
+                change.source or "Home Assistant",
+            )
             line.store(feature, new)
             self._written = None
             self._publish(FeatureChanged(line, old, new, change))
@@ -403,6 +413,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Return what a phone asks for; None for what it cannot have."""
         command = parse_command(body)
         if command is None or command.feature not in self._by_account[account].assigned:
+            _LOGGER.debug(
+                "Line %s: its phone asks for what it cannot have", account.user
+            )
             return None
         return command
 

@@ -575,7 +575,9 @@ class Notifier:
             self._send(subscription, told)
         except FlowError as err:
             _LOGGER.debug(
-                "NOTIFY to %s failed: %s", subscription.account.user, err.strerror
+                "Line %s: a NOTIFY cannot be sent: %s",
+                subscription.account.user,
+                err.strerror,
             )
             self._suspend(subscription)
 
@@ -664,6 +666,7 @@ class Notifier:
         subscription.in_flight = None
         dialog = subscription.dialog
         if subscription.last_sent:
+            _note_end(subscription)
             self._remove(subscription)
         self._go_on_in(dialog)
 
@@ -671,13 +674,8 @@ class Notifier:
         """Take another final response to a NOTIFY."""
         subscription.in_flight = None
         dialog = subscription.dialog
-        _LOGGER.debug(
-            "%s answered NOTIFY %s %s",
-            subscription.account.user,
-            response.status,
-            response.reason,
-        )
         if response.status in REMOVING or subscription.last_sent:
+            _note_end(subscription, response.status)
             self._remove(subscription)
         else:
             self._keep_untold(subscription, response)
@@ -710,7 +708,10 @@ class Notifier:
     def _failed(self, subscription: Subscription) -> None:
         """Take a NOTIFY that was never answered, or could not be sent."""
         subscription.in_flight = None
-        _LOGGER.debug("%s does not answer NOTIFYs", subscription.account.user)
+        _LOGGER.debug(
+            "Line %s: no answer to a NOTIFY, its phone is left alone until it is heard",
+            subscription.account.user,
+        )
         self._suspend(subscription)
 
     def _release(self, subscription: Subscription) -> None:
@@ -954,6 +955,14 @@ def _join(topics: Topics, more: Topics) -> Topics:
     if FULL in topics or FULL in more:
         return ALL
     return topics | more if topics else more
+
+
+def _note_end(subscription: Subscription, status: int = 200) -> None:
+    _LOGGER.debug(
+        "Line %s: a subscription has ended (%s)",
+        subscription.account.user,
+        subscription.ending or f"{status} to a NOTIFY",
+    )
 
 
 def _retry_after(response: Response) -> int | None:

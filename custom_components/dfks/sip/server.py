@@ -731,13 +731,6 @@ class SipServer:
         err: SipError,
         key: TransactionKey | None = None,
     ) -> None:
-        _LOGGER.debug(
-            "%s: %s refused: %s %s",
-            flow.remote[0],
-            request.method,
-            err.status,
-            err.reason,
-        )
         try:
             self._reply(request, flow, err.status, err.fields, err.reason, key)
         except FlowError as error:

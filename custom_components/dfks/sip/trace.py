@@ -6,7 +6,14 @@ import logging
 from typing import NamedTuple
 
 from .clock import Clock
-from .headers import HeaderError, bracketed, parse_address, parse_uri
+from .headers import (
+    HeaderError,
+    bracketed,
+    parse_address,
+    parse_uri,
+    split_list,
+    unquote,
+)
 from .message import NotSip, Request, Response, SipError, parse
 from .transport import Flow
 
@@ -16,8 +23,8 @@ _LOGGER = logging.getLogger(__name__)
 KEPT = 50
 MAX_KEPT = 8 * 1024
 
-# Characters of a body in the log.
-MAX_LOGGED = 2000
+# Characters of one header field in the log.
+MAX_SHOWN = 120
 
 # What is counted of what comes in, by its first octets.
 _RECEIVED = {
@@ -89,50 +96,64 @@ class Trace:
 
 
 def _log(data: bytes, flow: Flow, *, sent: bool) -> None:
-    """Log a message in one line, and its body in another."""
+    """Log a message in one line."""
     host, port = flow.remote
-    peer = f"{'->' if sent else '<-'} {flow.transport} {bracketed(host)}:{port}"
-    line, body = describe(data)
-    _LOGGER.debug("%s %s", peer, line)
-    if body:
-        _LOGGER.debug("%s body: %s", peer, body)
+    _LOGGER.debug(
+        "%s %s %s:%s %s",
+        "->" if sent else "<-",
+        flow.transport,
+        bracketed(host),
+        port,
+        describe(data),
+    )
 
 
-def describe(data: bytes) -> tuple[str, str]:
-    """Return a message in one line, and its body in one line, without secrets.
+def describe(data: bytes) -> str:
+    """Return a message in one line, without secrets.
 
-    Credentials and challenges are left out; whatever else it says, control
-    characters are not taken over.
+    Of credentials it says whose they are, of a body its length and type: what it asks
+    for is logged by the event package, which understands it. Whatever else the message
+    says, control characters are not taken over.
     """
     try:
         message = parse(data)
     except SipError as err:
         if err.request is None:
-            return f"not understood: {err.reason}", ""
+            return f"not understood: {err.reason}"
         message = err.request
     except NotSip as err:
-        return f"not SIP: {err}", ""
-    return _line(message), _in_one_line(message.body)
+        return f"not SIP: {err}"
+    return _printable(", ".join(_details(message)))
 
 
-def _line(message: Request | Response) -> str:
+def _details(message: Request | Response) -> Iterator[str]:
     if isinstance(message, Request):
-        title = message.method
+        yield message.method
     else:
-        title = f"{message.status} {message.reason} to {message.method}"
-    count = (message.get("cseq") or "?").partition(" ")[0]
-    details = [f"line {_user(message)}", f"CSeq {count}"]
-    for name, label in _DETAILS:
+        yield f"{message.status} {message.reason} to {message.method}"
+    yield f"line {_user(message)}"
+    yield f"CSeq {(message.get('cseq') or '?').partition(' ')[0]}"
+    for name, label in _FIELDS:
         if value := message.text(name):
-            details.append(f"{label} {value}")
-    return _printable(", ".join((title, *details)))
+            yield f"{label} {value[:MAX_SHOWN]}"
+    if credentials := message.get("authorization"):
+        yield f"credentials of {_parameter(credentials, 'username')}"
+    if challenge := message.get("www-authenticate"):
+        stale = _parameter(challenge, "stale").lower() == "true"
+        yield "nonce too old" if stale else f"realm {_parameter(challenge, 'realm')}"
+    if message.body:
+        content_type = message.text("content-type") or "no type"
+        yield f"{len(message.body)} octets of {content_type.partition(';')[0]}"
 
 
-_DETAILS = (
+_FIELDS = (
+    ("call-id", "Call-ID"),
     ("event", "event"),
     ("expires", "expires"),
+    ("min-expires", "at least"),
     ("subscription-state", "state"),
     ("warning", "warning"),
+    ("unsupported", "unsupported"),
     ("retry-after", "retry after"),
     ("user-agent", "by"),
 )
@@ -146,9 +167,17 @@ def _user(message: Request | Response) -> str:
         return "?"
 
 
-def _in_one_line(body: bytes) -> str:
-    text = body[:MAX_LOGGED].decode("latin-1")
-    return _printable(" ".join(text.split()))
+def _parameter(credentials: str, wanted: str) -> str:
+    """Return one parameter of credentials or of a challenge, "?" where it is missing."""
+    try:
+        items = split_list(credentials.partition(" ")[2])
+    except HeaderError:
+        return "?"
+    for item in items:
+        name, _, value = item.partition("=")
+        if name.strip(" \t").lower() == wanted:
+            return unquote(value.strip(" \t"))[:MAX_SHOWN]
+    return "?"
 
 
 def _printable(text: str) -> str:
