@@ -1,0 +1,500 @@
+"""What helps to set a phone up: proposals, who knocked, and what to type into it."""
+
+import logging
+from typing import Any
+
+from homeassistant.config_entries import SubentryFlowResult
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
+from homeassistant.helpers.selector import SelectSelector, TextSelector
+import pytest
+
+from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.monitor import SyncStatus
+from custom_components.dfks.pairing import async_phone_settings
+from custom_components.dfks.vendors import VENDORS
+from tests.clock import ManualClock
+
+from .common import (
+    LOCALHOST,
+    RECEPTION,
+    RECEPTION_DATA,
+    SYNC_STATUS,
+    MockConfigEntry,
+    reception_form,
+    runtime,
+    set_up,
+    state_of,
+)
+from .conftest import Plug
+from .test_config_flow import (
+    fields,
+    gate_form,
+    placeholders,
+    show_line_form,
+    submit_line,
+    suggested,
+)
+
+YEALINK = "Yealink SIP-T46U 108.86.0.20"
+
+
+def selector(result: SubentryFlowResult, field: str) -> Any:
+    """Return how a field of a shown form is filled in."""
+    assert result["data_schema"] is not None
+    return result["data_schema"].schema[field]
+
+
+def offered(result: SubentryFlowResult) -> list[Any]:
+    """Return the phones that the field of the user offers."""
+    user = selector(result, "user")
+    assert isinstance(user, SelectSelector)
+    return list(user.config["options"])
+
+
+async def knock(plug: Plug, user: str, user_agent: str) -> None:
+    """Let a phone try to register whose line is not there."""
+    phone = await plug(user=user, password="not-known-yet", user_agent=user_agent)
+    assert (await phone.register()).status == 401
+
+
+class TestPassword:
+    """The password that Add line proposes."""
+
+    async def test_is_seen_and_typed_without_doubt(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Sixteen characters that look like no other."""
+        shown = await show_line_form(hass, entry)
+
+        password = suggested(shown)["password"]
+        assert len(password) == 16
+        assert not set(password) - set("acdefhkmnprtuwxy347")
+        assert selector(shown, "password").config.get("type") != "password"
+
+    async def test_is_another_each_time(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Nobody knows it from elsewhere."""
+        shown = [await show_line_form(hass, entry) for _ in range(5)]
+
+        assert len({suggested(form)["password"] for form in shown}) == 5
+
+    async def test_stays_when_something_else_is_wrong(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """It may have been typed into the phone already."""
+        shown = await show_line_form(hass, entry)
+        password = suggested(shown)["password"]
+        form = gate_form(user="2 03", password=password)
+        shown = await submit_line(hass, shown, form)
+
+        assert shown["errors"] == {"user": "invalid_user"}
+        assert suggested(shown)["password"] == password
+        assert selector(shown, "password").config.get("type") != "password"
+
+
+class TestLastPage:
+    """What is shown when the line is stored."""
+
+    async def test_says_what_to_type_into_the_phone(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        port: int,
+    ) -> None:
+        """All of it, and what the synchronization may be called."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(auth_name="gate"))
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert placeholders(result) == {
+            "server": "`127.0.0.1`",
+            "port": f"`{port}` (UDP, TCP)",
+            "user": "`203`",
+            "auth_name": "`gate`",
+            "password": "`gate-203`",
+            "settings": (
+                "- `Feature Key Synchronization`\n"
+                "- `Feature Sync`\n"
+                "- `As-Feature-Event Subscription`"
+            ),
+            "local_processing": "–",
+            "phones_url": (
+                "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
+            ),
+        }
+
+    async def test_has_the_settings_of_the_vendor(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Page, parameters by model, and local processing."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor="yealink"))
+
+        assert result["data"]["vendor"] == "yealink"
+        assert placeholders(result)["settings"] == (
+            "- `Features > General Information > Feature Key Synchronization`\n\n"
+            "```\n"
+            "features.feature_key_sync.enable=1\n"
+            "features.dnd.feature_key_sync.enable=1\n"
+            "features.forward.feature_key_sync.enable=1\n"
+            "```\n\n"
+            "≤ v80:\n"
+            "```\n"
+            "bw.feature_key_sync=1\n"
+            "```"
+        )
+        assert placeholders(result)["local_processing"] == (
+            "```\n"
+            "features.dnd.feature_key_sync.local_processing.enable=1\n"
+            "features.forward.feature_key_sync.local_processing.enable=1\n"
+            "```"
+        )
+
+    @pytest.mark.parametrize("vendor", VENDORS)
+    async def test_has_something_for_every_vendor(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+    ) -> None:
+        """No empty place in the text."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor=vendor))
+
+        assert all(text.strip() for text in placeholders(result).values())
+
+    @pytest.mark.parametrize(
+        ("password", "shown"),
+        [
+            ("a*b_c<i>d|e", "`a*b_c<i>d|e`"),
+            ("a`b", "``a`b``"),
+            ("`a``b", "``` `a``b ```"),
+            (" a ", "`  a  `"),
+        ],
+    )
+    async def test_shows_what_was_typed_and_no_markup(
+        self, hass: HomeAssistant, entry: MockConfigEntry, password: str, shown: str
+    ) -> None:
+        """A password may hold what has a meaning in Markdown."""
+        line = {**RECEPTION_DATA, "password": password}
+        settings = await async_phone_settings(hass, entry.data, line)
+
+        assert settings["password"] == shown
+
+    async def test_phone_is_let_in_while_it_is_shown(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """Nobody has closed it."""
+        shown = await show_line_form(hass, entry)
+        form = gate_form(password=suggested(shown)["password"])
+        await submit_line(hass, shown, form)
+
+        phone = await plug(user="203", password=form["password"])
+        assert (await phone.register()).status == 200
+        assert (await phone.subscribe()).status == 200
+
+    async def test_closing_it_keeps_the_line(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Whether by its button or not, and once."""
+        shown = await show_line_form(hass, entry)
+        await submit_line(hass, shown, gate_form())
+        with pytest.raises(UnknownFlow):
+            hass.config_entries.subentries.async_abort(shown["flow_id"])
+        with pytest.raises(UnknownFlow):
+            await submit_line(hass, shown, gate_form())
+
+        users = [line.data["user"] for line in entry.subentries.values()]
+        assert users == ["201", "202", "203"]
+        assert len(listener.sync.lines) == 3
+
+    async def test_comes_again_when_the_line_is_changed(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """With the password that is stored, if it was left as it is."""
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        form = reception_form(vendor="poly")
+        del form["password"]
+        result = await submit_line(hass, shown, form)
+
+        assert result["reason"] == "reconfigure_successful"
+        assert placeholders(result)["password"] == "`reception-201`"
+        assert "reg.x.serverFeatureControl.dnd" in placeholders(result)["settings"]
+
+    async def test_password_reaches_no_log(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        plug: Plug,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Although it is shown."""
+        caplog.set_level(logging.DEBUG)
+        await set_up(hass, entry)
+        shown = await show_line_form(hass, entry)
+        password = suggested(shown)["password"]
+        await submit_line(hass, shown, gate_form(password=password))
+        phone = await plug(user="203", password=password)
+        assert (await phone.register()).status == 200
+
+        assert "203" in caplog.text
+        assert password not in caplog.text
+
+
+class TestServer:
+    """The address and the ports that the last page names."""
+
+    @pytest.mark.parametrize(
+        ("settings", "server", "port"),
+        [
+            # All addresses: those of the network that there is.
+            ({"host": "0.0.0.0"}, "`10.10.10.10`", "`5070` (UDP, TCP)"),
+            ({"host": "0.0.0.0, ::"}, "`10.10.10.10`", "`5070` (UDP, TCP)"),
+            ({"host": "::"}, "`::`", "`5070` (UDP, TCP)"),
+            # Phones do not reach the loopback of another machine.
+            (
+                {"host": "127.0.0.1, 192.0.2.1, 2001:db8::1"},
+                "`192.0.2.1`, `2001:db8::1`",
+                "`5070` (UDP, TCP)",
+            ),
+            ({"host": "127.0.0.1"}, "`127.0.0.1`", "`5070` (UDP, TCP)"),
+            (
+                {
+                    "host": "0.0.0.0",
+                    "advertised_host": "sip.example.com",
+                    "advertised_port": 5080,
+                },
+                "`sip.example.com`",
+                "`5080` (UDP, TCP)",
+            ),
+            (
+                {"host": "192.0.2.1", "tls": {"port": 5061}},
+                "`192.0.2.1`",
+                "`5070` (UDP, TCP), `5061` (TLS)",
+            ),
+        ],
+    )
+    async def test_is_where_phones_reach_the_listener(
+        self, hass: HomeAssistant, settings: dict[str, Any], server: str, port: str
+    ) -> None:
+        """What it advertises, else its own addresses, else those of the machine."""
+        words = await async_phone_settings(
+            hass, {"port": 5070, "realm": "homeassistant", **settings}, RECEPTION_DATA
+        )
+
+        assert (words["server"], words["port"]) == (server, port)
+
+
+class TestKnocking:
+    """Phones that knocked, and are not known."""
+
+    async def test_none_leave_a_plain_field(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """There is nothing to choose from."""
+        shown = await show_line_form(hass, entry)
+
+        assert isinstance(selector(shown, "user"), TextSelector)
+
+    async def test_are_offered(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """The last first, and none of them is chosen already."""
+        await knock(plug, "300", YEALINK)
+        await knock(plug, "301", "")
+        shown = await show_line_form(hass, entry)
+
+        assert offered(shown) == [
+            {"value": "301", "label": "301 (127.0.0.1)"},
+            {"value": "300", "label": f"300 (127.0.0.1, {YEALINK})"},
+        ]
+        assert suggested(shown)["user"] == ""
+
+    async def test_choosing_one_fills_in_user_and_vendor(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """And it is offered no more."""
+        await knock(plug, "300", YEALINK)
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(user="300"))
+
+        assert result["data"]["user"] == "300"
+        assert result["data"]["vendor"] == "yealink"
+        assert "local_processing" in placeholders(result)["local_processing"]
+        shown = await show_line_form(hass, entry)
+        assert isinstance(selector(shown, "user"), TextSelector)
+
+    async def test_the_vendor_that_is_chosen_counts(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """More than what the phone says."""
+        await knock(plug, "300", YEALINK)
+        shown = await show_line_form(hass, entry)
+        form = gate_form(user="300", vendor="poly")
+        result = await submit_line(hass, shown, form)
+
+        assert result["data"]["vendor"] == "poly"
+
+    async def test_another_user_can_be_typed(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """The phone of the line need not be there yet."""
+        await knock(plug, "300", YEALINK)
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(user="203"))
+
+        assert result["data"]["user"] == "203"
+        assert "vendor" not in result["data"]
+        assert len(offered(await show_line_form(hass, entry))) == 1
+
+    async def test_known_users_are_left_out(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """Their password is wrong, which their line's sync status says."""
+        await knock(plug, "201", YEALINK)
+        shown = await show_line_form(hass, entry)
+
+        assert isinstance(selector(shown, "user"), TextSelector)
+
+    async def test_have_no_say_in_how_they_are_shown(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """Control characters and those that turn the writing are gone."""
+        await knock(plug, "300", f"Desk\u202e\x07{'x' * 200}")
+        (label,) = [
+            option["label"] for option in offered(await show_line_form(hass, entry))
+        ]
+
+        assert label == f"300 (127.0.0.1, Desk{'x' * 76})"
+
+    async def test_many_do_not_fill_the_form(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """One address may be five phones."""
+        for number in range(300, 310):
+            await knock(plug, str(number), YEALINK)
+
+        users = [
+            option["value"] for option in offered(await show_line_form(hass, entry))
+        ]
+        assert users == ["309", "308", "307", "306", "305"]
+
+    async def test_are_not_known_while_the_listener_does_not_run(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """A line can be added all the same."""
+        entry.add_to_hass(hass)
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form())
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert placeholders(result)["server"] == f"`{LOCALHOST}`"
+
+
+class TestReconfigure:
+    """What Reconfigure says of the line's phone."""
+
+    async def test_vendor_is_what_the_phone_says(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """Unless another was chosen, which is shown again."""
+        phone = await plug(user_agent=YEALINK)
+        await phone.register()
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        assert suggested(shown)["vendor"] == "yealink"
+
+        await submit_line(hass, shown, reception_form(vendor="poly"))
+        assert entry.subentries[RECEPTION].data["vendor"] == "poly"
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        assert suggested(shown)["vendor"] == "poly"
+
+        await submit_line(hass, shown, reception_form(vendor="other"))
+        assert entry.subentries[RECEPTION].data == RECEPTION_DATA
+
+    async def test_another_vendor_changes_nothing_for_the_phone(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """It stays subscribed."""
+        phone = await plug()
+        await phone.subscribe()
+        await phone.notification()
+        line = listener.sync.lines[RECEPTION]
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        await submit_line(hass, shown, reception_form(vendor="poly"))
+
+        assert runtime(entry).sync.lines[RECEPTION] is line
+        assert line.connected
+
+    @pytest.mark.parametrize("status", SyncStatus)
+    async def test_advises_by_the_sync_status(
+        self,
+        hass: HomeAssistant,
+        clock: ManualClock,
+        entry: MockConfigEntry,
+        plug: Plug,
+        status: SyncStatus,
+    ) -> None:
+        """In a part of the form that is open and asks for nothing."""
+        await set_up(hass, entry)
+        if status is SyncStatus.WRONG_PASSWORD:
+            await (await plug(password="wrong")).register()
+        elif status is not SyncStatus.WAITING:
+            phone = await plug()
+            await phone.register()
+            if status is SyncStatus.SYNCHRONIZED:
+                await phone.subscribe()
+                await phone.notification()
+            clock.advance(30)
+        await hass.async_block_till_done()
+        assert state_of(hass, SYNC_STATUS) == status
+
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        assert set(SyncStatus) & set(map(str, fields(shown))) == {status}
+        assert selector(shown, status).options == {"collapsed": False}
+        result = await submit_line(hass, shown, reception_form(**{status: {}}))
+        assert result["reason"] == "reconfigure_successful"
+        assert entry.subentries[RECEPTION].data == RECEPTION_DATA
