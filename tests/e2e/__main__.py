@@ -64,11 +64,14 @@ class Visit:
         await self._browser.shows_step("Add line")
 
     async def add_line(self) -> None:
-        """Add the line."""
+        """Add the line; the page after it says what to type into the phone."""
         await self._browser.fill("Name", RECEPTION.name)
         await self._browser.fill("User", RECEPTION.user)
         await self._browser.fill("Password", RECEPTION.password)
         await self._browser.submit()
+        await self._browser.shows_step("Success")
+        for typed in (HOST, str(self.port), RECEPTION.user, RECEPTION.password):
+            await self._browser.wait_for_text(typed)
         await self._browser.finish()
 
     async def connect_phone(self) -> None:
