@@ -1,6 +1,7 @@
 """What the entities of a line share."""
 
 from abc import abstractmethod
+import asyncio
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import override
@@ -150,6 +151,10 @@ class DfksFeatureEntity(DfksEntity):
             origin=Origin.ENTITY,
             context=self._context,
         )
+        if status is None and self._state.status:
+            # A scene may turn the feature off beside it, in this turn of the loop. That
+            # comes first: no call is to go to a target that is only to be kept.
+            await asyncio.sleep(0)
         try:
             await self._entry.runtime_data.sync.change(self._line.config.id, change)
         except ChangeRefused as err:

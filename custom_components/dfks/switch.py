@@ -79,8 +79,8 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
         """Turn the feature on; a forwarding without a target is refused."""
-        if self.entity_description.needs_target and not self._may_turn_on:
-            await self._async_wait_for_target()
+        if self.entity_description.needs_target and not self._state.status:
+            await self._async_let_target_come_first()
         await self._async_change(status=True)
 
     @override
@@ -92,6 +92,13 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
     def _may_turn_on(self) -> bool:
         # A phone may have turned it on without a target; then it is on.
         return self._state.status or bool(self._state.forward_to)
+
+    async def _async_let_target_come_first(self) -> None:
+        # What a scene sets beside the switch is done in this turn of the loop. Calls
+        # must not go to the old target meanwhile, nor a script judge by it.
+        await asyncio.sleep(0)
+        if not self._may_turn_on:
+            await self._async_wait_for_target()
 
     async def _async_wait_for_target(self) -> None:
         target_known = asyncio.Event()
