@@ -59,7 +59,9 @@ class Knocks:
         address = flow.remote[0]
         self._knocks.pop(user, None)
         self._make_room(address)
-        self._knocks[user] = Knock(user, address, user_agent(request))
+        self._knocks[user] = Knock(
+            user, address, shown_user_agent(request.text("user-agent"))
+        )
 
     def of(self, user: str) -> Knock | None:
         """Return the phone that wants to be this user, if there is one."""
@@ -88,6 +90,6 @@ def user_of(request: Request) -> str | None:
         return None
 
 
-def user_agent(request: Request) -> str:
-    """Return what a phone calls itself, cut to what can be shown; empty if nothing."""
-    return printable(request.text("user-agent") or "", MAX_USER_AGENT)
+def shown_user_agent(text: str | None) -> str:
+    """Return what can be shown of the name that a phone gives itself."""
+    return printable(text or "", MAX_USER_AGENT)

@@ -116,18 +116,14 @@ class LineSubentryFlow(ConfigSubentryFlow):
 
     def _user_selector(self) -> TextSelector | SelectSelector:
         """Return the field of the user, which offers who knocked if anybody did."""
-        users = {
-            subentry.data[CONF_USER]
-            for subentry in line_subentries(self._get_entry()).values()
-        }
-        unknown = [knock for knock in self._knocks() if knock.user not in users]
-        if not unknown:
+        knocks = self._knocks()
+        if not knocks:
             return TextSelector()
         return SelectSelector(
             SelectSelectorConfig(
                 options=[
                     SelectOptionDict(value=knock.user, label=_label(knock))
-                    for knock in unknown
+                    for knock in knocks
                 ],
                 custom_value=True,
                 mode=SelectSelectorMode.DROPDOWN,

@@ -15,7 +15,7 @@ from homeassistant.util import dt as dt_util
 from .features.model import FeatureChanged, Line, LineConfig, LineEvent
 from .features.publisher import Publisher
 from .features.sync import FeatureSync
-from .knocking import Knocks, user_agent, user_of
+from .knocking import Knocks, shown_user_agent, user_of
 from .sip.clock import Timer
 from .sip.message import Request
 from .sip.registrar import Account
@@ -58,10 +58,13 @@ class LinePhone(Publisher[[]]):
         """Take what outlived a restart."""
         account = self._line.account
         for binding in self._server.registrar.bindings(account):
-            self.user_agent = binding.user_agent or self.user_agent
+            self._called(binding.user_agent)
         for subscription in self._server.notifier.of(account):
-            self.user_agent = subscription.user_agent or self.user_agent
+            self._called(subscription.user_agent)
         self.look()
+
+    def _called(self, user_agent: str | None) -> None:
+        self.user_agent = shown_user_agent(user_agent) or self.user_agent
 
     @property
     def last_contact(self) -> datetime | None:
@@ -74,7 +77,7 @@ class LinePhone(Publisher[[]]):
         """Take note of a request of the phone."""
         self._heard_at = self._server.clock.time()
         self._refused_from = None
-        self.user_agent = user_agent(request) or self.user_agent
+        self._called(request.text("user-agent"))
         if not self._line.connected and not self._may_come_back:
             self._idle_since = self._idle_since or self._server.clock.monotonic()
         self.look()

@@ -34,5 +34,6 @@ def printable(text: str, length: int) -> str:
     Neither control characters nor those that turn the direction of writing are left:
     a form shows it beside what others wrote.
     """
-    shown = "".join(character for character in text if character.isprintable())
-    return shown[:length].strip()
+    if not text.isprintable():
+        text = "".join(character for character in text if character.isprintable())
+    return text[:length].strip()

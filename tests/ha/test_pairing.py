@@ -415,6 +415,35 @@ class TestKnocking:
         ]
         assert users == ["309", "308", "307", "306", "305"]
 
+    async def test_without_an_answer_to_the_challenge_is_none(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """The address of such a request may be made up."""
+        phone = await plug(user="300")
+        assert (await phone.register(authenticate=False)).status == 401
+
+        shown = await show_line_form(hass, entry)
+        assert isinstance(selector(shown, "user"), TextSelector)
+
+    async def test_of_an_unknown_vendor_leave_it_open(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """The page says what the synchronization may be called."""
+        await knock(plug, "300", "Desk/1.0")
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(user="300"))
+
+        assert "vendor" not in result["data"]
+        assert "`Feature Sync`" in placeholders(result)["settings"]
+
     async def test_are_not_known_while_the_listener_does_not_run(
         self, hass: HomeAssistant, entry: MockConfigEntry
     ) -> None:

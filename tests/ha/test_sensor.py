@@ -212,14 +212,14 @@ async def test_user_agent_outlives_a_reload(
     hass: HomeAssistant, entry: MockConfigEntry, plug: Plug
 ) -> None:
     """It is remembered with the phone's registration and subscription."""
-    phone = await plug()
+    phone = await plug(user_agent=f"Desk\x07/1.0 {'x' * 300}")
     await phone.register()
     await phone.subscribe()
     await settle(phone)
     await hass.config_entries.async_reload(entry.entry_id)
     await hass.async_block_till_done()
 
-    assert state_of(hass, USER_AGENT) == "Desk/1.0"
+    assert state_of(hass, USER_AGENT) == f"Desk/1.0 {'x' * 71}"
 
 
 async def test_last_contact(
