@@ -329,6 +329,30 @@ async def test_the_sync_status_is_shown_while_something_is_wrong(
     ]
 
 
+@pytest.mark.parametrize("position", ["inline", "bottom"])
+async def test_the_settings_at_the_top(
+    hass: HomeAssistant, listener: DfksListener, position: str
+) -> None:
+    """The title, and where the switches are."""
+    template = (
+        read_templates()[0]
+        .replace("set title = 'Phone lines'", "set title = 'Telefone'")
+        .replace("set switches = 'inline'", f"set switches = '{position}'")
+    )
+    text = Template(template, hass).async_render(parse_result=False)
+    dashboard: Any = parse_yaml(text)
+
+    (only,) = dashboard["views"]
+    assert only["title"] == "Telefone"
+    switches = [
+        card["features_position"]
+        for section in only["sections"]
+        for card in section["cards"]
+        if card.get("entity", "").startswith("switch.")
+    ]
+    assert switches == [position] * 8
+
+
 async def test_who_is_quiet(
     hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
 ) -> None:
