@@ -15,6 +15,7 @@ import pytest
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
 from custom_components.dfks.const import DEFAULT_PORT
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.vendors import VENDORS, Vendor
 
 from .common import DND, state_of
 from .test_files import ENGLISH, INTEGRATION, texts
@@ -66,6 +67,8 @@ NOT_OURS: Final = {
     "Reconfigure line",
     "Repairs",
     "SIP listener",
+    "Custom repositories",
+    "Integration",
     "Settings",
     "System",
     "System information",
@@ -87,6 +90,7 @@ ELSEWHERE: Final = {
     "SIP inspection",
     "Sales",
     "established",
+    "server only",
 }
 
 
@@ -374,6 +378,7 @@ def pattern(text: str, gap: str, prefix: str = "") -> re.Pattern[str]:
         "docs/configuration.md",
         "docs/entities.md",
         "docs/network.md",
+        "docs/phones.md",
         "docs/scripting.md",
         "docs/troubleshooting.md",
     ],
@@ -385,6 +390,14 @@ def test_labels_are_those_of_the_forms(page: str) -> None:
     for words in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text):
         for label in words.split(" > ") if words not in NOT_OURS else ():
             assert label in labels | NOT_OURS | ELSEWHERE, f"{page}: {words}"
+
+
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=list(VENDORS))
+def test_readme_has_every_vendor(vendor: Vendor) -> None:
+    """By its first name."""
+    phones = part(PAGES["README.md"], "## Supported phones")
+    first = re.split(r"\W", vendor.name)[0]
+    assert re.search(rf"\b{first}\b", phones)
 
 
 def imported(page: str) -> set[str]:
