@@ -975,6 +975,30 @@ async def test_f16_another_phone_of_the_line_is_not_the_one_that_was_silent(
     assert reception.connected
 
 
+@requirement("F16")
+@pytest.mark.parametrize("moved", [True, False], ids=["the same phone", "another"])
+async def test_f16_a_silent_phone_behind_nat_is_told_where_it_is_heard(
+    caller: Caller, colleague: Caller, clock: ManualClock, moved: bool
+) -> None:
+    """The NAT has given it another port; only its instance says that it is the same."""
+    behind_nat = "<sip:201@192.0.2.7:5060>;" + INSTANCE
+    mine = behind_nat.format("000001")
+    subscribed = await caller.subscribe({"Contact": mine}, status=0)
+    await silent(subscribed, clock)
+
+    await colleague.call(
+        "REGISTER", {"Contact": mine if moved else behind_nat.format("000002")}
+    )
+
+    if moved:
+        notify = await colleague.next_request()
+        assert notify.call_id == subscribed.first.call_id
+        assert len(lamps(notify)) == 4
+    else:
+        await colleague.nothing()
+    await caller.nothing()
+
+
 @requirement("F16", "F13")
 async def test_f16_a_suspended_phone_of_a_removed_line_is_told_the_end(
     caller: Caller, clock: ManualClock, sync: FeatureSync

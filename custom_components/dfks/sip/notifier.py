@@ -484,7 +484,10 @@ class Notifier:
             dialog = subscription.dialog
             before = dialog.flow
             # Behind a proxy the way is the Route, whatever became of a connection.
-            moved = before.closed and not dialog.routes
+            moved = not dialog.routes and (
+                before.closed
+                or (subscription.suspended and _has_moved(subscription, request, flow))
+            )
             if not (subscription.suspended or moved) or not _is_from(
                 subscription, request, flow
             ):
@@ -1004,6 +1007,18 @@ def _is_from(subscription: Subscription, request: Request, flow: Flow) -> bool:
     if subscription.instance and instance:
         return subscription.instance == instance
     return subscription.dialog.flow.remote[0] == flow.remote[0]
+
+
+def _has_moved(subscription: Subscription, request: Request, flow: Flow) -> bool:
+    """Whether the phone of a silent subscription, and no other, is elsewhere now.
+
+    A NAT that has forgotten it lets it through at another port (RFC 5626 4.1).
+    """
+    return (
+        subscription.instance is not None
+        and subscription.instance == instance_of(request)
+        and not _same_ends(flow, subscription.dialog.flow)
+    )
 
 
 def contact_uri(user: str, sent_by: str, transport: str) -> str:
