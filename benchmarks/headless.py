@@ -22,6 +22,9 @@ type Figures = dict[str, float]
 DATAGRAM: Final = bytes(600)
 WINDOW: Final = 24
 
+# Seconds after which one that did not come back is lost.
+LOST: Final = 4.0
+
 PASSWORD: Final = "benchmark"
 
 # Dialogs in which changes are made.
@@ -129,7 +132,7 @@ class Echoes:
         """Talk to an echo on this machine."""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.connect((HOST, port))
-        self._socket.settimeout(1.0)
+        self._socket.settimeout(LOST)
 
     def close(self) -> None:
         """Close the socket."""
@@ -165,7 +168,7 @@ class Echoes:
                     self._socket.recv(65_535)
                     break
             times.append(time.monotonic() - sent_at)
-        self._socket.settimeout(1.0)
+        self._socket.settimeout(LOST)
         return times
 
 

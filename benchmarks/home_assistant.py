@@ -6,7 +6,7 @@ on a configuration directory of its own that is removed afterwards.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 import io
 from pathlib import Path
@@ -22,9 +22,9 @@ from dev.demo import directory
 from dev.demo.api import Api, log_in
 from dev.demo.settings import Options
 
-from .headless import PASSWORD, Effort, Figures, require_all
+from .headless import PASSWORD, Echoes, Effort, Figures, require_all
 from .phones import Load, Phone, Phones, percentile
-from .processes import GENERATOR_CORE, HOST, Server, free_port, headless
+from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, free_port, headless
 
 FLOWS: Final = "/api/config/config_entries/flow"
 SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
@@ -35,6 +35,10 @@ LINES: Final = 250
 # Changes of one turn. The server takes no more than 20,000 requests of one source in
 # 32 s, and all phones here are one source.
 CHANGES: Final = 2000
+
+# Seconds of one turn with bare entities; it makes about as many changes.
+BARE: Final = 0.4
+
 RATE: Final = 100.0
 HIGH_RATE: Final = 500.0
 TRANSACTIONS: Final = 34.0
@@ -46,6 +50,9 @@ PATIENCE: Final = 120.0
 # No more than this belongs to Home Assistant's own life, in CPU seconds a second.
 QUIET: Final = 0.04
 
+# Seconds in which the recorder gathers states before it writes them, and one more.
+RECORDER: Final = 6.0
+
 CONFIGURATION: Final = """\
 # What default_config brings that needs the network is left out.
 api:
@@ -55,6 +62,8 @@ logbook:
 websocket_api:
 logger:
   default: error
+bare_entities:
+  port: {port}
 """
 
 
@@ -66,6 +75,7 @@ class House(NamedTuple):
     token: str
     phones: Phones
     dialogs: list[Phone]
+    bare: Echoes
 
     def press(self, rate: float, seconds: float) -> Load:
         """Press keys, one phone after the other. Raises RuntimeError."""
@@ -76,8 +86,24 @@ class House(NamedTuple):
         require_all(load)
         return load
 
+    def cost(self, load: Callable[[], int]) -> tuple[float, float]:
+        """Return the CPU seconds of each of what `load` does, and the recorder's part.
+
+        All threads, until the recorder has written it.
+        """
+        self.settle()
+        before = self.server.cpu_by_thread()
+        count = load()
+        self.settle()
+        used = {
+            name: (seconds - before.get(name, 0.0)) / count
+            for name, seconds in self.server.cpu_by_thread().items()
+        }
+        return sum(used.values()), used.get("Recorder", 0.0)
+
     def settle(self) -> None:
         """Return when the recorder has written what there was to write."""
+        self.phones.listen(RECORDER)
         deadline = time.monotonic() + PATIENCE
         busy = True
         while busy and time.monotonic() < deadline:
@@ -98,9 +124,10 @@ def measure(effort: Effort, turns: int) -> list[Figures]:
 
 
 def _measure_change(house: House) -> Figures:
-    """Measure the CPU time of a change, all threads, until the recorder is done.
+    """Measure a change beside what it is made of.
 
-    Beside the lower floors alone, likewise with digest and as many lines.
+    That is the lower floors alone, likewise with digest and as many lines, and what
+    Home Assistant itself takes for a switch and an event entity.
     """
     server, port = headless(f"--password={PASSWORD}")
     with server, Phones(port, password=PASSWORD) as phones:
@@ -109,19 +136,20 @@ def _measure_change(house: House) -> Figures:
         before = server.cpu()
         load = phones.closed(lambda: phones.press(next_phone()), count=CHANGES)
         alone = (server.cpu() - before) / require_all(load)
-    house.settle()
-    threads = house.server.cpu_by_thread()
     next_phone = house.phones.pick(house.dialogs)
-    load = house.phones.closed(lambda: house.phones.press(next_phone()), count=CHANGES)
-    house.settle()
-    used = {
-        name: (seconds - threads.get(name, 0.0)) / require_all(load)
-        for name, seconds in house.server.cpu_by_thread().items()
-    }
+    change, recorder = house.cost(
+        lambda: require_all(
+            house.phones.closed(lambda: house.phones.press(next_phone()), count=CHANGES)
+        )
+    )
+    own, own_recorder = house.cost(lambda: house.bare.closed(BARE))
     return {
         "ha_alone": alone,
-        "ha_change": sum(used.values()),
-        "ha_recorder": used.get("Recorder", 0.0),
+        "ha_change": change,
+        "ha_recorder": recorder,
+        "ha_own": own,
+        "ha_own_recorder": own_recorder,
+        "ha_more": change - alone - own,
     }
 
 
@@ -174,7 +202,13 @@ def _running() -> Iterator[House]:
         )
         with redirect_stdout(io.StringIO()):
             asyncio.run(directory.prepare(options))
-        (options.config / "configuration.yaml").write_text(CONFIGURATION)
+        bare_port = free_port()
+        configuration = CONFIGURATION.format(port=bare_port)
+        (options.config / "configuration.yaml").write_text(configuration)
+        components = options.config / "custom_components"
+        (components / "bare_entities").symlink_to(BENCHMARKS / "bare_entities")
+        # Else the checkout's own package of that name would come before it.
+        (components / "__init__.py").touch()
         command = directory.hass("-c", name, "--skip-pip")
         log = options.config / "output"
         server = stack.enter_context(
@@ -185,7 +219,9 @@ def _running() -> Iterator[House]:
         phones = Phones(options.sip_port, password=PASSWORD)
         stack.enter_context(phones)
         dialogs = phones.fill(LINES, _user)
-        yield House(server, url, token, phones, dialogs)
+        bare = Echoes(bare_port)
+        stack.callback(bare.close)
+        yield House(server, url, token, phones, dialogs, bare)
 
 
 def _user(number: int) -> bytes:
