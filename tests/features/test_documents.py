@@ -230,21 +230,22 @@ def parts_of(body: bytes) -> list[Message]:
 
 def test_multipart_to_the_octet() -> None:
     """CR LF everywhere, Content-Type, Content-Length and Content-ID in each part."""
-    body = multipart([(DND, b"<first/>"), (BUSY, b"<the-second/>")])
+    states = [(DND, FeatureState()), (BUSY, FeatureState(True, "100%d"))]
+    first, second = (event_document(*item, "201") for item in states)
+
+    body = multipart(states, "201")
 
     assert body == (
         b"--as-feature-event-part\r\n"
         b"Content-Type: application/x-as-feature-event+xml\r\n"
-        b"Content-Length: 8\r\n"
+        b"Content-Length: 212\r\n"
         b"Content-ID: <DoNotDisturb@dfks>\r\n"
-        b"\r\n"
-        b"<first/>\r\n"
+        b"\r\n" + first + b"\r\n"
         b"--as-feature-event-part\r\n"
         b"Content-Type: application/x-as-feature-event+xml\r\n"
-        b"Content-Length: 13\r\n"
+        b"Content-Length: 277\r\n"
         b"Content-ID: <CallForwardingBusy@dfks>\r\n"
-        b"\r\n"
-        b"<the-second/>\r\n"
+        b"\r\n" + second + b"\r\n"
         b"--as-feature-event-part--\r\n"
     )
 
@@ -264,7 +265,7 @@ def test_multipart_parts_read_back(chosen: tuple[Feature, ...]) -> None:
     state = FeatureState(True, "<&€é>", 12)
     documents = [(feature, event_document(feature, state, "201")) for feature in chosen]
 
-    parts = parts_of(multipart(documents))
+    parts = parts_of(multipart([(feature, state) for feature in chosen], "201"))
 
     assert [part.get_payload(decode=True) for part in parts] == [
         document for _, document in documents
@@ -276,18 +277,15 @@ def test_multipart_parts_read_back(chosen: tuple[Feature, ...]) -> None:
     assert len({part["Content-ID"] for part in parts}) == len(chosen)
 
 
-@given(st.lists(st.tuples(features, states), min_size=2, max_size=4))
-def test_any_multipart_reads_back(chosen: list[tuple[Feature, FeatureState]]) -> None:
+@given(st.lists(st.tuples(features, states), min_size=2, max_size=4), targets)
+def test_any_multipart_reads_back(
+    chosen: list[tuple[Feature, FeatureState]], device: str
+) -> None:
     """No value can break the parts apart."""
-    documents = [
-        (feature, event_document(feature, state, state.forward_to))
-        for feature, state in chosen
-    ]
-
-    parts = parts_of(multipart(documents))
+    parts = parts_of(multipart(chosen, device))
 
     assert [part.get_payload(decode=True) for part in parts] == [
-        document for _, document in documents
+        event_document(feature, state, device) for feature, state in chosen
     ]
 
 

@@ -2,12 +2,7 @@
 
 import pytest
 
-from custom_components.dfks.features.documents import (
-    CONTENT_TYPE,
-    MULTIPART,
-    event_document,
-    multipart,
-)
+from custom_components.dfks.features.documents import CONTENT_TYPE, MULTIPART, multipart
 from custom_components.dfks.features.model import Feature, FeatureState
 from custom_components.dfks.features.redaction import MAX_LINES, MAX_PARTS, redact_body
 from custom_components.dfks.sip.redaction import Aliases
@@ -72,10 +67,8 @@ def test_do_not_disturb_stays() -> None:
 def test_parts_of_a_full_state_are_written_each() -> None:
     """With the alias of the number in each."""
     state = FeatureState(status=True, forward_to=SECRET)
-    body = multipart(
-        (feature, event_document(feature, state, "201"))
-        for feature in (Feature.DO_NOT_DISTURB, Feature.CALL_FORWARDING_BUSY)
-    )
+    features = (Feature.DO_NOT_DISTURB, Feature.CALL_FORWARDING_BUSY)
+    body = multipart([(feature, state) for feature in features], "201")
     lines = redact(body, MULTIPART)
     assert [line for line in lines if not line.startswith("Content-Length")] == [
         "(next part)",

@@ -216,10 +216,36 @@ def _encode(text: str) -> bytes:
     return text.encode("iso-8859-1", "xmlcharrefreplace")
 
 
-def multipart(documents: Iterable[tuple[Feature, bytes]]) -> bytes:
-    """Join event documents into one multipart/mixed body (RFC 2046 5.1)."""
-    pieces = [
-        b"%b%d%b%b\r\n" % (_PART_HEAD, len(document), _PART_IDS[feature], document)
-        for feature, document in documents
-    ]
-    return b"%b--%b--\r\n" % (b"".join(pieces), _BOUNDARY)
+def multipart(states: Iterable[tuple[Feature, FeatureState]], device: str) -> bytes:
+    """Write the event documents of several features into one body (RFC 2046 5.1)."""
+    octets = _encode(escape(device))
+    template, sizes = _multipart_template(tuple(states))
+    values: list[int | bytes] = []
+    for size in sizes:
+        values += (size + len(octets), octets)
+    return template % tuple(values)
+
+
+@lru_cache(maxsize=64)
+def _multipart_template(
+    states: tuple[tuple[Feature, FeatureState], ...],
+) -> tuple[bytes, tuple[int, ...]]:
+    """Write the body with gaps for the length of each part and the device in it.
+
+    Returns it with the lengths of the parts without the device.
+    """
+    pieces = []
+    sizes = []
+    for feature, state in states:
+        before, behind = _around_device(feature, state)
+        sizes.append(len(before) + len(behind))
+        pieces.append(
+            b"%b%%d%b%b%%b%b\r\n"
+            % (
+                _PART_HEAD,
+                _PART_IDS[feature],
+                before.replace(b"%", b"%%"),
+                behind.replace(b"%", b"%%"),
+            )
+        )
+    return b"%b--%b--\r\n" % (b"".join(pieces), _BOUNDARY), tuple(sizes)

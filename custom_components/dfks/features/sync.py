@@ -455,24 +455,25 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     @staticmethod
     def _write(line: Line, topics: Topics) -> Notification:
-        features = tuple(
-            feature
-            for feature in line.assigned
-            if (feature not in line.hidden if FULL in topics else feature in topics)
-        )
+        features = line.assigned
+        if FULL not in topics:
+            features = tuple(feature for feature in features if feature in topics)
+        elif line.hidden:
+            features = tuple(
+                feature for feature in features if feature not in line.hidden
+            )
         left = NOTHING
         if line.style is NotifyStyle.SEPARATE and len(features) > 1:
             left = frozenset(features[1:])
             features = features[:1]
-        documents = [
-            (feature, event_document(feature, line.state(feature), line.config.user))
-            for feature in features
-        ]
-        if not documents:
+        device = line.config.user
+        if not features:
             return Notification("", b"")
-        if len(documents) == 1:
-            return Notification(CONTENT_TYPE, documents[0][1], left)
-        return Notification(MULTIPART, multipart(documents))
+        if len(features) == 1:
+            document = event_document(features[0], line.state(features[0]), device)
+            return Notification(CONTENT_TYPE, document, left)
+        states = [(feature, line.state(feature)) for feature in features]
+        return Notification(MULTIPART, multipart(states, device))
 
     @override
     def unreadable(self, subscription: Subscription) -> bool:
