@@ -17,6 +17,10 @@ _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
 _PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
 _PLAIN_URI = re.compile(rf"sip:([A-Za-z0-9._-]++)@([A-Za-z0-9._-]++)(?::({_PORT}))?+")
+# What most Contacts look like: such a URI in <>.
+_PLAIN_CONTACT = re.compile(
+    rf"<(sip:[A-Za-z0-9._-]++@[A-Za-z0-9._-]++(?::(?:{_PORT}))?+)>"
+)
 _PLAIN_START = re.compile(
     r"([A-Z]++) (sip:([A-Za-z0-9._-]++)@[A-Za-z0-9._-]++"
     rf"(?::(?:{_PORT}))?+) SIP/2\.0"
@@ -225,9 +229,15 @@ def decode_user(text: str) -> str:
 
 def encode_user(user: str) -> str:
     """Encode a user part for use in a URI (RFC 3261 19.1.2)."""
-    if _SAFE_USER.fullmatch(user):
+    if (user.isalnum() and user.isascii()) or _SAFE_USER.fullmatch(user):
         return user
     return quote(user.encode("utf-8", "surrogateescape"), safe=_USER_SAFE)
+
+
+def uri_of_plain_contact(text: str) -> str | None:
+    """Return the URI of what most Contacts look like; nothing in it is special."""
+    plain = _PLAIN_CONTACT.fullmatch(text)
+    return None if plain is None else plain[1]
 
 
 def split_plain_start(line: str) -> tuple[str, str, str] | None:

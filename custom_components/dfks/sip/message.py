@@ -290,16 +290,16 @@ class Request(Message):
         via = self.via_text
         if "\n" in via:
             via = via.replace("\n", "\r\nVia: ")
-        lines = [
-            f"SIP/2.0 {status} {reason or REASONS[status]}\r\nVia: {via}",
-            f"From: {echoed.get('from', '')}",
-            f"To: {self.to_text}",
-            f"Call-ID: {self.call_id}",
-            f"CSeq: {echoed.get('cseq', '')}",
-            *fields,
-            "Content-Length: 0\r\n\r\n",
-        ]
-        return "\r\n".join(lines).encode("latin-1")
+        more = "\r\n".join((*fields, "Content-Length: 0"))
+        return (
+            f"SIP/2.0 {status} {reason or REASONS[status]}\r\n"
+            f"Via: {via}\r\n"
+            f"From: {echoed.get('from', '')}\r\n"
+            f"To: {self.to_text}\r\n"
+            f"Call-ID: {self.call_id}\r\n"
+            f"CSeq: {echoed.get('cseq', '')}\r\n"
+            f"{more}\r\n\r\n"
+        ).encode("latin-1")
 
 
 class Response(Message):

@@ -41,6 +41,7 @@ from .headers import (
     parse_address,
     parse_uri,
     unbracketed,
+    uri_of_plain_contact,
 )
 from .memory import CSEQ_RESERVE, DialogRecord, SubscriptionRecord, flow_record
 from .message import MAX_VALUES, Request, Response, SipError
@@ -79,6 +80,10 @@ ALL = frozenset({FULL})
 NOTHING: frozenset[str] = frozenset()
 
 type Topics = frozenset[str]
+
+
+# Of our requests in a dialog, once it is known: Request-URI, Route lines, flow.
+type Way = tuple[str, str, Flow]
 
 
 class Notification(NamedTuple):
@@ -179,8 +184,7 @@ class Dialog:
         self.target = target
         # The Contact field that the target is from: most refreshes repeat it.
         self.contact: str | None = None
-        # Request-URI, Route lines and flow of our requests, once they are known.
-        self.way: tuple[str, str, Flow] | None = None
+        self.way: Way | None = None
         self.subscriptions: list[Subscription] = []
 
     @classmethod
@@ -304,6 +308,9 @@ def contact_of(request: Request) -> str | None:
 
     Raises SipError.
     """
+    plain = uri_of_plain_contact(request.fields.get("contact", ""))
+    if plain is not None:
+        return plain
     try:
         values = request.values("contact")
         if not values:
@@ -621,7 +628,7 @@ class Notifier:
             subscription,
         )
 
-    def _way(self, dialog: Dialog) -> tuple[str, str, Flow]:
+    def _way(self, dialog: Dialog) -> Way:
         """Return Request-URI, Route lines and flow of a NOTIFY.
 
         RFC 3261 12.2.1.1 for the first two. The flow leads to the top Route if there
@@ -632,17 +639,21 @@ class Notifier:
         flow = dialog.flow
         if dialog.routes:
             return self._routed(dialog)
+        host, port = flow.remote
+        # Most phones name the address that they write from.
+        if not flow.reliable and dialog.target.endswith(f"@{host}:{port}"):
+            return dialog.target, "", flow
         target = parse_uri(dialog.target)
         if flow.reliable:
             if flow.closed:
                 flow = self._towards(target, flow)
-        elif unbracketed(target.host) == flow.remote[0]:
-            port = target.port or DEFAULT_PORT
-            if port != flow.remote[1]:
-                flow = self._reach("UDP", target.host, port, flow)
+        elif unbracketed(target.host) == host:
+            there = target.port or DEFAULT_PORT
+            if there != port:
+                flow = self._reach("UDP", target.host, there, flow)
         return dialog.target, "", flow
 
-    def _routed(self, dialog: Dialog) -> tuple[str, str, Flow]:
+    def _routed(self, dialog: Dialog) -> Way:
         try:
             top = parse_uri(parse_address(dialog.routes[0]).uri)
         except HeaderError as err:

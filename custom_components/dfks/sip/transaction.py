@@ -13,7 +13,7 @@ all that timer K is for.
 from collections import deque
 from collections.abc import Callable
 import secrets
-from typing import NamedTuple, override
+from typing import override
 
 from .clock import Clock, Timer, Timers
 from .message import Request, Response
@@ -52,13 +52,9 @@ def transaction_key(request: Request) -> TransactionKey:
     )
 
 
-class _Kept(NamedTuple):
-    """A final answer and what it is found by."""
-
-    until: float
-    key: TransactionKey
-    merge_key: MergeKey | None
-    source: str
+# A final answer's end, what it is found by, and its source; a plain tuple, because
+# there are as many as there were requests in timer J.
+type _Kept = tuple[float, TransactionKey, MergeKey | None, str]
 
 
 class ServerTransactions:
@@ -119,7 +115,7 @@ class ServerTransactions:
         if self._per_source is not None:
             self._sources[source] = self._sources.get(source, 0) + 1
         until = self._clock.monotonic() + TIMEOUT
-        self._queue.append(_Kept(until, key, merge_key, source))
+        self._queue.append((until, key, merge_key, source))
         if not self._sweeping:
             self._sweeping = True
             self._timers.at(until, self._sweep)
@@ -127,16 +123,16 @@ class ServerTransactions:
     def _sweep(self) -> None:
         now = self._clock.monotonic()
         queue = self._queue
-        while queue and queue[0].until <= now:
-            kept = queue.popleft()
-            self._answers.pop(kept.key, None)
-            if kept.merge_key is not None:
-                self._merge_keys.pop(kept.merge_key, None)
+        while queue and queue[0][0] <= now:
+            _, key, merge_key, source = queue.popleft()
+            self._answers.pop(key, None)
+            if merge_key is not None:
+                self._merge_keys.pop(merge_key, None)
             if self._per_source is not None:
-                self._release(kept.source)
+                self._release(source)
         self._sweeping = bool(queue)
         if queue:
-            self._timers.at(max(queue[0].until, now + SWEEP), self._sweep)
+            self._timers.at(max(queue[0][0], now + SWEEP), self._sweep)
 
     def _release(self, source: str) -> None:
         left = self._sources[source] - 1
@@ -171,7 +167,8 @@ class ClientTransaction[SubjectT](Timer):
         subject: SubjectT,
     ) -> None:
         """Send the request; the owner hears once what became of it."""
-        super().__init__()
+        # Set here instead of by a call: one of these is made with every NOTIFY.
+        self.cancelled = False
         self._owner = owner
         self.branch = branch
         self._data = data
