@@ -425,19 +425,38 @@ class TestMeetings:
     async def test_who_turns_it_on_again_has_the_last_word(
         self, house: House, open_phone: OpenPhone
     ) -> None:
-        """It stays on after the meeting."""
+        """At the phone, or later on in Home Assistant; it stays on after the meeting."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        phone, workshop = await open_phone(), await open_phone(WORKSHOP)
+        await house.set(MEETING, "on")
+        await house.press(Feature.DO_NOT_DISTURB, status=False)
+        await house.press(Feature.DO_NOT_DISTURB, status=True)
+        await shows(phone, ON)
+        await house.wait(minutes=10)
+        await house.dnd("off", WORKSHOP_DND)
+        await house.dnd("on", WORKSHOP_DND)
+        await shows(workshop, ON)
+
+        await house.set(MEETING, "off")
+        await told_nothing(phone)
+        await told_nothing(workshop)
+
+    async def test_second_meeting_while_the_first_ones_sensor_is_away(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """What the first one has turned on is turned off in the end."""
         await self.prepare(house)
         phone = await open_phone()
         await house.set(MEETING, "on")
         await shows(phone, ON)
-        await house.press(Feature.DO_NOT_DISTURB, status=False)
-        await house.press(Feature.DO_NOT_DISTURB, status=True)
-        await shows(phone, ON)
-
+        await house.wait(minutes=10)
+        await house.set(MEETING, "unavailable")
+        await house.set(CALENDAR, "on", **event())
+        await told_nothing(phone)
         await house.wait(minutes=10)
         await house.set(MEETING, "off")
-        await told_nothing(phone)
-        assert lamp(phone).on
+        await house.set(CALENDAR, "off")
+        await shows(phone, OFF)
 
     async def test_other_features_do_not_matter(
         self, house: House, open_phone: OpenPhone
@@ -701,13 +720,13 @@ class TestNight:
     async def test_who_turns_it_off_or_on_again_has_the_last_word(
         self, house: House, open_phone: OpenPhone, restarted: bool
     ) -> None:
-        """Workshop is reached that night, Reception in the morning neither."""
+        """Workshop is reached that night; Reception stays quiet in the morning."""
         await self.prepare(house)
         phone, workshop = await open_phone(), await open_phone(WORKSHOP)
         await house.wait_until("2026-11-25 22:00:00-08:00")
         await shows(phone, ON)
         await shows(workshop, ON)
-        await house.wait_until("2026-11-25 23:00:00-08:00")
+        await house.wait(seconds=10)
         await house.dnd("off", WORKSHOP_DND)
         await shows(workshop, OFF)
         await house.press(Feature.DO_NOT_DISTURB, status=False)
@@ -720,6 +739,21 @@ class TestNight:
         await house.wait_until("2026-11-26 07:00:00-08:00")
         assert state_of(house.hass, WORKSHOP_DND) == "off"
         assert state_of(house.hass, DND) == "on"
+
+    async def test_turned_on_again_in_home_assistant(
+        self, house: House, open_phone: OpenPhone
+    ) -> None:
+        """Later at night: it stays so in the morning."""
+        await self.prepare(house, allowed=[WORKSHOP])
+        phone = await open_phone()
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await shows(phone, ON)
+        await house.wait_until("2026-11-25 23:00:00-08:00")
+        await house.dnd("off")
+        await house.dnd("on")
+        await shows(phone, ON)
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await told_nothing(phone)
 
     async def test_other_features_do_not_matter(
         self, house: House, open_phone: OpenPhone
