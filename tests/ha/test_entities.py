@@ -13,6 +13,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.dfks import PLATFORMS
 from custom_components.dfks.features.model import ChangeRefused, Feature
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.listener import DfksListener
@@ -48,17 +49,7 @@ FORWARDINGS = ["always", "busy", "no_answer"]
 
 
 @pytest.mark.usefixtures("all_entities_enabled")
-@pytest.mark.parametrize(
-    "platform",
-    [
-        Platform.BINARY_SENSOR,
-        Platform.EVENT,
-        Platform.NUMBER,
-        Platform.SENSOR,
-        Platform.SWITCH,
-        Platform.TEXT,
-    ],
-)
+@pytest.mark.parametrize("platform", PLATFORMS)
 async def test_entities(
     hass: HomeAssistant,
     port: int,
