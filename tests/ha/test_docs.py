@@ -13,7 +13,7 @@ from homeassistant.util.yaml import load_yaml_dict, parse_yaml
 import pytest
 
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
-from custom_components.dfks.const import DEFAULT_PORT
+from custom_components.dfks.const import DEFAULT_PORT, PHONES_URL, TROUBLESHOOTING_URL
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.vendors import VENDORS, Vendor
 
@@ -31,6 +31,9 @@ TROUBLESHOOTING: Final = PAGES["docs/troubleshooting.md"]
 ENTITIES: Final = PAGES["docs/entities.md"]
 ACTIONS: Final = PAGES["docs/actions.md"]
 SERVICES: Final = load_yaml_dict(str(INTEGRATION / "services.yaml"))
+
+# Where the files of this repository are on the net.
+FILES_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/"
 
 # Where the rules about documentation are met.
 RULES: Final = {
@@ -170,6 +173,13 @@ def test_every_page_can_be_reached(page: str) -> None:
     ):
         reached |= more
     assert page in reached
+
+
+@pytest.mark.parametrize("url", [PHONES_URL, TROUBLESHOOTING_URL])
+def test_forms_lead_to_the_documentation(url: str) -> None:
+    """On GitHub, where Home Assistant's pages can find it."""
+    assert url.startswith(FILES_URL)
+    assert leads_somewhere("README.md", url.removeprefix(FILES_URL))
 
 
 def test_every_picture_is_shown() -> None:
@@ -403,9 +413,8 @@ def test_readme_has_every_vendor(vendor: Vendor) -> None:
 def imported(page: str) -> set[str]:
     """Return the files that a page's buttons import, as paths in this repository."""
     found = re.findall(r"blueprint_import/\?blueprint_url=([^)]+)\)", PAGES[page])
-    start = "https://github.com/ha-dfks/ha-dfks/blob/main/"
-    assert all(unquote(address).startswith(start) for address in found)
-    return {unquote(address).removeprefix(start) for address in found}
+    assert all(unquote(address).startswith(FILES_URL) for address in found)
+    return {unquote(address).removeprefix(FILES_URL) for address in found}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/automations.md"])
