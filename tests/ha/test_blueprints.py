@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
-from homeassistant.components.blueprint import models
+from homeassistant.components.blueprint import importer, models
 from homeassistant.const import (
     EVENT_HOMEASSISTANT_FINAL_WRITE,
     EVENT_HOMEASSISTANT_STOP,
@@ -25,6 +25,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import extract_inputs, parse_yaml
 import pytest
+from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker  # type: ignore[import-untyped]
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
@@ -225,9 +226,14 @@ async def house(
         await house.stop()
 
 
+def text_of(path: Path) -> str:
+    """Return the text of a file."""
+    return path.read_text()
+
+
 def load(path: Path) -> dict[str, Any]:
     """Return what stands in the file of a blueprint."""
-    content = parse_yaml(path.read_text())
+    content = parse_yaml(text_of(path))
     assert isinstance(content, dict)
     return content
 
@@ -313,6 +319,17 @@ class TestFiles:
             f"?blueprint_url={quote(source, safe='')}"
         )
         assert f"({badge})" in (ROOT / "docs" / "automations.md").read_text()
+
+    async def test_is_the_same_after_an_import(
+        self, hass: HomeAssistant, aioclient_mock: AiohttpClientMocker, path: Path
+    ) -> None:
+        """Home Assistant finds the raw file by its source, and writes it anew."""
+        source = load(path)["blueprint"]["source_url"]
+        raw = "https://raw.githubusercontent.com/ha-dfks/ha-dfks/main/"
+        name = path.relative_to(ROOT).as_posix()
+        aioclient_mock.get(f"{raw}{name}", text=text_of(path))
+        imported = await importer.fetch_blueprint_from_url(hass, source)
+        assert parse_yaml(imported.blueprint.yaml()) == imported.blueprint.data
 
 
 def event(
