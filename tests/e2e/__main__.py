@@ -21,7 +21,7 @@ from .environment import is_installed
 from .house import HomeAssistant, empty_house, free_port
 
 # Seconds for all steps together, and for a phone to be told.
-LIMIT = 150.0
+LIMIT = 170.0
 TELLING = 10.0
 INSTALLING = 60.0
 

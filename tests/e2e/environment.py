@@ -4,6 +4,7 @@ Home Assistant installs that itself, when the integration is first asked for.
 """
 
 import asyncio
+from importlib.metadata import distributions
 import os
 from pathlib import Path
 import shutil
@@ -16,8 +17,15 @@ from dev.demo.settings import ROOT
 # What the integration's manifest asks for.
 NEEDED: Final = "lxml"
 
-# Home Assistant's pins of these have no wheels for this Python; newer ones are there.
-WITHOUT_WHEELS: Final = "pymicro-vad,pyspeex-noise"
+
+def packages_there() -> str:
+    """Return the names of all other packages, with commas between.
+
+    Some are newer than Home Assistant's pins, which have no wheels for this Python: it
+    must not build those instead.
+    """
+    names = {package.name for package in distributions()}
+    return ",".join(sorted(names - {NEEDED}))
 
 
 async def can_install() -> bool:

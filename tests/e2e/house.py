@@ -15,7 +15,7 @@ from dev.demo import api, directory
 from dev.demo.processes import Program
 from dev.demo.settings import HOST, Options
 
-from .environment import WITHOUT_WHEELS, can_install, copy_environment, copy_integration
+from .environment import can_install, copy_environment, copy_integration, packages_there
 
 # Seconds until its web server answers, and until it has ended.
 STARTING = 90.0
@@ -65,7 +65,7 @@ async def empty_house(config: Path, port: int) -> AsyncIterator[HomeAssistant]:
     python, arguments = None, ["--skip-pip"]
     if await can_install():
         python = await asyncio.to_thread(copy_environment, config.parent / "python")
-        arguments = ["--skip-pip-packages", WITHOUT_WHEELS]
+        arguments = ["--skip-pip-packages", packages_there()]
     command = directory.hass("-c", str(config), *arguments)
     if python is not None:
         command[0] = str(python)
