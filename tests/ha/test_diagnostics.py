@@ -200,7 +200,9 @@ class TestSecrets:
         *("realm-of-zulu", "pbx.zulu.example", "zulu-something"),
         *("zulu_set_script", "zulu_get_script"),
         *("198.51.100", "2001:db8:77", "203.0.113.99"),
-        *("49301700201", "zulu-password", "zulu-auth", "zulu-line", "Quartz"),
+        *("49301700201", "zulu-password", "zulu-auth", "zulu-line"),
+        # The name of the line, and the one that the phone shows.
+        *("Zebulon", "Quartz"),
         *("4989123456", "805ec0a1b2c3", "80:5e:c0:a1:b2:c3", "192.0.2.77"),
         *("fe80::c0ff:ee77", "zulu-domain.example", "zulu-call", "zulu-tag"),
         *("zulu-subject", "zulu-text", LOCALHOST),
@@ -208,7 +210,7 @@ class TestSecrets:
     HEADERS: Final = {
         "Call-ID": "zulu-call@192.0.2.77",
         "From": '"Anna Quartz" <sip:49301700201@zulu-domain.example>;tag=zulu-tag',
-        "User-Agent": "Yealink SIP-T46S 66.86.0.15 805ec0a1b2c3 (Quartz)",
+        "User-Agent": "Yealink SIP-T46S 66.86.0.15 805ec0a1b2c3 Zebulon Quartz",
         "Subject": "zulu-subject",
         "X-Zulu-Subject": "zulu-subject",
         "Organization": "Quartz",
@@ -226,7 +228,7 @@ class TestSecrets:
         """Return a listener that holds a secret in every setting."""
         return listener_entry(
             port,
-            [line_data("zulu-line", "Anna Quartz", self.LINE)],
+            [line_data("zulu-line", "Anna Zebulon", self.LINE)],
             settings=self.SETTINGS,
             options=self.OPTIONS,
         )

@@ -31,6 +31,9 @@ REDACTED = "**REDACTED**"
 # The realm of everybody who has not chosen one.
 DEFAULT_REALM = "homeassistant"
 
+# Characters of what a phone calls itself; a longer one is no name.
+MAX_PRODUCT = 200
+
 # Characters from which on a word of a name counts as personal wherever it stands.
 MIN_PERSONAL = 3
 
@@ -60,7 +63,7 @@ _FOUR_NUMBERS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
 _WORD = re.compile(r"[A-Za-z0-9]+")
 # Yealink, T46S, SPA525G2, 6731i, 66, 4rc1: no serial number is built like that.
 _MODEL = re.compile(r"[A-Za-z]{1,20}|[A-Za-z]{0,12}[0-9]{1,4}(?:[A-Za-z]{1,3}[0-9]?)?")
-_PRODUCT = re.compile(r"[A-Za-z0-9 /._+;,!:~*…-]{0,200}")
+_PRODUCT = re.compile(r"[A-Za-z0-9 /._+;,!:~*…-]*")
 
 
 class Aliases:
@@ -423,6 +426,8 @@ def redact_product(text: str, aliases: Aliases) -> str:
     MAC addresses, serial numbers, addresses, and comments, in which softphones put
     the names of their owners, are left out.
     """
+    if len(text) > MAX_PRODUCT:
+        return REDACTED
     while (found := _COMMENT.search(text)) is not None:
         text = f"{text[: found.start()]}…{text[found.end() :]}"
     if not _PRODUCT.fullmatch(text):
