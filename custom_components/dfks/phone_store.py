@@ -6,6 +6,11 @@ ten thousand phones make three a second, at most every five minutes and at a sto
 file says whether it was written at a stop: if not, refreshes may be missing, and what
 is in it is allowed as much more time.
 
+The file is written as a whole, and that of ten thousand phones has 14 MB: it must not
+be written again and again while they come one after the other. So a write of many
+phones is followed by a pause; a few never notice. What comes in a pause and is lost in
+a crash subscribes anew.
+
 A dialog's count of NOTIFYs must never fall. So the file is put one reserve ahead before
 the dialogs go on, as high as the server begins; see sip/memory.py.
 """
@@ -30,6 +35,10 @@ STORAGE_VERSION: Final = 1
 # Seconds from the first unsaved change to the write, and from the first refresh.
 WRITE_DELAY: Final = 0.5
 REFRESH_DELAY: Final = 300.0
+
+# Seconds of pause after a write, for each dialog and binding in it: on the average less
+# than a megabyte a second is written.
+PAUSE: Final = 0.001
 
 # Seconds that what a crash has left is valid longer.
 CRASH_GRACE: Final = REFRESH_DELAY
@@ -57,6 +66,8 @@ class PhoneStore:
         self._unsaved = False
         self._urgent = False
         self._cancel_write: CALLBACK_TYPE | None = None
+        # When the pause after the last write ends, by the loop's clock.
+        self._pause_ends = 0.0
 
     async def async_load(self) -> tuple[Memory | None, float]:
         """Return what is remembered, and the seconds by which it is valid longer.
@@ -119,9 +130,10 @@ class PhoneStore:
     def _schedule_write(self) -> None:
         if self._records is None or self._writing.locked():
             return
+        delay = WRITE_DELAY if self._urgent else REFRESH_DELAY
         self._cancel_write = async_call_later(
             self._hass,
-            WRITE_DELAY if self._urgent else REFRESH_DELAY,
+            max(delay, self._pause_ends - self._hass.loop.time()),
             HassJob(
                 self._async_write_due, "dfks write phones", cancel_on_shutdown=True
             ),
@@ -146,6 +158,8 @@ class PhoneStore:
             self._unsaved = self._urgent = False
             memory = await self._records()
             await self._store.async_save({"clean": clean, **memory})
+            count = len(memory["dialogs"]) + len(memory["bindings"])
+            self._pause_ends = self._hass.loop.time() + PAUSE * count
 
 
 def _understood(data: Mapping[str, Any]) -> Memory:

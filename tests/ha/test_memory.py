@@ -465,6 +465,30 @@ class TestWrites:
 
         assert (first, meanwhile, second, most) == (1, 1, 2, 1)
 
+    async def test_large_file_is_not_written_all_the_time(
+        self, hass: HomeAssistant, hass_storage: Storage
+    ) -> None:
+        """Many phones that come one after the other share a write."""
+        store = PhoneStore(hass, "dfks_entry")
+        binding: Any = {}
+        writes = 0
+
+        async def records() -> Memory:
+            nonlocal writes
+            writes += 1
+            return Memory(dialogs=[], bindings=[binding] * 10_000)
+
+        store.async_follow(records)
+        store.async_changed(urgent=True)
+        await pass_time(hass, 1)
+        for _ in range(3):
+            store.async_changed(urgent=True)
+            await pass_time(hass, 9)
+        soon = writes
+        await pass_time(hass, 11)
+
+        assert (soon, writes) == (1, 2)
+
 
 def spoiled(change: Callable[[Any], object]) -> Callable[[Storage], None]:
     """Return what spoils the content of the file."""
