@@ -45,7 +45,7 @@ from .listener import (
 )
 from .sip.guard import parse_networks
 from .sip.headers import HeaderError, parse_address, parse_uri
-from .sip.message import NotSip, SipError, parse
+from .sip.message import NotSip, Request, Response, SipError, parse
 from .sip.notifier import Subscription
 from .sip.redaction import (
     REDACTED,
@@ -299,8 +299,15 @@ def _message(message: Traced, aliases: Aliases) -> dict[str, Any]:
 
 def _user_of(data: bytes) -> str | None:
     """Return the user part of To, which names the line in both directions."""
+    message: Request | Response | None
     try:
-        to = parse(data).get("to") or ""
-        return parse_uri(parse_address(to).uri).user
-    except HeaderError, NotSip, SipError:
+        message = parse(data)
+    except SipError as err:
+        message = err.request
+    except NotSip:
+        return None
+    to = message.get("to") if message else None
+    try:
+        return parse_uri(parse_address(to or "").uri).user
+    except HeaderError:
         return None

@@ -300,16 +300,21 @@ class TestDevice:
         """Its settings, its phones and their messages; strangers' are left out."""
         await open_phone(RECEPTION)
         await open_phone(WORKSHOP)
-        async with await RawPeer.open((LOCALHOST, listener.server.port)) as peer:
+        server = LOCALHOST, listener.server.port
+        async with await RawPeer.open(server, user="202") as peer:
             peer.send(b"hello")
-            peer.send(b"OPTIONS sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;rport\r\n\r\n")
-            await peer.next()
+            for user in ("201", "202"):
+                headers = {"To": f"<sip:{user}@h>", "CSeq": "1 SUBSCRIBE"}
+                await peer.ask(peer.request("REGISTER", None, headers))
+            await peer.ask(peer.request("REGISTER", None, {"To": "<"}))
         diagnostics = await download(entry, device_of(hass, entry, WORKSHOP))
 
         assert list(diagnostics["lines"]) == ["line-1"]
         assert diagnostics["lines"]["line-1"]["sync_status"] == "synchronized"
         assert len(diagnostics["lines"]["line-1"]["watchers"]) == 1
-        assert len(diagnostics["messages"]) == 6
+        # The phone's six, and a bad request that says whose it is.
+        assert len(diagnostics["messages"]) == 8
+        assert start_lines(diagnostics)[-1] == "SIP/2.0 400 CSeq names another method"
         assert all("user-2" not in str(item) for item in diagnostics["messages"])
 
     async def test_snapshot(
