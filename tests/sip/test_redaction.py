@@ -221,6 +221,12 @@ def test_own_words_stay_and_those_of_others_go() -> None:
     ]
 
 
+def test_own_warning_that_is_none_goes() -> None:
+    """What is not in this server's form is not its own."""
+    redacted = redact_field("Warning", "399 dfks Quartz", Aliases(), sent=True)
+    assert redacted == "Warning: **REDACTED**"
+
+
 def test_malformed_field_says_in_which_way() -> None:
     """Without repeating itself."""
     assert redact_field("To", "<sip:201@h", Aliases(), sent=False) == (
