@@ -1,5 +1,6 @@
 """The blueprints, run by Home Assistant, with a phone whose lamp tells what they did."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -124,6 +125,14 @@ class House:
     async def press(self, feature: Feature, **change: Any) -> None:
         """Press a key of Reception's phone."""
         await press(self.entry, feature, **change)
+        await self.hass.async_block_till_done()
+
+    async def run_actions(self) -> None:
+        """Run the automation's actions as its page does."""
+        automation = {"entity_id": "automation.blueprint"}
+        await self.hass.services.async_call(
+            "automation", "trigger", automation, blocking=True
+        )
         await self.hass.async_block_till_done()
 
     async def wait(self, **time: float) -> None:
@@ -475,6 +484,65 @@ class TestMeetings:
         await house.set(CALENDAR, "off")
         await shows(phone, OFF)
 
+    async def test_line_that_was_quiet_before_and_is_forwarded(
+        self, house: House
+    ) -> None:
+        """A forwarding that comes on right after the meeting began is another thing."""
+        await self.prepare(house)
+        await house.dnd("on")
+        await house.wait(minutes=10)
+        await house.set(MEETING, "on")
+        await house.wait(seconds=20)
+        change = {"status": True, "forward_to": "2424"}
+        await house.press(Feature.CALL_FORWARDING_BUSY, **change)
+        await house.wait(minutes=10)
+        await house.set(MEETING, "off")
+        assert state_of(house.hass, DND) == "on"
+
+    @pytest.mark.parametrize("states", ["off", "off on", "off on off"])
+    async def test_sensor_that_changes_while_a_script_is_asked(
+        self, house: House, states: str
+    ) -> None:
+        """The last state counts, and what is on then is turned off in the end."""
+        await self.prepare(house)
+        await load_scripts(house.hass, dfks_set=script({"event": "asked"}))
+        house.hass.states.async_set(MEETING, "on")
+        for state in states.split():
+            house.hass.states.async_set(MEETING, state)
+        await house.hass.async_block_till_done()
+        assert state_of(house.hass, DND) == states.rsplit(maxsplit=1)[-1]
+
+        await house.wait(minutes=10)
+        await house.set(MEETING, "off")
+        assert state_of(house.hass, DND) == "off"
+
+    async def test_sensor_that_comes_back_while_a_script_is_asked(
+        self, house: House
+    ) -> None:
+        """One line is quiet, the other not yet: the meeting goes on for both."""
+        await self.prepare(house, lines=[RECEPTION, WORKSHOP])
+        await load_scripts(house.hass, dfks_set=script({"event": "asked"}))
+        house.hass.states.async_set(MEETING, "on")
+        async with asyncio.timeout(2):
+            while state_of(house.hass, DND) == "off":
+                await asyncio.sleep(0)
+        assert state_of(house.hass, WORKSHOP_DND) == "off"
+        house.hass.states.async_set(MEETING, "off")
+        await house.set(MEETING, "on")
+        assert state_of(house.hass, DND) == "on"
+        assert state_of(house.hass, WORKSHOP_DND) == "on"
+
+    async def test_run_actions(self, house: House, open_phone: OpenPhone) -> None:
+        """By hand, in mid-meeting, for somebody who has turned it off."""
+        await self.prepare(house)
+        phone = await open_phone()
+        await house.set(MEETING, "on")
+        await house.wait(minutes=10)
+        await house.dnd("off")
+        await shows(phone, OFF)
+        await house.run_actions()
+        await shows(phone, ON)
+
     async def test_other_features_do_not_matter(
         self, house: House, open_phone: OpenPhone
     ) -> None:
@@ -771,6 +839,19 @@ class TestNight:
         await shows(phone, ON)
         await house.wait_until("2026-11-26 07:00:00-08:00")
         await told_nothing(phone)
+
+    async def test_line_that_was_quiet_before_and_is_forwarded(
+        self, house: House
+    ) -> None:
+        """A forwarding that comes on right after the evening is another thing."""
+        await self.prepare(house)
+        await house.dnd("on")
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait(seconds=20)
+        change = {"status": True, "forward_to": "2424"}
+        await house.press(Feature.CALL_FORWARDING_BUSY, **change)
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        assert state_of(house.hass, DND) == "on"
 
     async def test_other_features_do_not_matter(
         self, house: House, open_phone: OpenPhone
