@@ -30,6 +30,7 @@ from .const import (
     CONF_TLS,
     CONF_TRUSTED_PROXIES,
     CONF_USER,
+    CONF_VENDOR,
     DEFAULT_ALLOWED_NETWORKS,
     DOMAIN,
     FEATURE_KEYS,
@@ -169,6 +170,7 @@ _HARMLESS: Final = frozenset(
         CONF_MAX_FAILURES,
         CONF_PORT,
         CONF_STYLE,
+        CONF_VENDOR,
     }
 )
 

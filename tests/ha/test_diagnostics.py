@@ -397,9 +397,10 @@ async def test_suspended_watcher_and_hidden_feature(
 async def test_settings_that_tell_nothing_stay(hass: HomeAssistant, port: int) -> None:
     """What is left empty, and what is as it comes."""
     networks = DEFAULT_ALLOWED_NETWORKS
+    line = {**RECEPTION_DATA, "vendor": "yealink"}
     entry = listener_entry(
         port,
-        [],
+        [line_data(RECEPTION, "Reception", line)],
         settings={"host": "0.0.0.0", "advertised_host": None},
         options={"allowed_networks": networks, "digest": "md5", "trusted_proxies": ""},
     )
@@ -417,6 +418,7 @@ async def test_settings_that_tell_nothing_stay(hass: HomeAssistant, port: int) -
         "digest": "md5",
         "trusted_proxies": "",
     }
+    assert diagnostics["lines"]["line-1"]["vendor"] == "yealink"
 
 
 async def test_many_lines_do_not_hold_the_loop(hass: HomeAssistant, port: int) -> None:
