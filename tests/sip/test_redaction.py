@@ -309,6 +309,12 @@ def test_uris(uri: str, redacted: str) -> None:
         ("Phone 192.168.1.77", "Phone …"),
         ("Phone 2001:db8::1", "Phone …"),
         ("Phone FCH2107ABCD 12345678", "Phone … …"),
+        ("Phone 00 08 5d a1 b2 c3", "Phone …"),
+        ("Phone 0008/5da1/b2c3", "Phone …"),
+        ("Phone ip-192-168-1-77", "Phone ip-…"),
+        ("Gateway +49 170 123 4567", "Gateway +…"),
+        ("FRITZ!Box 7590 154.07.57", "FRITZ!Box 7590 154.07.57"),
+        ("Cisco-CP-8841-3PCC/11.3.1", "Cisco-CP-8841-3PCC/11.3.1"),
         ("x" * 300, "**REDACTED**"),
     ],
 )
@@ -326,3 +332,4 @@ def test_known_names_and_addresses_are_left_out_of_products() -> None:
     assert redact_product("ANNA Phone 201 8.8.8.8 8.8.4.4", aliases) == (
         "… Phone … … 8.8.4.4"
     )
+    assert redact_product("Annas Phone", aliases) == "… Phone"

@@ -54,9 +54,12 @@ _WARNING = re.compile(r'([0-9]{3}) ([^ "]+) "([^"]*)"')
 _COMMENT = re.compile(r"\([^()]*\)")
 _MAC = re.compile(
     r"[0-9A-Fa-f]{12}|\b[0-9A-Fa-f]{6,}\b"
-    r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[:._-][0-9A-Fa-f]{2}){5,}"
-    r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{4}(?:[:._-][0-9A-Fa-f]{4}){2,}"
+    r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{2}(?:[:._/ -][0-9A-Fa-f]{2}){5,}"
+    r"|(?<![0-9A-Za-z])[0-9A-Fa-f]{4}(?:[:._/ -][0-9A-Fa-f]{4}){2,}"
 )
+# Telephone and serial numbers in groups, and addresses as host names write them; a
+# version has dots.
+_GROUPS = re.compile(r"(?<![0-9A-Za-z.])[0-9]{2,}(?:[_/ -][0-9]+){2,}(?![0-9A-Za-z.])")
 _COLONS = re.compile(r"[0-9A-Za-z.%]*:[0-9A-Za-z.%]*:[0-9A-Za-z.:%]*")
 _HOST_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z][A-Za-z0-9-]*)+")
 _FOUR_NUMBERS = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+")
@@ -130,8 +133,12 @@ class Aliases:
         return dict(self._networks)
 
     def is_personal(self, word: str) -> bool:
-        """Whether a word is a user, or part of somebody's name."""
-        return word.casefold() in self._personal
+        """Whether a word is a user, or part of somebody's name, as Annas is of Anna."""
+        word = word.casefold()
+        if word in self._personal:
+            return True
+        ends = range(MIN_PERSONAL + 1, len(word))
+        return word.isalpha() and any(word[:end] in self._personal for end in ends)
 
     def is_address(self, text: str) -> bool:
         """Whether an address has come up."""
@@ -432,7 +439,7 @@ def redact_product(text: str, aliases: Aliases) -> str:
         text = f"{text[: found.start()]}…{text[found.end() :]}"
     if not _PRODUCT.fullmatch(text):
         return REDACTED
-    for pattern in (_MAC, _COLONS, _HOST_NAME):
+    for pattern in (_MAC, _COLONS, _HOST_NAME, _GROUPS):
         text = pattern.sub("…", text)
     text = _FOUR_NUMBERS.sub(lambda found: _version(found.group(), aliases), text)
     return _WORD.sub(lambda found: _model(found.group(), aliases), text)
