@@ -14,7 +14,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from typing import NamedTuple
 
 from .clock import Clock
 from .headers import HeaderError, parse_uri
@@ -41,6 +40,14 @@ _WINDOW_MASK = (1 << NC_WINDOW) - 1
 _PARAMETER = re.compile(
     r"([A-Za-z0-9_.-]{1,32}+)[ \t]{0,8}+=[ \t]{0,8}+"
     r'(?:"((?:[^"\\]++|\\.)*+)"|([^ \t,"]++))'
+)
+# What most challenge answers look like: parameters that are known, in any order, with
+# nothing escaped in them.
+_PLAIN_ANSWER = re.compile(
+    r'Digest (?:(?:username="([^"]*+)"|realm="([^"]*+)"|nonce="([^"]*+)"'
+    r'|uri="([^"]*+)"|response="([^"]*+)"|cnonce="([^"]*+)"'
+    r'|algorithm=([A-Za-z0-9-]++|"[A-Za-z0-9-]++")|qop=([a-z]++|"[a-z]++")'
+    r'|nc=([0-9a-fA-F]{8})|opaque="[^"]*+")(?:, ?+|\Z))++'
 )
 _ESCAPE = re.compile(r"\\(.)")
 _HEX_32 = re.compile(r"[0-9a-fA-F]{8}")
@@ -92,7 +99,8 @@ class Outcome(Enum):
     WRONG = "wrong"
 
 
-class Verdict(NamedTuple):
+@dataclass(slots=True)
+class Verdict:
     """An outcome and, with RIGHT, whose credentials they are.
 
     `username` is what the request claimed, for the log.
@@ -101,6 +109,60 @@ class Verdict(NamedTuple):
     outcome: Outcome
     credentials: Credentials | None = None
     username: str | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a phone answers to a challenge (RFC 7616 3.4); `qop` is None in RFC 2069's.
+
+    `algorithm` is in capitals, `nc` hexadecimal and None where there is none.
+    """
+
+    username: str
+    realm: str
+    nonce: str
+    uri: str
+    response: str
+    cnonce: str
+    algorithm: str
+    qop: str | None
+    nc: str | None
+
+
+def read_answer(text: str) -> Answer | None:
+    """Read an Authorization value; None where it is of another scheme than Digest."""
+    if "\\" not in text and (plain := _PLAIN_ANSWER.fullmatch(text)):
+        username, realm, nonce, uri, response, cnonce, algorithm, qop, nc = (
+            plain.groups()
+        )
+        if username is not None and realm and nonce and uri and response:
+            return Answer(
+                username,
+                realm,
+                nonce,
+                uri,
+                response,
+                cnonce or "",
+                algorithm.strip('"').upper() if algorithm else MD5,
+                qop and qop.strip('"'),
+                nc,
+            )
+    parameters = parse_credentials(text)
+    if parameters is None:
+        return None
+    find = parameters.get
+    qop, nc = find("qop"), find("nc")
+    return Answer(
+        _ESCAPE.sub(r"\1", find("username", "")),
+        _ESCAPE.sub(r"\1", find("realm", "")),
+        find("nonce", ""),
+        find("uri", ""),
+        find("response", ""),
+        find("cnonce", ""),
+        find("algorithm", MD5).upper(),
+        qop and qop.lower(),
+        nc if nc and _HEX_32.fullmatch(nc) else None,
+    )
 
 
 def parse_credentials(text: str) -> dict[str, str] | None:
@@ -175,8 +237,7 @@ class Authenticator:
         answer = self._read_answer(request)
         if answer is None:
             return Verdict(Outcome.NONE)
-        find = answer.get
-        nonce = find("nonce", "")
+        nonce = answer.nonce
         use = self._uses.get(nonce) or self._uses_before.get(nonce)
         if use is None:
             slot = self._slot_of(nonce, source)
@@ -184,56 +245,48 @@ class Authenticator:
             slot = use.slot if use.source == source else None
         if slot is None or not self._is_young(slot):
             return Verdict(Outcome.STALE)
-        username = find("username", "")
+        username = answer.username
         if not username.isascii():
             username = username.encode("latin-1").decode("utf-8", "replace")
         credentials = lookup(username)
-        algorithm = find("algorithm", MD5).upper()
-        digest = _HASHES[algorithm]
-        uri = find("uri", "")
-        ha1 = (credentials or self._nobody).ha1(algorithm)
-        ha2 = digest(f"{request.method}:{uri}")
-        has_count = "qop" in answer
-        if has_count:
-            counted = f"{answer['nc']}:{find('cnonce', '')}:auth"
-            expected = digest(f"{ha1}:{nonce}:{counted}:{ha2}")
-        else:
-            expected = digest(f"{ha1}:{nonce}:{ha2}")
-        response = find("response", "")
+        ha1 = (credentials or self._nobody).ha1(answer.algorithm)
+        digest = _HASHES[answer.algorithm]
+        ha2 = digest(f"{request.method}:{answer.uri}")
+        if answer.nc is not None:
+            nonce = f"{nonce}:{answer.nc}:{answer.cnonce}:auth"
+        expected = digest(f"{ha1}:{nonce}:{ha2}")
+        response = answer.response
         if (
             not response.isascii()
             or not hmac.compare_digest(expected, response.lower())
             or credentials is None
-            or not _same_target(uri, request.uri)
+            or not _same_target(answer.uri, request.uri)
         ):
             return Verdict(Outcome.WRONG, username=username)
         # Without qop (RFC 2069) there is no count: the nonce is good for one request.
-        count = int(answer["nc"], 16) if has_count else 0
+        count = int(answer.nc, 16) if answer.nc is not None else 0
         if use is None:
-            self._remember(nonce, _Use(slot, source, count))
-        elif not has_count or not _take(use, count):
+            self._remember(answer.nonce, _Use(slot, source, count))
+        elif answer.nc is None or not _take(use, count):
             return Verdict(Outcome.STALE)
         return Verdict(Outcome.RIGHT, credentials, username)
 
-    def _read_answer(self, request: Request) -> dict[str, str] | None:
+    def _read_answer(self, request: Request) -> Answer | None:
         """Return the credentials for this realm in a form that was offered."""
         for line in request.lines("authorization"):
-            parameters = parse_credentials(line)
-            if parameters is None:
-                continue
-            if "\\" in line:
-                for name in ("realm", "username"):
-                    value = parameters.get(name, "")
-                    parameters[name] = _ESCAPE.sub(r"\1", value)
-            if parameters.get("realm") != self.realm:
-                continue
-            if parameters.get("algorithm", MD5).upper() not in self._algorithms:
-                continue
-            qop = parameters.get("qop")
-            if qop is None or (
-                qop.lower() == "auth" and _HEX_32.fullmatch(parameters.get("nc", ""))
+            answer = read_answer(line)
+            if (
+                answer is None
+                or answer.realm != self.realm
+                or answer.algorithm not in self._algorithms
             ):
-                return parameters
+                continue
+            if answer.qop is None:
+                # RFC 2069: a count says nothing there.
+                answer.nc = None
+                return answer
+            if answer.qop == "auth" and answer.nc is not None:
+                return answer
         return None
 
     def _slot(self) -> int:
