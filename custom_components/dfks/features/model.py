@@ -190,6 +190,7 @@ type LineEvent = FeatureChanged | ConnectionChanged | WatchersChanged
 _INITIAL = FeatureState()
 # One for all lines: an empty frozenset is no singleton.
 _NO_FEATURES: frozenset[Feature] = frozenset()
+_NO_STATES: dict[Feature, FeatureState] = {}
 
 
 class Line(Publisher[[LineEvent]]):
@@ -220,7 +221,8 @@ class Line(Publisher[[LineEvent]]):
         """Make a line that nobody watches."""
         super().__init__()
         self.account = account
-        self._states = dict(states)
+        # Shared by all lines of which nothing was ever set.
+        self._states = dict(states) or _NO_STATES
         self.connected = False
         # What the get hook has left out of the full state.
         self.hidden = _NO_FEATURES
@@ -244,6 +246,8 @@ class Line(Publisher[[LineEvent]]):
 
     def store(self, feature: Feature, state: FeatureState) -> None:
         """Keep the state of a feature."""
+        if self._states is _NO_STATES:
+            self._states = {}
         self._states[feature] = state
 
 

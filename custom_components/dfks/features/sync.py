@@ -488,7 +488,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def watchers_changed(self, account: Account) -> None:
         """Follow who watches a line."""
         line = self._by_account[account]
-        live = sum(subscription.live for subscription in self._notifier.of(account))
+        live = len([item for item in self._notifier.of(account) if item.live])
         if live != line.watchers:
             connected = line.connected
             line.watchers, line.connected = live, live > 0

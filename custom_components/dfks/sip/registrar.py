@@ -68,7 +68,8 @@ class Account:
         self.id = id
         self.user = user
         self.credentials = credentials
-        self.bindings: list[Binding] = []
+        # A tuple, because most lines have none and every list takes memory.
+        self.bindings: tuple[Binding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +113,13 @@ class Registrar:
         self._min_expires = min_expires
         self._max_expires = max_expires
 
-    def bindings(self, account: Account) -> list[Binding]:
+    def bindings(self, account: Account) -> tuple[Binding, ...]:
         """Return the live bindings of an account, dropping those that have expired."""
         now = self._clock.monotonic()
         if any(binding.expires_at <= now for binding in account.bindings):
-            account.bindings = [
+            account.bindings = tuple(
                 binding for binding in account.bindings if binding.expires_at > now
-            ]
+            )
         return account.bindings
 
     def register(
@@ -144,14 +145,14 @@ class Registrar:
 
     @staticmethod
     def _remove_all(
-        current: list[Binding], contacts: list[str], request: Request
-    ) -> list[Binding]:
+        current: tuple[Binding, ...], contacts: list[str], request: Request
+    ) -> tuple[Binding, ...]:
         """Process `Contact: *` (10.3, step 6)."""
         if len(contacts) > 1 or number(request.get("expires") or "", 0) != 0:
             raise SipError(400, "Contact * needs Expires 0 and no other Contact")
         for binding in current:
             _check_order(binding, request)
-        return []
+        return ()
 
     def _read(self, contact: str, request: Request) -> _Wish:
         """Understand one Contact. Raises SipError."""
@@ -180,11 +181,11 @@ class Registrar:
 
     def _update(
         self,
-        current: list[Binding],
+        current: tuple[Binding, ...],
         wishes: list[_Wish],
         request: Request,
         flow: Flow,
-    ) -> list[Binding]:
+    ) -> tuple[Binding, ...]:
         """Return the bindings after a REGISTER. Raises SipError."""
         now = self._clock.monotonic()
         path = _path(request)
@@ -212,7 +213,7 @@ class Registrar:
             )
         if len(bindings) > MAX_BINDINGS:
             raise SipError(403, "Too many bindings")
-        return bindings
+        return tuple(bindings)
 
     def records(self, account: Account) -> Iterator[BindingRecord]:
         """Return what there is to remember of an account's bindings."""
@@ -237,7 +238,7 @@ class Registrar:
         left = record["expires_at"] - self._clock.time() + grace
         if left <= 0:
             return
-        account.bindings.append(
+        account.bindings += (
             Binding(
                 uri=parse_uri(address.uri),
                 text=record["contact"],
@@ -249,7 +250,7 @@ class Registrar:
                 reg_id=address.parameters.get("reg-id"),
                 user_agent=record["user_agent"],
                 flow=flow,
-            )
+            ),
         )
 
     def _answer(self, account: Account, request: Request) -> tuple[str, ...]:

@@ -176,6 +176,9 @@ class SipServer:
         self._tag_key = secrets.token_bytes(16)
         # What `_sent_by` returns, by transport and local address.
         self._sent_bys: dict[tuple[str, str], str] = {}
+        # The Contact written last, and for what: a NOTIFY has that of the 200 before.
+        self._contact_for: tuple[str, str, str] | None = None
+        self._contact_text = ""
         self._observer: Observer | None = None
         self._repeats = 0
         # Called when there is something new to remember; see `records`.
@@ -325,7 +328,7 @@ class SipServer:
     def remove_account(self, account: Account, reason: str) -> None:
         """Stop serving a line; its subscriptions end with `reason` (RFC 6665 4.1.3)."""
         self._drop(account)
-        account.bindings.clear()
+        account.bindings = ()
         self.notifier.terminate(account, reason)
 
     def _drop(self, account: Account) -> None:
@@ -682,7 +685,7 @@ class SipServer:
 
         In any case of letters, as phones have it.
         """
-        value = request.get("event") or ""
+        value = request.fields.get("event", "")
         name, _, parameters = value.partition(";")
         package = self._packages.get(name.strip(" \t").lower())
         if package is None:
@@ -697,7 +700,7 @@ class SipServer:
 
     def _expires(self, request: Request) -> int:
         """Return the seconds that a SUBSCRIBE gets (RFC 6665 4.2.1.1)."""
-        seconds = parse_expires(request.get("expires"), DEFAULT_EXPIRES)
+        seconds = parse_expires(request.fields.get("expires"), DEFAULT_EXPIRES)
         if 0 < seconds < self.config.min_expires:
             minimum = f"Min-Expires: {self.config.min_expires}"
             raise SipError(423, None, (minimum,))
@@ -777,7 +780,11 @@ class SipServer:
 
     def _contact(self, user: str, flow: Flow) -> str:
         """Return our Contact for a line: where the phone reached us (12.1.1)."""
-        return contact_uri(user, self._sent_by(flow), flow.transport)
+        wanted = user, flow.transport, flow.local[0]
+        if wanted != self._contact_for:
+            self._contact_for = wanted
+            self._contact_text = contact_uri(user, self._sent_by(flow), flow.transport)
+        return self._contact_text
 
     def _port_of(self, flow: Flow) -> int:
         """Return the port where phones reach this server over a transport.
