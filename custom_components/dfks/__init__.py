@@ -4,6 +4,7 @@ from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
+from homeassistant.loader import async_get_integration
 
 from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener
@@ -21,13 +22,28 @@ PLATFORMS = [
     Platform.TEXT,
 ]
 
+# What a scene sets of a forwarding.
+SCENE_PLATFORMS = [Platform.NUMBER, Platform.SWITCH, Platform.TEXT]
+
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions: they answer also while the listener is not loaded."""
     async_setup_services(hass)
+    await _async_prepare_scenes(hass)
     return True
+
+
+async def _async_prepare_scenes(hass: HomeAssistant) -> None:
+    """Load what applies scenes.
+
+    Else Home Assistant loads it with the first scene, one platform after the other, and
+    a forwarding goes on long before its target is set.
+    """
+    for platform in SCENE_PLATFORMS:
+        integration = await async_get_integration(hass, platform)
+        await integration.async_get_platform("reproduce_state")
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:

@@ -1,6 +1,8 @@
 """The scenes of docs/automations.md, as they stand there, and what a phone sees of one."""
 
-from itertools import pairwise, permutations
+import asyncio
+from itertools import count, pairwise, permutations
+import sys
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -17,6 +19,9 @@ from .common import (
     NO_ANSWER_TARGET,
     RINGS,
     WORKSHOP,
+    MockConfigEntry,
+    runtime,
+    set_up,
     state_of,
     turn,
     write_number,
@@ -151,6 +156,45 @@ async def test_phone_is_never_shown_a_forwarding_that_nobody_wants(
         # While it stays on, the rings may be told before the target.
         was = {before[1]} if before[0] == after[0] == "on" else set()
         assert forwarded <= wanted | was
+
+
+@pytest.mark.parametrize("to", ["on", "off"])
+async def test_first_scene_after_a_start(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: MockConfigEntry,
+    open_phone: OpenPhone,
+    to: str,
+) -> None:
+    """Home Assistant has not loaded yet what applies scenes."""
+    for domain in ("number", "switch", "text"):
+        module = f"homeassistant.components.{domain}.reproduce_state"
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    await set_up(hass, entry)
+    await load_scenes(hass)
+    await write_text(hass, NO_ANSWER_TARGET, "0900123456")
+    if to == "off":
+        await turn(hass, NO_ANSWER, "on")
+    phone = await open_phone()
+    load = hass.async_add_import_executor_job
+    loaded = count()
+
+    async def load_one_after_the_other(job: Any, *arguments: Any) -> Any:
+        module = await load(job, *arguments)
+        for _ in range(10 * next(loaded)):
+            await asyncio.sleep(0)
+        return module
+
+    monkeypatch.setattr(hass, "async_add_import_executor_job", load_one_after_the_other)
+    # That comes first which must not.
+    order = (NO_ANSWER, NO_ANSWER_TARGET)
+    states = {NO_ANSWER: to, NO_ANSWER_TARGET: "300"}
+    scene = {entity: states[entity] for entity in order[:: 1 if to == "on" else -1]}
+    await hass.services.async_call("scene", "apply", {"entities": scene}, blocking=True)
+
+    told = await lamps(runtime(entry), phone)
+    assert told[-1] == Lamp(to == "on", "300", 3)
+    assert [lamp.target for lamp in told if lamp.on] == ["300"] * (to == "on")
 
 
 async def test_script_judges_the_new_target(
