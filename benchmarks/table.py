@@ -186,7 +186,11 @@ ROWS: Final = (
     Row(what="Home Assistant: of it the recorder", key="ha_recorder"),
     Row(what="Home Assistant's own: a switch and an event, bare asyncio", key="ha_own"),
     Row(what="Home Assistant's own: of it the recorder", key="ha_own_recorder"),
-    Row(what="Home Assistant: change, less headless and its own", key="ha_more"),
+    Row(
+        what="Home Assistant: change that is not recorded, beside headless",
+        key="ha_unrecorded",
+        per="ha_alone",
+    ),
     Row(
         what="Home Assistant: key to state_changed at 100/s, p50",
         key="ha_p50",
