@@ -883,6 +883,20 @@ class TestNight:
         await shows(phone, OFF)
         assert state_of(house.hass, WORKSHOP_DND) == "on"
 
+    async def test_restart_after_another_feature_was_changed(
+        self, house: House
+    ) -> None:
+        """It is not known any more whose it is: the line stays quiet."""
+        await self.prepare(house)
+        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until("2026-11-25 23:00:00-08:00")
+        change = {"status": True, "forward_to": "2424"}
+        await house.press(Feature.CALL_FORWARDING_BUSY, **change)
+        await house.restart({})
+        await house.wait_until("2026-11-26 07:00:00-08:00")
+        assert state_of(house.hass, DND) == "on"
+        assert state_of(house.hass, WORKSHOP_DND) == "off"
+
     async def test_evening_and_morning_are_made_up_for(
         self, house: House, open_phone: OpenPhone
     ) -> None:

@@ -79,6 +79,18 @@ class TestList:
         assert len(knocks) == 1
         assert knocks.take("300") == "127.0.1.2"
 
+    def test_who_knocks_again_is_the_last(self) -> None:
+        """It comes first in the list, and is not the one that makes room."""
+        knocks = Knocks()
+        for user in ("300", "301", "300"):
+            knocks.note(request(f"<sip:{user}@h>"), come_from(LOCALHOST))
+        assert [knock.user for knock in knocks] == ["300", "301"]
+
+        for number in range(MAX_PER_ADDRESS - 1):
+            knocks.note(request(f"<sip:{number}@h>"), come_from(LOCALHOST))
+        assert knocks.of("300") is not None
+        assert knocks.of("301") is None
+
     def test_tells_who_knocked_where_and_with_what(self) -> None:
         """The last first."""
         knocks = Knocks()
