@@ -30,7 +30,7 @@ NO_ANSWER = Feature.CALL_FORWARDING_NO_ANSWER
 def make_line(states: States | None = None) -> Line:
     """Return a line that no server serves."""
     account = Account("line-201", "201", Credentials("201", "home", "secret"))
-    return Line(line_config("201"), account, "sip:201@home", states or {})
+    return Line(line_config("201"), account, "home", states or {})
 
 
 def test_features_have_the_names_of_opensips_in_the_order_of_the_full_state() -> None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 import re
 from typing import NamedTuple
 
+from ..sip.headers import encode_user
 from ..sip.registrar import Account
 from .publisher import Publisher
 
@@ -31,6 +32,9 @@ class Feature(StrEnum):
     # Equal text, equal hash; that of Enum is slow, and features are looked up often.
     __hash__ = str.__hash__
 
+
+# One tuple for all lines that have all features assigned.
+ALL_FEATURES = tuple(Feature)
 
 # The features that send calls somewhere, and so have a target.
 FORWARDINGS = (
@@ -155,7 +159,7 @@ class LineConfig:
     user: str
     password: str = field(repr=False)
     auth_name: str
-    assigned: tuple[Feature, ...] = tuple(Feature)
+    assigned: tuple[Feature, ...] = ALL_FEATURES
     style: NotifyStyle = NotifyStyle.MULTIPART
 
 
@@ -206,7 +210,7 @@ class Line(Publisher[[LineEvent]]):
         "config",
         "connected",
         "hidden",
-        "presentity",
+        "realm",
         "style",
         "watchers",
     )
@@ -215,26 +219,31 @@ class Line(Publisher[[LineEvent]]):
         self,
         config: LineConfig,
         account: Account,
-        presentity: str,
+        realm: str,
         states: Mapping[Feature, FeatureState],
     ) -> None:
         """Make a line that nobody watches."""
         super().__init__()
         self.account = account
+        self.realm = realm
         # Shared by all lines of which nothing was ever set.
         self._states = dict(states) or _NO_STATES
         self.connected = False
         # What the get hook has left out of the full state.
         self.hidden = _NO_FEATURES
         self.watchers = 0
-        self.configure(config, presentity)
+        self.configure(config)
 
-    def configure(self, config: LineConfig, presentity: str) -> None:
+    def configure(self, config: LineConfig) -> None:
         """Take a new configuration; states and listeners stay."""
         self.config = config
-        self.presentity = presentity
         self.assigned = sorted_features(config.assigned)
         self.style = config.style
+
+    @property
+    def presentity(self) -> str:
+        """The address-of-record of the line, for people and scripts."""
+        return f"sip:{encode_user(self.config.user)}@{self.realm}"
 
     def state(self, feature: Feature) -> FeatureState:
         """Return what is stored of a feature."""
@@ -251,13 +260,11 @@ class Line(Publisher[[LineEvent]]):
         self._states[feature] = state
 
 
-# One tuple for all lines that have the same features assigned.
-_ALL_FEATURES = tuple(Feature)
-
-
 def sorted_features(features: Iterable[Feature]) -> tuple[Feature, ...]:
     """Return features in the order of the full state."""
+    if features is ALL_FEATURES:
+        return ALL_FEATURES
     wanted = frozenset(features)
-    if len(wanted) == len(_ALL_FEATURES):
-        return _ALL_FEATURES
-    return tuple(feature for feature in _ALL_FEATURES if feature in wanted)
+    if len(wanted) == len(ALL_FEATURES):
+        return ALL_FEATURES
+    return tuple(feature for feature in ALL_FEATURES if feature in wanted)

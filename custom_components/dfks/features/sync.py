@@ -15,7 +15,7 @@ from dataclasses import replace
 import logging
 from typing import Final, override
 
-from ..sip.headers import bracketed, encode_user
+from ..sip.headers import bracketed
 from ..sip.notifier import (
     ALL,
     FULL,
@@ -117,7 +117,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         credentials = self._server.make_credentials(config.auth_name, config.password)
         account = Account(config.id, config.user, credentials)
         self._server.add_account(account)
-        line = Line(config, account, self._presentity(config), states or {})
+        line = Line(config, account, self._server.config.realm, states or {})
         self.lines[config.id] = line
         self._by_account[account] = line
         return line
@@ -131,7 +131,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         credentials = self._server.make_credentials(config.auth_name, config.password)
         self._server.change_account(line.account, config.user, credentials)
         before = line.config
-        line.configure(config, self._presentity(config))
+        line.configure(config)
         self._written = None
         if (before.assigned, before.user) != (config.assigned, config.user):
             for subscription in self._notifier.of(line.account):
@@ -151,9 +151,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Let go of a removed line once the last of its phones has been told."""
         if line.config.id not in self.lines and not self._notifier.of(line.account):
             self._by_account.pop(line.account, None)
-
-    def _presentity(self, config: LineConfig) -> str:
-        return f"sip:{encode_user(config.user)}@{self._server.config.realm}"
 
     def _publish(self, event: LineEvent) -> None:
         self.publish(event)
