@@ -9,9 +9,9 @@ root with the ECMA-323 namespace as its default, `device` first.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 import re
-from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from lxml import etree
@@ -61,7 +61,8 @@ _PLAIN_DOCUMENT = re.compile(
 )
 
 
-class Command(NamedTuple):
+@dataclass(slots=True)
+class Command:
     """What a phone's request document asks for; None keeps what is stored."""
 
     feature: Feature

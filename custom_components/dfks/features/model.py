@@ -249,6 +249,13 @@ class Line(Publisher[[LineEvent]]):
         """Return what is stored of a feature."""
         return self._states.get(feature, _INITIAL)
 
+    def states_of(
+        self, features: Iterable[Feature]
+    ) -> tuple[tuple[Feature, FeatureState], ...]:
+        """Return what is stored of some features, with each of them."""
+        find = self._states.get
+        return tuple([(feature, find(feature, _INITIAL)) for feature in features])
+
     def states(self) -> dict[Feature, FeatureState]:
         """Return what is stored of all features that were ever set."""
         return dict(self._states)

@@ -469,8 +469,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if len(features) == 1:
             document = event_document(features[0], line.state(features[0]), device)
             return Notification(CONTENT_TYPE, document, left)
-        states = [(feature, line.state(feature)) for feature in features]
-        return Notification(MULTIPART, multipart(states, device))
+        return Notification(MULTIPART, multipart(line.states_of(features), device))
 
     @override
     def unreadable(self, subscription: Subscription) -> bool:

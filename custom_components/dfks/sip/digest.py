@@ -80,7 +80,7 @@ class Credentials:
         self.username = username
         secret = f"{username}:{realm}:{password}".encode().decode("latin-1")
         self._algorithms = algorithms
-        self._hashes = tuple(_HASHES[name](secret) for name in algorithms)
+        self._hashes = tuple([_HASHES[name](secret) for name in algorithms])
 
     def ha1(self, algorithm: str) -> str:
         """Return H(username:realm:password) for one of the algorithms."""

@@ -6,6 +6,7 @@ case. Every function here takes time linear in its input: delimiters are found b
 hand or by a regular expression without nested repetition.
 """
 
+from dataclasses import dataclass
 import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -88,7 +89,9 @@ class Address(NamedTuple):
     parameters: Parameters
 
 
-class Via(NamedTuple):
+# Neither frozen nor a tuple: one is made with every request.
+@dataclass(slots=True)
+class Via:
     """One Via value (RFC 3261 20.42)."""
 
     transport: str

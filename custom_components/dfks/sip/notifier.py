@@ -25,10 +25,11 @@ the newest state, and the CSeq of a dialog only ever rises.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 import logging
 import secrets
 import sys
-from typing import NamedTuple, Protocol, override
+from typing import Protocol, override
 
 from .clock import Clock, Timer, Timers
 from .headers import (
@@ -86,7 +87,8 @@ type Topics = frozenset[str]
 type Way = tuple[str, str, Flow]
 
 
-class Notification(NamedTuple):
+@dataclass(slots=True)
+class Notification:
     """A rendered NOTIFY body: what it tells, and which topics are left for later."""
 
     content_type: str

@@ -38,7 +38,7 @@ def transaction_key(request: Request) -> TransactionKey:
     """Return what retransmissions of a request have in common (17.2.3)."""
     via = request.via
     branch = via.branch
-    if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
+    if len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE):
         return (branch, via.host, via.port, request.method)
     # A peer of RFC 2543, or one whose branch says nothing.
     return (
