@@ -1,5 +1,7 @@
 """A phone's feature keys and Home Assistant's entities move together."""
 
+from contextlib import suppress
+
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
@@ -43,7 +45,9 @@ async def _async_prepare_scenes(hass: HomeAssistant) -> None:
     """
     for platform in SCENE_PLATFORMS:
         integration = await async_get_integration(hass, platform)
-        await integration.async_get_platform("reproduce_state")
+        # Where there is none, scenes do without.
+        with suppress(ImportError):
+            await integration.async_get_platform("reproduce_state")
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:

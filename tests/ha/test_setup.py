@@ -11,9 +11,12 @@ from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
+from homeassistant.loader import Integration
+from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.listener import DfksListener
@@ -49,6 +52,15 @@ def can_listen(kind: socket.SocketKind, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+async def test_does_without_scenes(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """A Home Assistant that cannot apply scenes to an entity is no reason to fail."""
+    no_module = ModuleNotFoundError("No module named 'reproduce_state'")
+    with patch.object(Integration, "async_get_platform", side_effect=no_module):
+        assert await async_setup_component(hass, DOMAIN, {})
+    await set_up(hass, entry)
+    assert state_of(hass, DND) == "off"
 
 
 async def test_listens_on_udp_and_tcp_while_loaded(
