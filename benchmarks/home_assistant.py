@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 import io
 from pathlib import Path
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -76,6 +77,7 @@ class House(NamedTuple):
     phones: Phones
     dialogs: list[Phone]
     bare: Echoes
+    bare_port: int
 
     def press(self, rate: float, seconds: float) -> Load:
         """Press keys, one phone after the other. Raises RuntimeError."""
@@ -101,6 +103,13 @@ class House(NamedTuple):
                 await api.post(f"/api/services/{domain}/{action}", {})
 
         asyncio.run(run())
+
+    def longest_collection(self) -> float:
+        """Return the seconds of the longest garbage collection since the last call."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(PATIENCE)
+            asking.sendto(b"", (HOST, self.bare_port))
+            return float(asking.recv(100))
 
     def cost(self, load: Callable[[], int]) -> tuple[float, float]:
         """Return the CPU seconds of each of what `load` does, and the recorder's part.
@@ -172,6 +181,7 @@ def _measure_latency(house: House, effort: Effort) -> Figures:
     """Measure from a phone's key to the changed state at a WebSocket client."""
     command = [sys.executable, "-m", "benchmarks.listener", house.url, house.token]
     house.phones.patient = True
+    house.longest_collection()
     with Server(command, core=GENERATOR_CORE) as listener:
         load = house.press(RATE, effort.latency)
         house.phones.listen(1.0)
@@ -186,11 +196,16 @@ def _measure_latency(house: House, effort: Effort) -> Figures:
         for entity, moments in pressed.items()
         for pressed_at, heard_at in zip(moments, heard[entity], strict=True)
     ]
-    return {"ha_p50": percentile(times, 0.5), "ha_p99": percentile(times, 0.99)}
+    return {
+        "ha_p50": percentile(times, 0.5),
+        "ha_p99": percentile(times, 0.99),
+        "ha_collection": house.longest_collection(),
+    }
 
 
 def _measure_high_rate(house: House, effort: Effort) -> Figures:
     """Count what was sent twice in a long load of many changes a second."""
+    house.longest_collection()
     before = house.server.cpu()
     load = house.press(HIGH_RATE, effort.high_rate)
     share = (house.server.cpu() - before) / load.seconds
@@ -198,6 +213,7 @@ def _measure_high_rate(house: House, effort: Effort) -> Figures:
         "ha_repeats": float(load.repeated + load.repeats),
         "ha_high_p99": load.percentile(0.99),
         "ha_high_share": share,
+        "ha_high_collection": house.longest_collection(),
     }
 
 
@@ -236,7 +252,7 @@ def _running() -> Iterator[House]:
         dialogs = phones.fill(LINES, _user)
         bare = Echoes(bare_port)
         stack.callback(bare.close)
-        yield House(server, url, token, phones, dialogs, bare)
+        yield House(server, url, token, phones, dialogs, bare, bare_port)
 
 
 def _user(number: int) -> bytes:

@@ -203,6 +203,11 @@ ROWS: Final = (
         show=milli,
     ),
     Row(
+        what="Home Assistant: longest garbage collection at 100/s",
+        key="ha_collection",
+        show=milli,
+    ),
+    Row(
         what="Home Assistant: sent twice at 500 changes/s",
         key="ha_repeats",
         most=0.0,
@@ -211,6 +216,11 @@ ROWS: Final = (
     Row(
         what="Home Assistant: NOTIFY at 500 changes/s, p99",
         key="ha_high_p99",
+        show=milli,
+    ),
+    Row(
+        what="Home Assistant: longest garbage collection at 500 changes/s",
+        key="ha_high_collection",
         show=milli,
     ),
     Row(

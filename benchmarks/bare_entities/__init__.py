@@ -2,11 +2,14 @@
 
 An integration of the benchmark's own. Each datagram turns the next of its switches,
 triggers the event entity beside it, with as many attributes as ours, and is sent back.
+An empty one is answered with the longest garbage collection since the last such.
 """
 
 import asyncio
+import gc
 from itertools import cycle
-from typing import override
+import time
+from typing import Any, override
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.discovery import async_load_platform
@@ -18,6 +21,26 @@ DOMAIN = "bare_entities"
 COUNT = 250
 
 
+class Collections:
+    """Meters Python's garbage collections, in which nothing else runs."""
+
+    def __init__(self) -> None:
+        """Start to meter."""
+        self._began = self._longest = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, _info: dict[str, Any]) -> None:
+        if phase == "start":
+            self._began = time.monotonic()
+        else:
+            self._longest = max(self._longest, time.monotonic() - self._began)
+
+    def take_longest(self) -> float:
+        """Return the longest one in seconds, and begin anew."""
+        longest, self._longest = self._longest, 0.0
+        return longest
+
+
 class Bare(asyncio.DatagramProtocol):
     """Lets each datagram change something."""
 
@@ -25,6 +48,7 @@ class Bare(asyncio.DatagramProtocol):
         """Take the entities as their platforms have made them."""
         entities = hass.data[DOMAIN]
         self._pairs = cycle(zip(entities["switch"], entities["event"], strict=True))
+        self._collections = Collections()
 
     @override
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:
@@ -32,6 +56,10 @@ class Bare(asyncio.DatagramProtocol):
 
     @override
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        if not data:
+            longest = self._collections.take_longest()
+            self._transport.sendto(b"%f" % longest, address)
+            return
         switch, event = next(self._pairs)
         switch.turn()
         event.trigger(on=switch.is_on)
