@@ -768,6 +768,18 @@ class TestNight:
         await shows(phone, OFF)
         await shows(workshop, OFF)
 
+    async def test_whole_days(self, house: House) -> None:
+        """One after the other, until the last of them is over."""
+        days = {
+            "evening": "22:00:00",
+            "morning": "22:00:00",
+            "weekdays": ["wed", "thu"],
+        }
+        await self.prepare(house, **days)
+        for day, state in (("25", "on"), ("26", "on"), ("27", "off"), ("28", "off")):
+            await house.wait_until(f"2026-11-{day} 22:00:00-08:00")
+            assert state_of(house.hass, DND) == state
+
     async def test_weekdays_are_those_on_which_a_night_begins(
         self, house: House, open_phone: OpenPhone
     ) -> None:
