@@ -114,9 +114,8 @@ class House(NamedTuple):
     def cost(self, load: Callable[[], int]) -> tuple[float, float]:
         """Return the CPU seconds of each of what `load` does, and the recorder's part.
 
-        All threads, until the recorder has written it.
+        All threads, until the recorder has written it. It must be settled before.
         """
-        self.settle()
         before = self.server.cpu_by_thread()
         count = load()
         self.settle()
@@ -162,6 +161,7 @@ def _measure_change(house: House) -> Figures:
         before = server.cpu()
         load = phones.closed(lambda: phones.press(next_phone()), count=CHANGES)
         alone = (server.cpu() - before) / require_all(load)
+    house.settle()
     change, recorder = house.cost(house.press_many)
     own, own_recorder = house.cost(lambda: house.bare.closed(BARE))
     house.act("recorder", "disable")
