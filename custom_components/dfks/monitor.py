@@ -78,7 +78,7 @@ class LinePhone(Publisher[[]]):
         self._heard_at = self._server.clock.time()
         self._refused_from = None
         self._called(request.text("user-agent"))
-        if not self._line.connected and not self._may_come_back:
+        if not self._line.connected:
             self._idle_since = self._idle_since or self._server.clock.monotonic()
         self.look()
 
@@ -122,12 +122,6 @@ class LinePhone(Publisher[[]]):
             return SyncStatus.WAITING
         self._look_at(max(binding.expires_at for binding in bindings))
         return SyncStatus.KEY_SYNC_OFF
-
-    @property
-    def _may_come_back(self) -> bool:
-        """Whether a subscription is only suspended: the phone does synchronize."""
-        subscriptions = self._server.notifier.of(self._line.account)
-        return any(subscription.ending is None for subscription in subscriptions)
 
     def _look_at(self, when: float) -> None:
         self._timer = self._server.timers.at(when, self.look)

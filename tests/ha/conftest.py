@@ -49,6 +49,7 @@ class Plug(Protocol):
         transport: str = "udp",
         user_agent: str = "Desk/1.0",
         local: tuple[str, int] | None = None,
+        instance: str | None = None,
     ) -> Phone:
         """Return a phone that has not said anything yet."""
 
@@ -116,6 +117,7 @@ async def plug(port: int) -> AsyncIterator[Plug]:
             transport: str = "udp",
             user_agent: str = "Desk/1.0",
             local: tuple[str, int] | None = None,
+            instance: str | None = None,
         ) -> Phone:
             phone = Phone(
                 user,
@@ -125,6 +127,7 @@ async def plug(port: int) -> AsyncIterator[Plug]:
                 transport=transport,
                 user_agent=user_agent,
                 local=local,
+                instance=instance,
             )
             return await stack.enter_async_context(phone)
 

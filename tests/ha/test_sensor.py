@@ -22,6 +22,8 @@ from .common import (
 )
 from .conftest import Plug
 
+INSTANCE = "urn:uuid:00000000-0000-1000-8000-00000000000{}"
+
 pytestmark = pytest.mark.usefixtures("all_entities_enabled", "clock", "listener")
 
 
@@ -115,6 +117,21 @@ class TestSyncStatus:
         await phone.register()
         await settle(phone)
         assert state_of(hass, SYNC_STATUS) == "synchronized"
+
+    async def test_phone_beside_one_that_fell_silent(
+        self, hass: HomeAssistant, plug: Plug, clock: ManualClock
+    ) -> None:
+        """The one that is there only registers: that is what can be mended."""
+        unplugged = await plug(instance=INSTANCE.format(1))
+        unplugged.answer_next(SILENCE)
+        await unplugged.subscribe()
+        await unplugged.notification()
+        clock.advance(32)
+
+        await (await plug(instance=INSTANCE.format(2))).register()
+        clock.advance(30)
+
+        assert state_of(hass, SYNC_STATUS) == "key_sync_off"
 
     @pytest.mark.parametrize(
         ("password", "auth_name"), [("wrong", None), ("reception-201", "someone")]
