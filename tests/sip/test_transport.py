@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from custom_components.dfks.features.model import Line
+from custom_components.dfks.sip import transport as sockets
 from custom_components.dfks.sip.message import (
     Request as OurRequest,
     parse as parse_ours,
@@ -727,3 +728,19 @@ async def test_e16_no_socket_of_that_kind_is_a_failure(
 
     assert response.status == 200
     assert not reception.connected
+
+
+async def test_more_peers_than_flows_are_kept_for_get_their_own(
+    caller: Caller, stranger: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wrote in between, a NOTIFY goes where its SUBSCRIBE came from."""
+    monkeypatch.setattr(sockets, "MAX_FLOWS", 1)
+    subscribed = await caller.subscribe()
+    other = await stranger.subscribe()
+
+    for peer in (subscribed, other, subscribed):
+        await peer.send(body=set_dnd(True))
+
+        assert lamps(await peer.told())[DND] == Lamp(on=True)
+    await caller.nothing()
+    await stranger.nothing()

@@ -463,7 +463,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if line.style is NotifyStyle.SEPARATE and len(features) > 1:
             left = frozenset(features[1:])
             features = features[:1]
-        device = line.config.user
+        device = line.account.user
         if not features:
             return Notification("", b"")
         if len(features) == 1:

@@ -221,6 +221,8 @@ class Dialog:
                 raise SipError(400, "Missing Contact")
             self.contact = contact
             self.way = None
+        if flow is self.flow:
+            return
         same = _same_ends(flow, self.flow) and flow.local == self.flow.local
         if not same:
             self.way = None
@@ -963,7 +965,9 @@ def _drop_hold(subscription: Subscription) -> None:
 
 def _same_ends(one: Flow, other: Flow) -> bool:
     """Whether two flows lead to one address by one transport."""
-    return one.remote == other.remote and one.transport == other.transport
+    return one is other or (
+        one.remote == other.remote and one.transport == other.transport
+    )
 
 
 def _join(topics: Topics, more: Topics) -> Topics:

@@ -34,6 +34,9 @@ BURST = 32
 # The largest datagram there is, in octets.
 MAX_DATAGRAM = 65_535
 
+# Peers whose flow is kept for their next datagram.
+MAX_FLOWS = 4096
+
 # Asked of the kernel, in octets, so that a burst of phones does not overflow it.
 RECEIVE_BUFFER = 4 * 1024 * 1024
 
@@ -158,6 +161,7 @@ class UdpSocket:
         self._unreachable = unreachable
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[bytes, SocketAddress, str]] = deque()
+        self._flows: dict[tuple[SocketAddress, tuple[str, int]], UdpFlow] = {}
         host, port = sock.getsockname()[:2]
         self.family = sock.family
         self.port: int = port
@@ -204,8 +208,20 @@ class UdpSocket:
 
     def _read_plain(self) -> bool:
         data, address = self._sock.recvfrom(MAX_DATAGRAM)
-        self._receive(data, UdpFlow(self, address, self._local))
+        self._receive(data, self._flow_of(address, self._local))
         return not self.closed
+
+    def _flow_of(self, address: SocketAddress, local: tuple[str, int]) -> UdpFlow:
+        """Return the flow of a datagram: one object for all that a peer sends.
+
+        What its dialog keeps is then what the next datagram comes with.
+        """
+        flow = self._flows.get((address, local))
+        if flow is None:
+            if len(self._flows) >= MAX_FLOWS:
+                self._flows.clear()
+            flow = self._flows[address, local] = UdpFlow(self, address, local)
+        return flow
 
     def _read_with_local(self) -> bool:
         data, ancillary, _, address = self._sock.recvmsg(MAX_DATAGRAM, 64)
@@ -216,7 +232,7 @@ class UdpSocket:
                 local = (socket.inet_ntoa(content[4:8]), self.port)
             elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
                 local = (socket.inet_ntop(socket.AF_INET6, content[:16]), self.port)
-        self._receive(data, UdpFlow(self, address, local))
+        self._receive(data, self._flow_of(address, local))
         return not self.closed
 
     def _read_errors(self, err: OSError) -> None:
@@ -305,6 +321,7 @@ class UdpSocket:
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._waiting.clear()
+        self._flows.clear()
         self._sock.close()
 
 
