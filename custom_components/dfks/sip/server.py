@@ -39,15 +39,7 @@ from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, con
 from .observer import Observer
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
 from .transaction import ServerTransactions, TransactionKey, transaction_key
-from .transport import (
-    Flow,
-    FlowError,
-    FramingError,
-    StreamFlow,
-    Transports,
-    UdpFlow,
-    split_hosts,
-)
+from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -574,12 +566,12 @@ class SipServer:
             return self._vouched_for(request)
         source = flow.remote[0]
         if self.guard.trusts(source):
-            _greet(flow)
+            flow.greet()
             return self._vouched_for(request)
         verdict = self._authenticator.check(request, source, self._credentials_of)
         if verdict.outcome is Outcome.RIGHT and verdict.credentials is not None:
             account = self._by_username[verdict.credentials.username]
-            _greet(flow)
+            flow.greet()
             self.guard.succeeded(source)
             if self._transactions.is_full(source):
                 raise SipError(503, "Too many requests", ("Retry-After: 32",))
@@ -815,12 +807,6 @@ def _method_first(err: SipError) -> SipError:
     if err.status != 400 or known or not is_token(method):
         return err
     return SipError(501, None, (ALLOW,))
-
-
-def _greet(flow: Flow) -> None:
-    """Give the connection of a peer that has been let in the time of a friend."""
-    if isinstance(flow, StreamFlow):
-        flow.greeted = True
 
 
 def _target_of(request: Request) -> Uri:

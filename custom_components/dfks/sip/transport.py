@@ -105,6 +105,9 @@ class Flow(ABC):
     def send(self, data: bytes) -> None:
         """Send one message. Raises FlowError."""
 
+    def greet(self) -> None:  # noqa: B027
+        """Take note that the peer has been let in."""
+
 
 class UdpFlow(Flow):
     """A peer's address at one of our UDP sockets."""
@@ -451,12 +454,12 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     __slots__ = (
         "_framer",
+        "_greeted",
         "_inside",
         "_owner",
         "_unsent",
         "_writer",
         "deadline",
-        "greeted",
         "local",
         "remote",
         "transport",
@@ -472,7 +475,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.remote = remote or ("", 0)
         self.local = ("", 0)
         # Whether the peer has been let in: strangers get less time.
-        self.greeted = remote is not None
+        self._greeted = remote is not None
         self._owner = owner
         self._framer = Framer()
         self._writer: asyncio.Transport | None = None
@@ -498,7 +501,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         if not self._owner.opened(self):
             transport.abort()
             return
-        self._grant(IDLE_TIMEOUT if self.greeted else GREETING_TIMEOUT)
+        self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
         for data in unsent:
             transport.write(data)
 
@@ -519,10 +522,15 @@ class StreamFlow(Flow, asyncio.Protocol):
             self.send(b"\r\n" * pings)
         began, self._inside = self._inside, self._framer.inside
         if not self._inside:
-            self._grant(IDLE_TIMEOUT if self.greeted else GREETING_TIMEOUT)
+            self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
         elif messages or pings or not began:
             # Not put off by further octets: a message has this long.
             self._grant(MESSAGE_TIMEOUT)
+
+    @override
+    def greet(self) -> None:
+        """Give the connection the time of a friend."""
+        self._greeted = True
 
     @override
     def send(self, data: bytes) -> None:
