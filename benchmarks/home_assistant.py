@@ -22,10 +22,11 @@ import aiohttp
 from dev.demo import directory
 from dev.demo.api import Api, log_in
 from dev.demo.settings import Options
+from dev.ports import free_port
 
 from .headless import PASSWORD, Echoes, Effort, Figures, require_all
 from .phones import Load, Phone, Phones, percentile
-from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, free_port, headless
+from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, headless
 
 FLOWS: Final = "/api/config/config_entries/flow"
 SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"

@@ -9,6 +9,8 @@ import tempfile
 import time
 from typing import Final
 
+from dev.ports import free_port
+
 from .headless import (
     DIALOGS,
     MANY,
@@ -22,7 +24,7 @@ from .headless import (
     subscribing,
 )
 from .phones import Phones, percentile
-from .processes import BENCHMARKS, HOST, STARTING, Server, free_port
+from .processes import BENCHMARKS, HOST, STARTING, Server
 
 PROGRAM: Final = "/usr/sbin/kamailio"
 TABLES: Final = Path("/usr/share/kamailio/dbtext/kamailio")

@@ -8,10 +8,11 @@ import os
 from pathlib import Path
 import select
 import signal
-import socket
 import subprocess
 import sys
 from typing import Any, Final, Self
+
+from dev.ports import free_port
 
 # All that is started and all that is sent stays here.
 HOST: Final = "127.0.0.1"
@@ -167,22 +168,6 @@ def machine_cpu() -> float:
     user, nice, system, _idle, _waiting, irq, soft_irq, stolen = map(int, fields)
     ticks = user + nice + system + irq + soft_irq + stolen
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def free_port() -> int:
-    """Return a port that nothing uses for UDP or TCP at the moment."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        ):
-            tcp.bind((HOST, 0))
-            port: int = tcp.getsockname()[1]
-            try:
-                udp.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 def echo(way: str) -> tuple[Server, int]:

@@ -14,11 +14,12 @@ import tempfile
 from dev.demo import api, installation
 from dev.demo.dashboard import read_templates
 from dev.demo.settings import HOST, LINES, ROOT, say
+from dev.ports import free_port
 from tests.phone import ALWAYS, BUSY, DND, Phone
 
 from .browser import Browser, open_browser
 from .environment import is_installed
-from .house import HomeAssistant, empty_house, free_port
+from .house import HomeAssistant, empty_house
 
 # Seconds for all steps together, and for a phone to be told.
 LIMIT = 170.0

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 import signal
-import socket
 from typing import override
 
 from dev.demo import api, directory
@@ -36,22 +35,6 @@ class HomeAssistant(Program):
         self.output = []
         async for line in self._process.stdout:
             self.output.append(line.decode(errors="replace").rstrip())
-
-
-def free_port() -> int:
-    """Return a port that neither UDP nor TCP uses."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as stream,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram,
-        ):
-            stream.bind((HOST, 0))
-            port: int = stream.getsockname()[1]
-            try:
-                datagram.bind((HOST, port))
-            except OSError:
-                continue
-            return port
 
 
 @asynccontextmanager

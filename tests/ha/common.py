@@ -1,8 +1,6 @@
 """What the tests of the Home Assistant floor say again and again."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-import socket
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentryDataWithId
@@ -77,21 +75,6 @@ SYNC_STATUS = "sensor.reception_sync_status"
 USER_AGENT = "sensor.reception_user_agent"
 LAST_CONTACT = "sensor.reception_last_contact"
 WATCHERS = "sensor.reception_watchers"
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP on the loopback address."""
-    while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-        ):
-            udp.bind((LOCALHOST, 0))
-            port: int = udp.getsockname()[1]
-            # The port that is free for UDP may be somebody's for TCP.
-            with suppress(OSError):
-                tcp.bind((LOCALHOST, port))
-                return port
 
 
 def line_data(

@@ -10,6 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.dfks.listener import DfksListener
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import Phone
 
@@ -21,7 +22,6 @@ from .common import (
     WORKSHOP_DATA,
     HomeAssistantSnapshotExtension,
     MockConfigEntry,
-    free_port,
     line_data,
     listener_entry,
     set_up,

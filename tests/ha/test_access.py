@@ -20,15 +20,10 @@ import pytest
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.repairs import ReadmitFlow, async_create_fix_flow
+from dev.ports import free_port
 from tests.phone import Phone
 
-from .common import (
-    LOCALHOST,
-    MockConfigEntry,
-    async_fire_time_changed,
-    free_port,
-    runtime,
-)
+from .common import LOCALHOST, MockConfigEntry, async_fire_time_changed, runtime
 from .conftest import OpenPhone
 from .pem import write_pem
 from .test_config_flow import add_listener, listener_form, placeholders, resubmit

@@ -18,6 +18,7 @@ import voluptuous as vol
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.listener import DfksListener
+from dev.ports import free_port
 
 from .common import (
     LOCALHOST,
@@ -25,7 +26,6 @@ from .common import (
     RECEPTION_DATA,
     MockConfigEntry,
     entry_state,
-    free_port,
     line,
     reception_form,
     runtime,

@@ -38,6 +38,7 @@ from custom_components.dfks.sip.registrar import Account, Binding
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transaction import ClientTransaction
 from custom_components.dfks.sip.transport import Flow
+from dev.ports import free_port
 from tests import phone as desk
 from tests.phone import Phone
 
@@ -50,7 +51,6 @@ from .common import (
     MockConfigEntry,
     async_fire_time_changed,
     entry_state,
-    free_port,
     line_data,
     listener_entry,
     press,

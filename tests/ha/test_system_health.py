@@ -12,11 +12,11 @@ import pytest
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.listener import DfksListener
+from dev.ports import free_port
 
 from .common import (
     LOCALHOST,
     MockConfigEntry,
-    free_port,
     get_system_health_info,
     listener_entry,
     set_up,

@@ -25,6 +25,7 @@ from custom_components.dfks.tls import (
     TlsProblem,
     load_certificate,
 )
+from dev.ports import free_port
 from tests.phone import DND as DND_FEATURE, Phone, PhoneError
 from tests.sip.certificates import client_context
 
@@ -36,7 +37,6 @@ from .common import (
     MockConfigEntry,
     async_fire_time_changed,
     entry_state,
-    free_port,
     line_data,
     listener_entry,
     runtime,

@@ -20,10 +20,11 @@ import aiohttp
 
 from dev.demo import api as demo, directory
 from dev.demo.settings import LINES, DemoError, Options
+from dev.ports import free_port
 from tests.phone import ALWAYS, BUSY, DND, NO_ANSWER, Lamp, Phone, PhoneError
 
 from .checks import Check, CheckFailed
-from .house import HOST, free_port, require, require_clean
+from .house import HOST, require, require_clean
 
 SEED: Final = 20_261_007
 

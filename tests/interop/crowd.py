@@ -16,11 +16,12 @@ import socket
 import sys
 from typing import Final
 
+from dev.ports import free_port
 from tests.phone import set_dnd
 from tests.phone.link import MAX_DATAGRAM, Address
 
 from .checks import Check, CheckFailed
-from .house import HOST, free_port, require
+from .house import HOST, require
 
 SERVE: Final = Path(__file__).parents[2] / "benchmarks" / "serve.py"
 

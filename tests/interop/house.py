@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import contextlib
 from dataclasses import dataclass, field
 import logging
-import socket
 import time
 from typing import override
 
@@ -164,20 +163,6 @@ def no_errors() -> Iterator[None]:
             logger.removeHandler(handler)
     if handler.texts:
         raise CheckFailed("\n".join(handler.texts))
-
-
-def free_port() -> int:
-    """Return a port that is free for UDP and TCP for now."""
-    while True:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            udp.bind((HOST, 0))
-            port = int(udp.getsockname()[1])
-            with (
-                contextlib.suppress(OSError),
-                socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-            ):
-                tcp.bind((HOST, port))
-                return port
 
 
 async def until(

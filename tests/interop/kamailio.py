@@ -14,6 +14,7 @@ import tempfile
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.sip.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig
+from dev.ports import free_port
 from tests.phone import BUSY, DND, Phone, PhoneTimeout, RawPeer, Request, parse
 from tests.phone.link import Address
 
@@ -22,7 +23,6 @@ from .house import (
     HOST,
     PASSWORDS,
     House,
-    free_port,
     house,
     lamps_of,
     require,

@@ -7,9 +7,10 @@ from pathlib import Path
 import tempfile
 
 from custom_components.dfks.sip.server import ServerConfig
+from dev.ports import free_port
 
 from .checks import Check, CheckFailed
-from .house import HOST, PASSWORDS, free_port, house
+from .house import HOST, PASSWORDS, house
 
 USER = "201"
 PASSWORD = PASSWORDS[USER]
