@@ -6,7 +6,7 @@ Adding and reconfiguring are one form, so both ways check the same things.
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
-from typing import TYPE_CHECKING, Any, Final, override
+from typing import Any, Final, override
 
 from homeassistant.config_entries import (
     SOURCE_USER,
@@ -75,9 +75,6 @@ from .listener import DfksConfigEntry, bind_problem, bind_reason
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.transport import probe, probe_tls, split_hosts
 from .tls import TlsError, check_files, tls_files
-
-if TYPE_CHECKING:
-    pass
 
 LISTENER_TITLE: Final = "SIP listener"
 
