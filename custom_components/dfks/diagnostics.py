@@ -45,7 +45,6 @@ from .listener import (
     line_unique_id,
 )
 from .sip.guard import parse_networks
-from .sip.headers import HeaderError, parse_address, parse_uri
 from .sip.message import NotSip, Request, Response, SipError, parse
 from .sip.notifier import Subscription
 from .sip.redaction import (
@@ -300,7 +299,7 @@ def _message(message: Traced, aliases: Aliases) -> dict[str, Any]:
 
 
 def _user_of(data: bytes) -> str | None:
-    """Return the user part of To, which names the line in both directions."""
+    """Return the user of the line that a message is about."""
     message: Request | Response | None
     try:
         message = parse(data)
@@ -308,8 +307,4 @@ def _user_of(data: bytes) -> str | None:
         message = err.request
     except NotSip:
         return None
-    to = message.get("to") if message else None
-    try:
-        return parse_uri(parse_address(to or "").uri).user
-    except HeaderError:
-        return None
+    return message.to_user if message else None

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from .names import is_user, printable
-from .sip.headers import HeaderError, parse_address, parse_uri
 from .sip.message import Request
 from .sip.transport import Flow
 
@@ -53,7 +52,7 @@ class Knocks:
 
     def note(self, request: Request, flow: Flow) -> None:
         """Take note of a request that was turned away."""
-        user = user_of(request)
+        user = request.to_user
         if user is None or len(user) > MAX_USER or not is_user(user):
             return
         address = flow.remote[0]
@@ -80,14 +79,6 @@ class Knocks:
             del self._knocks[of_address[0]]
         elif len(self._knocks) >= MAX_KNOCKS:
             del self._knocks[next(iter(self._knocks))]
-
-
-def user_of(request: Request) -> str | None:
-    """Return the user that a request is for: that of To."""
-    try:
-        return parse_uri(parse_address(request.fields["to"]).uri).user or None
-    except HeaderError:
-        return None
 
 
 def shown_user_agent(text: str | None) -> str:

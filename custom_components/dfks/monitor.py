@@ -15,7 +15,7 @@ from homeassistant.util import dt as dt_util
 from .features.model import FeatureChanged, Line, LineConfig, LineEvent
 from .features.publisher import Publisher
 from .features.sync import FeatureSync
-from .knocking import Knocks, shown_user_agent, user_of
+from .knocking import Knocks, shown_user_agent
 from .sip.clock import Timer
 from .sip.message import Request
 from .sip.registrar import Account
@@ -182,11 +182,5 @@ class PhoneMonitor(Trace):
 
     def _line_of(self, request: Request, username: str) -> Line | None:
         """Return the line that a phone with wrong credentials wants to be."""
-        user = user_of(request)
-        of_user = None
-        for line in self._sync.lines.values():
-            if line.config.auth_name == username:
-                return line
-            if line.config.user == user:
-                of_user = line
-        return of_user
+        account = self._server.claimed_account(username, request.to_user)
+        return None if account is None else self._sync.lines.get(account.id)

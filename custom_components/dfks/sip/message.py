@@ -57,7 +57,7 @@ REASONS = {
 
 # RFC 3261 7.3.3, RFC 3265 7.2 (o, u), RFC 3515 (r), RFC 3892 (b), RFC 3841 (a, d, j),
 # RFC 4028 (x).
-_COMPACT = {
+COMPACT = {
     "a": "accept-contact",
     "b": "referred-by",
     "c": "content-type",
@@ -105,7 +105,7 @@ _NAMES = {
         "Via",
     )
     for spelling in (name, name.lower())
-} | _COMPACT
+} | COMPACT
 
 # Fields of which a message has one (RFC 3261 7.3.1, table 2).
 _SINGLE = (
@@ -211,6 +211,14 @@ class Message:
             return [value.lower() for value in self.values(name)]
         except HeaderError:
             return []
+
+    @property
+    def to_user(self) -> str | None:
+        """The user part of To, which names the line in both directions."""
+        try:
+            return parse_uri(parse_address(self.get("to") or "").uri).user or None
+        except HeaderError:
+            return None
 
     def text(self, name: str) -> str | None:
         """Return a value to show to a person: as UTF-8, without control characters."""
@@ -416,7 +424,7 @@ def _parse_fields(lines: list[str]) -> tuple[dict[str, str], str | None, bool]:
             if not colon:
                 broken = broken or "A header field has no colon"
                 continue
-            name = _COMPACT.get(name, name)
+            name = COMPACT.get(name, name)
         value = value.strip(" \t")
         if name in fields:
             fields[name] += "\n" + value

@@ -300,6 +300,10 @@ class SipServer:
         self._accounts[account.user] = account
         self._by_username[username] = account
 
+    def claimed_account(self, username: str, user: str | None) -> Account | None:
+        """Return the line of a username of credentials, else that of a user."""
+        return self._by_username.get(username) or self._accounts.get(user or "")
+
     def change_account(
         self, account: Account, user: str, credentials: Credentials
     ) -> None:

@@ -6,14 +6,7 @@ import logging
 from typing import NamedTuple
 
 from .clock import Clock
-from .headers import (
-    HeaderError,
-    bracketed,
-    parse_address,
-    parse_uri,
-    split_list,
-    unquote,
-)
+from .headers import HeaderError, bracketed, split_list, unquote
 from .message import NotSip, Request, Response, SipError, parse
 from .transport import Flow
 
@@ -131,7 +124,7 @@ def _details(message: Request | Response) -> Iterator[str]:
         yield message.method
     else:
         yield f"{message.status} {message.reason} to {message.method}"
-    yield f"line {_user(message)}"
+    yield f"line {message.to_user or '?'}"
     yield f"CSeq {(message.get('cseq') or '?').partition(' ')[0]}"
     for name, label in _FIELDS:
         if value := message.text(name):
@@ -157,14 +150,6 @@ _FIELDS = (
     ("retry-after", "retry after"),
     ("user-agent", "by"),
 )
-
-
-def _user(message: Request | Response) -> str:
-    """Return the user part of To, which names the line in both directions."""
-    try:
-        return parse_uri(parse_address(message.get("to") or "").uri).user or "?"
-    except HeaderError:
-        return "?"
 
 
 def _parameter(credentials: str, wanted: str) -> str:
