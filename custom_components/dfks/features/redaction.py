@@ -12,7 +12,7 @@ from lxml import etree
 
 from ..sip.headers import HeaderError, parse_parameters
 from ..sip.message import SipError
-from ..sip.redaction import REDACTED, Aliases, redact_field, redact_words
+from ..sip.redaction import REDACTED, Aliases, like, redact_field, redact_words
 from .documents import parse_document
 
 # Lines that one document has at most: a hostile one could have thousands.
@@ -29,10 +29,6 @@ _RINGS = re.compile(r"[0-9]{1,3}")
 _PART_END = re.compile(rb"\r?\n\r?\n")
 
 
-def _like(pattern: re.Pattern[str]) -> Callable[[str, Aliases], str]:
-    return lambda text, _: text if pattern.fullmatch(text) else REDACTED
-
-
 def _user(text: str, aliases: Aliases) -> str:
     return aliases.user(text)
 
@@ -47,14 +43,14 @@ _ELEMENTS: Final[Mapping[str, Callable[[str, Aliases], str] | None]] = {
     "ForwardingEvent": None,
     "SetDoNotDisturb": None,
     "SetForwarding": None,
-    "activateForward": _like(_STATUS),
+    "activateForward": like(_STATUS),
     "device": _user,
-    "doNotDisturbOn": _like(_STATUS),
+    "doNotDisturbOn": like(_STATUS),
     "forwardDN": _number,
-    "forwardStatus": _like(_STATUS),
+    "forwardStatus": like(_STATUS),
     "forwardTo": _number,
-    "forwardingType": _like(_TYPE),
-    "ringCount": _like(_RINGS),
+    "forwardingType": like(_TYPE),
+    "ringCount": like(_RINGS),
 }
 
 

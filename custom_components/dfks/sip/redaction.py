@@ -23,7 +23,7 @@ from .headers import (
     unbracketed,
     unquote,
 )
-from .message import REASONS
+from .message import COMPACT, REASONS
 from .vocabulary import FIELDS, WORDS
 
 REDACTED = "**REDACTED**"
@@ -188,7 +188,7 @@ def redact_message(
     for line in lines[1:]:
         name, value = _split_field(line)
         redacted.append(redact_field(name, value, aliases, sent=sent))
-        if name.lower() in ("content-type", "c"):
+        if _long_name(name) == "content-type":
             content_type = value
     if body:
         redacted += ["", *redact_body(content_type, body, aliases)]
@@ -213,9 +213,14 @@ def _split_field(line: str) -> tuple[str, str]:
     return name.strip(" \t"), value.strip(" \t")
 
 
+def _long_name(name: str) -> str:
+    name = name.lower()
+    return COMPACT.get(name, name)
+
+
 def redact_field(name: str, value: str, aliases: Aliases, *, sent: bool) -> str:
     """Return a header field as everybody may read it."""
-    known = FIELDS.get(name.lower())
+    known = FIELDS.get(_long_name(name))
     if known is None:
         return f"(unknown header field): {REDACTED}"
     try:
@@ -311,7 +316,8 @@ def _alias(kind: str) -> Callable[[str, Aliases], str]:
     return lambda value, aliases: aliases.of(kind, value)
 
 
-def _like(pattern: re.Pattern[str]) -> Callable[[str, Aliases], str]:
+def like(pattern: re.Pattern[str]) -> Callable[[str, Aliases], str]:
+    """Return what keeps a value that is like the pattern, and redacts others."""
     return lambda value, _: value if pattern.fullmatch(value) else REDACTED
 
 
@@ -333,11 +339,11 @@ _PARAMETERS: Mapping[str, Callable[[str, Aliases], str]] = {
     "boundary": _alias("boundary"),
     "branch": _alias("branch"),
     "call-id": _alias("call"),
-    "cause": _like(re.compile(r"[0-9]{3}")),
+    "cause": like(re.compile(r"[0-9]{3}")),
     "charset": _each_word,
     "comp": _each_word,
-    "duration": _like(_SECONDS),
-    "expires": _like(_SECONDS),
+    "duration": like(_SECONDS),
+    "expires": like(_SECONDS),
     "from-tag": _alias("tag"),
     "handling": _each_word,
     "id": _alias("id"),
@@ -347,17 +353,17 @@ _PARAMETERS: Mapping[str, Callable[[str, Aliases], str]] = {
     "method": _each_word,
     "methods": _each_word,
     "ob": _each_word,
-    "q": _like(re.compile(r"[01](?:\.[0-9]{0,3})?")),
+    "q": like(re.compile(r"[01](?:\.[0-9]{0,3})?")),
     "reason": _each_word,
     "received": _host,
-    "reg-id": _like(re.compile(r"[0-9]{1,3}")),
-    "retry-after": _like(_SECONDS),
-    "rport": _like(re.compile(r"[0-9]{1,5}")),
+    "reg-id": like(re.compile(r"[0-9]{1,3}")),
+    "retry-after": like(_SECONDS),
+    "rport": like(re.compile(r"[0-9]{1,5}")),
     "tag": _alias("tag"),
     "text": _never,
     "to-tag": _alias("tag"),
     "transport": _each_word,
-    "ttl": _like(re.compile(r"[0-9]{1,3}")),
+    "ttl": like(re.compile(r"[0-9]{1,3}")),
     "user": _each_word,
 }
 
@@ -365,7 +371,7 @@ _CREDENTIALS: Mapping[str, Callable[[str, Aliases], str]] = {
     "algorithm": _each_word,
     "cnonce": _never,
     "domain": _never,
-    "nc": _like(re.compile(r"[0-9A-Fa-f]{8}")),
+    "nc": like(re.compile(r"[0-9A-Fa-f]{8}")),
     "nonce": _alias("nonce"),
     "opaque": _never,
     "qop": _each_word,
@@ -464,7 +470,7 @@ _REDACTORS: Mapping[str, Callable[[str, Aliases], str]] = {
     "addresses": redact_addresses,
     "call": lambda value, aliases: aliases.of("call", value),
     "cseq": _cseq,
-    "date": _like(_DATE),
+    "date": like(_DATE),
     "digest": _digest,
     "number": _seconds,
     "product": redact_product,

@@ -66,11 +66,11 @@ WORDS: Final = frozenset(
 
 _BY_KIND: Mapping[str, str] = {
     "addresses": (
-        "Contact m Diversion From f History-Info P-Asserted-Identity "
+        "Contact Diversion From History-Info P-Asserted-Identity "
         "P-Associated-URI P-Called-Party-ID P-Preferred-Identity Path Record-Route "
-        "Refer-To r Referred-By b Remote-Party-ID Reply-To Route Service-Route To t"
+        "Refer-To Referred-By Remote-Party-ID Reply-To Route Service-Route To"
     ),
-    "call": "Call-ID i",
+    "call": "Call-ID",
     "cseq": "CSeq",
     "date": "Date",
     "digest": (
@@ -78,29 +78,29 @@ _BY_KIND: Mapping[str, str] = {
         "WWW-Authenticate"
     ),
     "number": (
-        "Content-Length l Expires Max-Forwards Min-Expires Min-SE Retry-After RSeq"
+        "Content-Length Expires Max-Forwards Min-Expires Min-SE Retry-After RSeq"
     ),
     "product": "Server User-Agent",
-    "vias": "Via v",
+    "vias": "Via",
     "warning": "Warning",
     "words": (
-        "Accept Accept-Encoding Accept-Language Allow Allow-Events u "
-        "Content-Disposition Content-Encoding e Content-Language Content-Type c "
-        "Event o MIME-Version Priority Privacy Proxy-Require Reason Request-Disposition "
-        "d Require Subscription-State Supported k Unsupported"
+        "Accept Accept-Encoding Accept-Language Allow Allow-Events "
+        "Content-Disposition Content-Encoding Content-Language Content-Type "
+        "Event MIME-Version Priority Privacy Proxy-Require Reason Request-Disposition "
+        "Require Subscription-State Supported Unsupported"
     ),
     # What is in these concerns nobody; that they are there may help.
     "hidden": (
-        "Accept-Contact a Alert-Info Call-Info Content-ID Error-Info Feature-Caps "
+        "Accept-Contact Alert-Info Call-Info Content-ID Error-Info Feature-Caps "
         "Geolocation Identity In-Reply-To Join Organization P-Access-Network-Info "
         "P-Charging-Vector P-Visited-Network-ID Proxy-Authentication-Info "
-        "Reject-Contact j Replaces Security-Client Security-Server Security-Verify "
-        "Session-Expires x SIP-ETag SIP-If-Match Subject s Suppress-If-Match "
+        "Reject-Contact Replaces Security-Client Security-Server Security-Verify "
+        "Session-Expires SIP-ETag SIP-If-Match Subject Suppress-If-Match "
         "Timestamp User-to-User X-Forwarded-For X-MAC X-Serialnumber"
     ),
 }
 
-# How the value of a header field is shown, by the field's lower-case name.
+# How the value of a header field is shown, by the field's long name in lower case.
 FIELDS: Final[Mapping[str, str]] = {
     name.lower(): kind for kind, names in _BY_KIND.items() for name in names.split()
 }
