@@ -72,7 +72,7 @@ def build(port: int, password: str | None) -> SipServer:
         if not user:
             return None
         line = LineConfig(id=user, user=user, password=password or "", auth_name=user)
-        return sync.add_line(line).account
+        return sync.add_line(line)
 
     server.account_factory = add_line
     return server

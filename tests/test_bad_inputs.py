@@ -76,7 +76,7 @@ class World:
                     line.watchers,
                     line.connected,
                     line.style,
-                    [(each.text, each.expires_at) for each in line.account.bindings],
+                    [(each.text, each.expires_at) for each in line.bindings],
                 )
                 for line_id, line in lines.items()
             },

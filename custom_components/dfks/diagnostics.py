@@ -204,7 +204,7 @@ def _listener(listener: DfksListener, aliases: Aliases) -> dict[str, Any]:
 
 def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
     phone = listener.monitor.phone(line)
-    account = line.account
+    account = line
     now = listener.server.clock.monotonic()
     return {
         "sync_status": phone.status,

@@ -58,13 +58,13 @@ class DfksEntity(Entity):
         self.entity_description = description
         self._entry = entry
         self._line = line
-        identifier = line_unique_id(entry, line.config.id)
+        identifier = line_unique_id(entry, line.id)
         self._attr_unique_id = f"{identifier}_{description.key}"
         self._attr_device_info = DeviceInfo(
             identifiers={(DOMAIN, identifier)},
             manufacturer="DFKS",
             model="SIP phone line",
-            name=entry.subentries[line.config.id].title,
+            name=entry.subentries[line.id].title,
         )
 
     @property
@@ -72,7 +72,7 @@ class DfksEntity(Entity):
         """The line as the user calls it, for messages."""
         device = self.device_entry
         name = device and (device.name_by_user or device.name)
-        return name or self._line.config.user
+        return name or self._line.user
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -156,7 +156,7 @@ class DfksFeatureEntity(DfksEntity):
             # comes first: no call is to go to a target that is only to be kept.
             await asyncio.sleep(0)
         try:
-            await self._entry.runtime_data.sync.change(self._line.config.id, change)
+            await self._entry.runtime_data.sync.change(self._line.id, change)
         except ChangeRefused as err:
             raise refused(err, self._line_name) from err
 
@@ -178,7 +178,7 @@ def async_setup_line_entities[DescriptionT: DfksEntityDescription](
                 for description in descriptions
                 if description.feature in features
             ],
-            config_subentry_id=line.config.id,
+            config_subentry_id=line.id,
         )
 
     entry.runtime_data.async_add_platform(add_entities)

@@ -293,7 +293,7 @@ class ScriptHooks(Hooks):
                 "%s refused %s of line %s: %s",
                 self._set.name,
                 feature,
-                line.config.user,
+                line.user,
                 refusal or "no reason given",
             )
             raise ChangeRefused(refusal)

@@ -249,7 +249,7 @@ class DfksListener:
         """Add a platform's entities of all lines, and of those that come later."""
         self._platforms.append(add_entities)
         for line in self.sync.lines.values():
-            add_entities(line, (None, *line.config.assigned))
+            add_entities(line, (None, *line.assigned))
 
     @callback
     def async_update_lines(self) -> None:
@@ -273,13 +273,12 @@ class DfksListener:
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
         self._rename_device(subentry)
-        before, config = line.config, line_config(subentry)
-        if config == before:
+        before, config = line.assigned, line_config(subentry)
+        if not self.sync.update_line(config):
             return
-        self.sync.update_line(config)
         self.monitor.welcome(config)
         self._remove_unassigned_entities(config.id)
-        self._add_entities(line, set(config.assigned) - set(before.assigned))
+        self._add_entities(line, set(config.assigned) - set(before))
 
     def _add_entities(self, line: Line, features: Container[Feature | None]) -> None:
         for add_entities in self._platforms:
@@ -292,14 +291,14 @@ class DfksListener:
 
     def device_id(self, line: Line) -> str | None:
         """Return the id of a line's device, None before it has one."""
-        device = self._device(line.config.id)
+        device = self._device(line.id)
         return device.id if device is not None else None
 
     def line_name(self, line: Line) -> str:
         """Return what the user calls a line."""
-        device = self._device(line.config.id)
+        device = self._device(line.id)
         name = device and (device.name_by_user or device.name)
-        return name or line.config.user
+        return name or line.user
 
     def _rename_device(self, subentry: ConfigSubentry) -> None:
         device = self._device(subentry.subentry_id)
@@ -310,7 +309,7 @@ class DfksListener:
         """Forget the entities of features that the line no longer has."""
         registry = er.async_get(self._hass)
         prefix = f"{line_unique_id(self._entry, line_id)}_"
-        assigned = self.sync.lines[line_id].config.assigned
+        assigned = self.sync.lines[line_id].assigned
         gone = [key for feature, key in FEATURE_KEYS.items() if feature not in assigned]
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
             if not entity.unique_id.startswith(prefix):

@@ -56,7 +56,7 @@ class LinePhone(Publisher[[]]):
 
     def _recall(self) -> None:
         """Take what outlived a restart."""
-        account = self._line.account
+        account = self._line
         for binding in self._server.registrar.bindings(account):
             self._called(binding.user_agent)
         for subscription in self._server.notifier.of(account):
@@ -97,7 +97,7 @@ class LinePhone(Publisher[[]]):
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
-            self._timer.cancel()
+            self._server.timers.cancel(self._timer)
             self._timer = None
 
     def look(self) -> None:
@@ -112,7 +112,7 @@ class LinePhone(Publisher[[]]):
             return SyncStatus.SYNCHRONIZED
         if self._refused_from is not None:
             return SyncStatus.WRONG_PASSWORD
-        bindings = self._server.registrar.bindings(self._line.account)
+        bindings = self._server.registrar.bindings(self._line)
         if self._idle_since is None or not bindings:
             self._idle_since = None
             return SyncStatus.WAITING
@@ -124,7 +124,8 @@ class LinePhone(Publisher[[]]):
         return SyncStatus.KEY_SYNC_OFF
 
     def _look_at(self, when: float) -> None:
-        self._timer = self._server.timers.at(when, self.look)
+        delay = when - self._server.clock.monotonic()
+        self._timer = self._server.timers.after(delay, self.look)
 
 
 class PhoneMonitor(Trace):
@@ -142,9 +143,9 @@ class PhoneMonitor(Trace):
 
     def phone(self, line: Line) -> LinePhone:
         """Return what is seen of the phone of a line."""
-        phone = self._phones.get(line.config.id)
+        phone = self._phones.get(line.id)
         if phone is None:
-            phone = self._phones[line.config.id] = LinePhone(line, self._server)
+            phone = self._phones[line.id] = LinePhone(line, self._server)
         return phone
 
     def welcome(self, config: LineConfig) -> None:
@@ -163,7 +164,7 @@ class PhoneMonitor(Trace):
     def _handle_line_event(self, event: LineEvent) -> None:
         if isinstance(event, FeatureChanged):
             return
-        if (phone := self._phones.get(event.line.config.id)) is not None:
+        if (phone := self._phones.get(event.line.id)) is not None:
             phone.look()
 
     # Told by the SIP floor

@@ -181,7 +181,7 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
     refusals: list[HomeAssistantError] = []
     for target in targets:
         try:
-            outcome = await target.listener.sync.change(target.line.config.id, change)
+            outcome = await target.listener.sync.change(target.line.id, change)
         except ChangeRefused as err:
             # One line's refusal is no reason to leave out the others.
             refusals.append(refused(err, target.name))
@@ -222,7 +222,7 @@ def _find_by_device(
     device = dr.async_get(hass).async_get(device_id)
     for entry in entries:
         for line in entry.runtime_data.sync.lines.values():
-            identifier = (DOMAIN, line_unique_id(entry, line.config.id))
+            identifier = (DOMAIN, line_unique_id(entry, line.id))
             if device is not None and identifier in device.identifiers:
                 return _Target(entry, line)
     raise _error("line_not_found", line=device_id)
@@ -318,8 +318,7 @@ async def _async_check_permission(
     registry = er.async_get(call.hass)
     for target, feature in concerned:
         unique_id = (
-            f"{line_unique_id(target.entry, target.line.config.id)}"
-            f"_{FEATURE_KEYS[feature]}"
+            f"{line_unique_id(target.entry, target.line.id)}_{FEATURE_KEYS[feature]}"
         )
         entity_id = registry.async_get_entity_id(Platform.SWITCH, DOMAIN, unique_id)
         if entity_id is None or not user.permissions.check_entity(entity_id, policy):

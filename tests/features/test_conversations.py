@@ -260,7 +260,7 @@ async def check_told(talker: Talker, told: Told, line: Line) -> list[Request]:
             (feature, lamp_of(feature, line)) for feature in features
         ]
         devices = {doc.fields["device"] for doc in documents}
-        assert devices == {line.config.user}
+        assert devices == {line.user}
     return requests
 
 

@@ -15,8 +15,6 @@ from custom_components.dfks.features.model import (
     is_target,
     sorted_features,
 )
-from custom_components.dfks.sip.digest import Credentials
-from custom_components.dfks.sip.registrar import Account
 from tests.server import States, line_config
 
 from .strategies import features, ring_counts, states, targets
@@ -29,8 +27,7 @@ NO_ANSWER = Feature.CALL_FORWARDING_NO_ANSWER
 
 def make_line(states: States | None = None) -> Line:
     """Return a line that no server serves."""
-    account = Account("line-201", "201", Credentials("201", "home", "secret"))
-    return Line(line_config("201"), account, "home", states or {})
+    return Line(line_config("201"), (), "home", states or {})
 
 
 def test_features_have_the_names_of_opensips_in_the_order_of_the_full_state() -> None:

@@ -564,10 +564,8 @@ class TestLine:
         result = await submit_line(hass, shown, gate_form(auth_name="gate@home"))
 
         assert result["data"]["auth_name"] == "gate@home"
-        added = next(
-            li for li in listener.sync.lines.values() if li.config.user == "203"
-        )
-        assert added.config.auth_name == "gate@home"
+        added = next(li for li in listener.sync.lines.values() if li.user == "203")
+        assert added.username == "gate@home"
 
     @pytest.mark.parametrize("user", ["201a", "*21", "j.doe+desk", "0049-30", "büro"])
     async def test_users_that_a_sip_address_can_hold(
@@ -679,14 +677,14 @@ class TestReconfigureLine:
         await submit_line(hass, shown, form)
 
         assert entry.subentries[RECEPTION].unique_id == "301"
-        config = line(entry).config
-        assert (config.user, config.password, config.auth_name, config.style) == (
+        changed = line(entry)
+        assert (changed.user, changed.username, changed.style) == (
             "301",
-            "new",
             "desk",
             "separate",
         )
-        assert config.assigned == ("DoNotDisturb", "CallForwardingBusy")
+        assert changed.hashes == runtime(entry).server.hash_password("desk", "new")
+        assert changed.assigned == ("DoNotDisturb", "CallForwardingBusy")
 
     @pytest.mark.parametrize(("field", "value", "message"), LINE_ERRORS)
     async def test_invalid_input_is_said_and_mended(

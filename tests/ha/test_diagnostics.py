@@ -382,7 +382,7 @@ async def test_suspended_watcher_and_hidden_feature(
     """What is the matter with a phone that does not follow."""
     phone = await open_phone(transport="tcp")
     await phone.close()
-    watcher = listener.server.notifier.of(listener.sync.lines[RECEPTION].account)[0]
+    watcher = listener.server.notifier.of(listener.sync.lines[RECEPTION])[0]
     async with asyncio.timeout(2):
         while not watcher.suspended:
             await asyncio.sleep(0)

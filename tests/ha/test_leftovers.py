@@ -34,7 +34,7 @@ from custom_components.dfks.features.model import Feature, Line
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.monitor import LinePhone
 from custom_components.dfks.sip.notifier import Dialog, Subscription
-from custom_components.dfks.sip.registrar import Account, Binding
+from custom_components.dfks.sip.registrar import Binding
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transaction import ClientTransaction
 from custom_components.dfks.sip.transport import Flow
@@ -61,7 +61,7 @@ from .pem import write_pem
 
 # What there is only while a listener runs.
 ALIVE = (
-    *(DfksListener, SipServer, Line, LinePhone, Account, Binding, Dialog),
+    *(DfksListener, SipServer, Line, LinePhone, Binding, Dialog),
     *(Subscription, ClientTransaction, Flow),
 )
 
@@ -290,8 +290,8 @@ async def test_removed_line_leaves_nothing(
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=2))
     await hass.async_block_till_done()
 
-    assert {item.config.id for item in living() if isinstance(item, Line)} == {WORKSHOP}
-    for kind in (Account, LinePhone, Subscription, Dialog, Binding):
+    assert {item.id for item in living() if isinstance(item, Line)} == {WORKSHOP}
+    for kind in (LinePhone, Subscription, Dialog, Binding):
         assert len([item for item in living() if isinstance(item, kind)]) == 1
     entities = er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id)
     assert {entity.config_subentry_id for entity in entities} == {WORKSHOP}

@@ -81,7 +81,7 @@ async def test_added_line_has_device_and_entities(
     hass.config_entries.async_add_subentry(entry, GATE)
     await hass.async_block_till_done()
 
-    assert line(entry, "gate").config.user == "203"
+    assert line(entry, "gate").user == "203"
     gate_states = [s for s in hass.states.async_all() if ".gate_" in s.entity_id]
     assert len(gate_states) == 12
     device = device_registry.async_get_device_by_identifier(
@@ -148,7 +148,7 @@ async def test_changed_password_keeps_the_line(
     await change(hass, entry, data={**RECEPTION_DATA, "password": "another"})
 
     assert line(entry) is running
-    assert running.config.password == "another"
+    assert running.hashes == runtime(entry).server.hash_password("201", "another")
     assert state_of(hass, DND) == "on"
 
 
@@ -165,7 +165,7 @@ async def test_unassigned_feature_loses_its_entities(
     assert state_of(hass, DND) == "off"
     assert state_of(hass, ALWAYS) == "off"
     assert state_of(hass, NO_ANSWER.replace("reception", "workshop")) == "off"
-    assert line(entry).config.assigned == (
+    assert line(entry).assigned == (
         Feature.DO_NOT_DISTURB,
         Feature.CALL_FORWARDING_ALWAYS,
     )
@@ -254,5 +254,5 @@ async def test_two_lines_may_swap_their_users(
     await change(hass, entry, WORKSHOP, data={**WORKSHOP_DATA, "user": "201"})
     await change(hass, entry, data={**RECEPTION_DATA, "user": "202"})
 
-    assert line(entry).config.user == "202"
-    assert line(entry, WORKSHOP).config.user == "201"
+    assert line(entry).user == "202"
+    assert line(entry, WORKSHOP).user == "201"

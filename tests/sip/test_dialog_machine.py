@@ -158,7 +158,7 @@ class Line201(RuleBasedStateMachine):
     @invariant()
     def the_count_of_watchers_is_right(self) -> None:
         """Live subscriptions, and connected while there is one."""
-        live = sum(s.live for s in self.server.notifier.of(self.line.account))
+        live = sum(s.live for s in self.server.notifier.of(self.line))
 
         assert self.line.watchers == live
         assert self.line.connected == (live > 0)
@@ -170,7 +170,7 @@ class Line201(RuleBasedStateMachine):
             self._answer_all()
             self.clock.advance(20)
             self._read()
-        subscriptions = self.server.notifier.of(self.line.account)
+        subscriptions = self.server.notifier.of(self.line)
         assert not [s for s in subscriptions if s.suspended]
         # What was refused goes with the next change, whatever that is about.
         dnd = Feature.DO_NOT_DISTURB
@@ -181,9 +181,7 @@ class Line201(RuleBasedStateMachine):
             for feature in Feature
         }
         watching = {
-            s.dialog.call_id
-            for s in self.server.notifier.of(self.line.account)
-            if s.live
+            s.dialog.call_id for s in self.server.notifier.of(self.line) if s.live
         }
         for phone in self.phones:
             if phone.call_id in watching:

@@ -365,7 +365,7 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
 
     assert lamps(await other.told())
     assert sync.lines["202"].watchers == 1
-    assert sync.lines["202"].account.bindings
+    assert sync.lines["202"].bindings
 
 
 @requirement("F28")

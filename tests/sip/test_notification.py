@@ -570,7 +570,7 @@ async def test_f13_an_entry_that_goes_is_deactivated(
     """The phones may subscribe anew, if there is a server again."""
     subscribed = await caller.subscribe()
 
-    server.remove_account(reception.account, "deactivated")
+    server.remove_account(reception, "deactivated")
     last = await subscribed.told()
 
     assert state_of(last) == "terminated;reason=deactivated"

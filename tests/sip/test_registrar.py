@@ -415,7 +415,7 @@ async def test_g18_path_is_kept_and_comes_back(caller: Caller, reception: Line) 
     response = await caller.call("REGISTER", {"Path": path, "Supported": "path"})
 
     assert response.get_all("Path") == path
-    assert reception.account.bindings[0].path == tuple(path)
+    assert reception.bindings[0].path == tuple(path)
 
 
 @requirement("G18")
@@ -427,7 +427,7 @@ async def test_g18_path_is_ignored_where_the_phone_does_not_support_it(
 
     assert response.status == 200
     assert not response.has("Path")
-    assert reception.account.bindings[0].path == ()
+    assert reception.bindings[0].path == ()
 
 
 @requirement("G20")
@@ -492,7 +492,7 @@ async def test_g22_a_binding_knows_the_connection_it_came_by(
     """A Contact with transport=tcp behind NAT leads nowhere else."""
     await stream.call("REGISTER")
 
-    flow = reception.account.bindings[0].flow
+    flow = reception.bindings[0].flow
     assert (flow.transport, flow.remote) == ("TCP", stream.local)
 
 

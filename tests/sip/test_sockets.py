@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import transport
-from custom_components.dfks.sip.clock import LoopClock, Timers
+from custom_components.dfks.sip.clock import LoopClock
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import (
     Flow,
@@ -410,7 +410,7 @@ async def test_d11_a_notify_that_cannot_be_sent_is_owed(
 ) -> None:
     """A key of another phone is told when the way is open again."""
     subscribed = await caller.subscribe()
-    line = server.notifier.of(reception.account)[0]
+    line = server.notifier.of(reception)[0]
 
     def unreachable(*_: object) -> None:
         raise OSError(errno.ENETUNREACH, "Network is unreachable")
@@ -441,52 +441,3 @@ async def test_the_clock_of_an_event_loop() -> None:
 
     assert clock.monotonic() >= before[0]
     assert clock.time() >= before[1]
-
-
-def test_timers_run_in_order_and_not_when_cancelled(clock: ManualClock) -> None:
-    """All of them on one timer of the clock."""
-    timers = Timers(clock)
-    calls: list[str] = []
-    timers.after(2, lambda: calls.append("b"))
-    timers.after(1, lambda: calls.append("a"))
-    timers.after(3, lambda: calls.append("c")).cancel()
-    timers.after(2, lambda: calls.append("b2"))
-
-    clock.advance(1)
-    first = list(calls)
-    clock.advance(5)
-
-    assert first == ["a"]
-    assert calls == ["a", "b", "b2"]
-
-
-def test_a_timer_that_fails_does_not_stop_the_next(clock: ManualClock) -> None:
-    """The error goes to the event loop, the others run."""
-    timers = Timers(clock)
-    calls: list[int] = []
-
-    def fail() -> None:
-        raise RuntimeError("injected")
-
-    timers.after(1, fail)
-    timers.after(1, lambda: calls.append(1))
-    timers.after(2, lambda: calls.append(2))
-
-    with pytest.raises(RuntimeError):
-        clock.advance(1)
-    clock.advance(2)
-
-    assert calls == [1, 2]
-
-
-def test_timers_that_are_stopped_never_run(clock: ManualClock) -> None:
-    """Whatever was to come."""
-    timers = Timers(clock)
-    calls: list[int] = []
-    timers.after(1, lambda: calls.append(1))
-
-    timers.stop()
-    timers.stop()
-    clock.advance(5)
-
-    assert calls == []

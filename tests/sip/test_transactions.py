@@ -338,13 +338,12 @@ async def test_d10_separate_notifies_are_small(
     caller: Caller, sync: FeatureSync, clock: ManualClock
 ) -> None:
     """One feature each, one after another, each below 1300 octets."""
-    config = sync.lines["201"].config
     sync.update_line(
         LineConfig(
-            id=config.id,
-            user=config.user,
+            id="201",
+            user="201",
             password="reception-201",
-            auth_name=config.auth_name,
+            auth_name="201",
             style=NotifyStyle.SEPARATE,
         )
     )

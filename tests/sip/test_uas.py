@@ -743,7 +743,7 @@ async def test_b4_user_and_authentication_name_are_one_lines_alone(
         sync.update_line(config_of(user, auth_name, "202"))
 
     assert (await caller.call("REGISTER")).status == 200
-    assert sync.lines["202"].account.user == "202"
+    assert sync.lines["202"].user == "202"
 
 
 @requirement("B4", "H14")
@@ -775,7 +775,7 @@ async def test_b4_without_authentication_the_target_decides(
     unknown = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
-    server.account_factory = lambda user: sync.add_line(config_of(user, user)).account
+    server.account_factory = lambda user: sync.add_line(config_of(user, user))
     made = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
@@ -789,7 +789,7 @@ async def test_b4_lines_may_be_made_when_their_users_log_in(
     connect: Connect, server: SipServer, sync: FeatureSync
 ) -> None:
     """For servers without a list of lines."""
-    server.account_factory = lambda user: sync.add_line(config_of(user, user)).account
+    server.account_factory = lambda user: sync.add_line(config_of(user, user))
     caller = await connect(user="300")
     caller.digest.password = PASSWORDS["201"]
 

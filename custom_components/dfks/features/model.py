@@ -6,6 +6,7 @@ from enum import StrEnum
 import re
 from typing import NamedTuple
 
+from ..sip.digest import Hashes
 from ..sip.headers import encode_user
 from ..sip.registrar import Account
 from .publisher import Publisher
@@ -197,17 +198,16 @@ _NO_FEATURES: frozenset[Feature] = frozenset()
 _NO_STATES: dict[Feature, FeatureState] = {}
 
 
-class Line(Publisher[[LineEvent]]):
-    """A phone line: its configuration and the states of its features.
+class Line(Account, Publisher[[LineEvent]]):
+    """A phone line: what is configured of it and the states of its features.
 
     Only `FeatureSync` changes it; everybody else reads, and subscribes to its events.
     """
 
     __slots__ = (
+        "_listeners",
         "_states",
-        "account",
         "assigned",
-        "config",
         "connected",
         "hidden",
         "realm",
@@ -218,13 +218,13 @@ class Line(Publisher[[LineEvent]]):
     def __init__(
         self,
         config: LineConfig,
-        account: Account,
+        hashes: Hashes,
         realm: str,
         states: Mapping[Feature, FeatureState],
     ) -> None:
-        """Make a line that nobody watches."""
-        super().__init__()
-        self.account = account
+        """Make a line that nobody watches; `hashes` stand for its password."""
+        Account.__init__(self, config.id, config.user, config.auth_name, hashes)
+        self._listeners = ()
         self.realm = realm
         # Shared by all lines of which nothing was ever set.
         self._states = dict(states) or _NO_STATES
@@ -232,18 +232,18 @@ class Line(Publisher[[LineEvent]]):
         # What the get hook has left out of the full state.
         self.hidden = _NO_FEATURES
         self.watchers = 0
-        self.configure(config)
-
-    def configure(self, config: LineConfig) -> None:
-        """Take a new configuration; states and listeners stay."""
-        self.config = config
         self.assigned = sorted_features(config.assigned)
         self.style = config.style
 
     @property
+    def configuration(self) -> tuple[object, ...]:
+        """What is configured; the first two are what phones are told of it."""
+        return self.user, self.assigned, self.style, self.username, self.hashes
+
+    @property
     def presentity(self) -> str:
         """The address-of-record of the line, for people and scripts."""
-        return f"sip:{encode_user(self.config.user)}@{self.realm}"
+        return f"sip:{encode_user(self.user)}@{self.realm}"
 
     def state(self, feature: Feature) -> FeatureState:
         """Return what is stored of a feature."""

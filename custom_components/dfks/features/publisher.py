@@ -1,17 +1,23 @@
 """Who is told when something happens."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 
 class Publisher[**ParametersT]:
     """Tells its listeners of events."""
 
-    __slots__ = ("_listeners",)
+    if not TYPE_CHECKING:
+        # A class with slots brings the one for `_listeners`, so that it may have
+        # another base that has some.
+        __slots__ = ()
+
+    # A tuple, so that whoever comes or goes meanwhile does not disturb a telling.
+    _listeners: tuple[Callable[ParametersT, None], ...]
 
     def __init__(self) -> None:
         """Start with nobody to tell."""
-        # A tuple, so that whoever comes or goes meanwhile does not disturb a telling.
-        self._listeners: tuple[Callable[ParametersT, None], ...] = ()
+        self._listeners = ()
 
     def subscribe(self, listener: Callable[ParametersT, None]) -> Callable[[], None]:
         """Call `listener` with each event; returns what ends that."""

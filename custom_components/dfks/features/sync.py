@@ -60,6 +60,7 @@ from .model import (
     Origin,
     Refusal,
     WatchersChanged,
+    sorted_features,
 )
 from .publisher import Publisher
 
@@ -91,7 +92,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self.lines: dict[str, Line] = {}
         self._server = server
         self._notifier = server.notifier
-        self._by_account: dict[Account, Line] = {}
         # Asked about each change, and about each feature of the full state.
         self.hooks = Hooks()
         # Seconds.
@@ -114,28 +114,29 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         states: Mapping[Feature, FeatureState] | None = None,
     ) -> Line:
         """Serve a line. Raises ValueError where user or auth name is taken."""
-        credentials = self._server.make_credentials(config.auth_name, config.password)
-        account = Account(config.id, config.user, credentials)
-        self._server.add_account(account)
-        line = Line(config, account, self._server.config.realm, states or {})
+        hashes = self._server.hash_password(config.auth_name, config.password)
+        line = Line(config, hashes, self._server.config.realm, states or {})
+        self._server.add_account(line)
         self.lines[config.id] = line
-        self._by_account[account] = line
         return line
 
-    def update_line(self, config: LineConfig) -> None:
+    def update_line(self, config: LineConfig) -> bool:
         """Take a line's new configuration; states, dialogs and listeners stay.
 
-        Raises ValueError where user or auth name is taken, and changes nothing then.
+        Returns whether it is another one. Raises ValueError where user or auth name is
+        taken, and changes nothing then.
         """
         line = self.lines[config.id]
-        credentials = self._server.make_credentials(config.auth_name, config.password)
-        self._server.change_account(line.account, config.user, credentials)
-        before = line.config
-        line.configure(config)
+        before = line.configuration
+        hashes = self._server.hash_password(config.auth_name, config.password)
+        self._server.change_account(line, config.user, config.auth_name, hashes)
+        line.assigned = sorted_features(config.assigned)
+        line.style = config.style
         self._written = None
-        if (before.assigned, before.user) != (config.assigned, config.user):
-            for subscription in self._notifier.of(line.account):
+        if line.configuration[:2] != before[:2]:
+            for subscription in self._notifier.of(line):
                 self._tell_everything(subscription)
+        return line.configuration != before
 
     def remove_line(self, line_id: str, reason: str = "noresource") -> None:
         """Stop serving a line; its phones are told so with `reason`.
@@ -143,14 +144,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         RFC 6665 4.1.3: by default that the line is no more; `deactivated` where it may
         well come back.
         """
-        line = self.lines.pop(line_id)
-        self._server.remove_account(line.account, reason)
-        self._forget_removed(line)
-
-    def _forget_removed(self, line: Line) -> None:
-        """Let go of a removed line once the last of its phones has been told."""
-        if line.config.id not in self.lines and not self._notifier.of(line.account):
-            self._by_account.pop(line.account, None)
+        self._server.remove_account(self.lines.pop(line_id), reason)
 
     def _publish(self, event: LineEvent) -> None:
         self.publish(event)
@@ -240,7 +234,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         ruling = Ruling()
         if self.hooks.rules:
             ruling, change = await self._ask_set_hook(line, change)
-        if line.config.id not in self.lines:
+        if line.id not in self.lines:
             raise _removed()
         if not ruling.notify:
             outcome = self._commit(line, change, sender, quiet=True)
@@ -279,14 +273,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if outcome.state == old:
             self._notifier.notify(sender, topics)
             return ChangeOutcome(outcome.state, 1)
-        self._notifier.notify_all(line.account, topics)
+        self._notifier.notify_all(line, topics)
         return ChangeOutcome(outcome.state, line.watchers)
 
     # The full state
 
     def _tell_everything(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
-        line = self._by_account[subscription.account]
+        line = _line(subscription.account)
         if self.queue.idle and not self.hooks.supplies:
             self._show(line, frozenset())
             self._notifier.notify(subscription, ALL)
@@ -305,7 +299,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Ask the get hook about a line and tell everybody what comes of it."""
         first = next(iter(asking))
         changed = await self._ask_get_hook(line, _source(first))
-        for subscription in self._notifier.of(line.account):
+        for subscription in self._notifier.of(line):
             if subscription in asking:
                 self._notifier.notify(subscription, ALL)
             elif changed:
@@ -321,7 +315,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         changed: set[Feature] = set()
         too_slow = False
         for feature in line.assigned:
-            if too_slow or not self.hooks.supplies or line.config.id not in self.lines:
+            if too_slow or not self.hooks.supplies or line.id not in self.lines:
                 break
             try:
                 ruling, supplied = await self._ask_get_hook_about(line, feature, source)
@@ -380,7 +374,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if changed:
             _LOGGER.debug(
                 "Line %s: %s is now %s, set by %s",
-                line.config.user,
+                line.user,
                 feature.value,
                 "on" if new.status else "off",
                 change.source or "Home Assistant",
@@ -395,7 +389,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             return ChangeOutcome(new, 1)
         if not changed and change.origin is Origin.ENTITY:
             return ChangeOutcome(new, 0)
-        self._notifier.notify_all(line.account, topics)
+        self._notifier.notify_all(line, topics)
         return ChangeOutcome(new, line.watchers)
 
     # The event package
@@ -409,7 +403,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def parse(self, account: Account, body: bytes) -> Command | None:
         """Return what a phone asks for; None for what it cannot have."""
         command = parse_command(body)
-        if command is None or command.feature not in self._by_account[account].assigned:
+        if command is None or command.feature not in _line(account).assigned:
             _LOGGER.debug(
                 "Line %s: its phone asks for what it cannot have", account.user
             )
@@ -433,7 +427,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             origin=Origin.PHONE,
             source=_source(subscription),
         )
-        line = self._by_account[subscription.account]
+        line = _line(subscription.account)
         self._change_from_phone(line, change, subscription)
 
     @override
@@ -441,7 +435,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Write the documents of some features, or of all that are assigned."""
         if subscription.ending in _WITHOUT_STATE:
             return Notification("", b"")
-        line = self._by_account[subscription.account]
+        line = _line(subscription.account)
         if self._written is not None:
             written_line, written_topics, notification = self._written
             if written_line is line and written_topics == topics:
@@ -463,7 +457,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if line.style is NotifyStyle.SEPARATE and len(features) > 1:
             left = frozenset(features[1:])
             features = features[:1]
-        device = line.account.user
+        device = line.user
         if not features:
             return Notification("", b"")
         if len(features) == 1:
@@ -476,14 +470,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Send one NOTIFY a feature from now on to a line that refused multipart."""
         if subscription.told_as != MULTIPART:
             return False
-        self._by_account[subscription.account].style = NotifyStyle.SEPARATE
+        _line(subscription.account).style = NotifyStyle.SEPARATE
         self._written = None
         return True
 
     @override
     def watchers_changed(self, account: Account) -> None:
         """Follow who watches a line."""
-        line = self._by_account[account]
+        line = _line(account)
         live = len([item for item in self._notifier.of(account) if item.live])
         if live != line.watchers:
             connected = line.connected
@@ -491,7 +485,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             self._publish(WatchersChanged(line, live))
             if line.connected is not connected:
                 self._publish(ConnectionChanged(line, line.connected))
-        self._forget_removed(line)
+
+
+def _line(account: Account) -> Line:
+    """Return an account that watches this package: all of them are lines."""
+    assert isinstance(account, Line)
+    return account
 
 
 def _removed() -> ChangeRefused:

@@ -64,27 +64,8 @@ def _sha256(text: str) -> str:
 _HASHES: dict[str, Callable[[str], str]] = {MD5: _md5, SHA256: _sha256}
 
 
-class Credentials:
-    """Who may log in: a username and, in place of the password, its hashes."""
-
-    __slots__ = ("_algorithms", "_hashes", "username")
-
-    def __init__(
-        self,
-        username: str,
-        realm: str,
-        password: str,
-        algorithms: tuple[str, ...] = ALGORITHMS,
-    ) -> None:
-        """Hash the password for some algorithms; it is not kept."""
-        self.username = username
-        secret = f"{username}:{realm}:{password}".encode().decode("latin-1")
-        self._algorithms = algorithms
-        self._hashes = tuple([_HASHES[name](secret) for name in algorithms])
-
-    def ha1(self, algorithm: str) -> str:
-        """Return H(username:realm:password) for one of the algorithms."""
-        return self._hashes[self._algorithms.index(algorithm)]
+# H(username:realm:password), one an algorithm: what is kept in place of a password.
+type Hashes = tuple[str, ...]
 
 
 class Outcome(Enum):
@@ -101,14 +82,10 @@ class Outcome(Enum):
 
 @dataclass(slots=True)
 class Verdict:
-    """An outcome and, with RIGHT, whose credentials they are.
-
-    `username` is what the request claimed, for the log.
-    """
+    """An outcome, and whose credentials the request claims to have."""
 
     outcome: Outcome
-    credentials: Credentials | None = None
-    username: str | None = None
+    username: str = ""
 
 
 @dataclass(slots=True)
@@ -205,12 +182,17 @@ class Authenticator:
         self._algorithms = algorithms
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._nobody = Credentials("", realm, secrets.token_hex())
+        self._nobody = self.hash_password("", secrets.token_hex())
         self._uses: dict[str, _Use] = {}
         self._uses_before: dict[str, _Use] = {}
         self._generation = self._slot()
         # Nonces of earlier slots are stale: their counts are no longer remembered.
         self._oldest_slot = 0
+
+    def hash_password(self, username: str, password: str) -> Hashes:
+        """Return what to keep of a password."""
+        secret = f"{username}:{self.realm}:{password}".encode().decode("latin-1")
+        return tuple([_HASHES[algorithm](secret) for algorithm in self._algorithms])
 
     def challenge(
         self, request: Request, source: str, *, stale: bool = False
@@ -228,9 +210,9 @@ class Authenticator:
         self,
         request: Request,
         source: str,
-        lookup: Callable[[str], Credentials | None],
+        lookup: Callable[[str], Hashes | None],
     ) -> Verdict:
-        """Judge a request's Authorization; `lookup` finds credentials by username.
+        """Judge a request's Authorization; `lookup` finds the hashes of a username.
 
         An unknown username takes the same steps as a wrong password.
         """
@@ -248,8 +230,8 @@ class Authenticator:
         username = answer.username
         if not username.isascii():
             username = username.encode("latin-1").decode("utf-8", "replace")
-        credentials = lookup(username)
-        ha1 = (credentials or self._nobody).ha1(answer.algorithm)
+        hashes = lookup(username)
+        ha1 = (hashes or self._nobody)[self._algorithms.index(answer.algorithm)]
         digest = _HASHES[answer.algorithm]
         ha2 = digest(f"{request.method}:{answer.uri}")
         if answer.nc is not None:
@@ -259,17 +241,17 @@ class Authenticator:
         if (
             not response.isascii()
             or not hmac.compare_digest(expected, response.lower())
-            or credentials is None
+            or hashes is None
             or not _same_target(answer.uri, request.uri)
         ):
-            return Verdict(Outcome.WRONG, username=username)
+            return Verdict(Outcome.WRONG, username)
         # Without qop (RFC 2069) there is no count: the nonce is good for one request.
         count = int(answer.nc, 16) if answer.nc is not None else 0
         if use is None:
             self._remember(answer.nonce, _Use(slot, source, count))
         elif answer.nc is None or not _take(use, count):
             return Verdict(Outcome.STALE)
-        return Verdict(Outcome.RIGHT, credentials, username)
+        return Verdict(Outcome.RIGHT, username)
 
     def _read_answer(self, request: Request) -> Answer | None:
         """Return the credentials for this realm in a form that was offered."""

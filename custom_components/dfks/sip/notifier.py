@@ -27,6 +27,7 @@ the newest state, and the CSeq of a dialog only ever rises.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 import logging
+import math
 import secrets
 import sys
 from typing import Protocol, override
@@ -81,10 +82,6 @@ ALL = frozenset({FULL})
 NOTHING: frozenset[str] = frozenset()
 
 type Topics = frozenset[str]
-
-
-# Of our requests in a dialog, once it is known: Request-URI, Route lines, flow.
-type Way = tuple[str, str, Flow]
 
 
 @dataclass(slots=True)
@@ -151,6 +148,8 @@ class Dialog:
         "remote",
         "remote_cseq",
         "remote_tag",
+        "request_uri",
+        "route_lines",
         "routes",
         "subscriptions",
         "target",
@@ -186,8 +185,13 @@ class Dialog:
         self.target = target
         # The Contact field that the target is from: most refreshes repeat it.
         self.contact: str | None = None
-        self.way: Way | None = None
-        self.subscriptions: list[Subscription] = []
+        # Of our requests, once it is known: the flow that they go over, and what they
+        # say about the way.
+        self.way: Flow | None = None
+        self.request_uri = ""
+        self.route_lines = ""
+        # A tuple: a dialog nearly always has one, and the line then has the same one.
+        self.subscriptions: tuple[Subscription, ...] = ()
 
     @classmethod
     def from_request(cls, request: Request, flow: Flow) -> Dialog:
@@ -239,17 +243,17 @@ class Dialog:
         return request.call_id == self.call_id and request.from_tag == self.remote_tag
 
 
-class Subscription:
-    """One subscription of a phone to a line."""
+class Subscription(Timer):
+    """One subscription of a phone to a line; its own timer for its expiry."""
 
     __slots__ = (
+        "_notifier",
         "account",
         "dialog",
         "ending",
         "event",
         "event_id",
         "expires_at",
-        "expiry",
         "grace",
         "hold",
         "in_flight",
@@ -273,8 +277,11 @@ class Subscription:
         event_id: str | None,
         instance: str | None,
         user_agent: str | None,
+        notifier: Notifier,
     ) -> None:
         """Make a subscription that has not been told anything."""
+        self.queue = None
+        self._notifier = notifier
         self.account = account
         self.package = package
         self.dialog = dialog
@@ -287,7 +294,6 @@ class Subscription:
         self.expires_at = 0.0
         # Seconds of it that the phone does not know of: a refresh may have been lost.
         self.grace = 0.0
-        self.expiry: Timer | None = None
         self.hold: Timer | None = None
         self.in_flight: ClientTransaction[Subscription] | None = None
         self.owed: Topics = NOTHING
@@ -305,6 +311,11 @@ class Subscription:
     def live(self) -> bool:
         """Whether the phone is there and follows."""
         return not self.suspended and self.ending is None
+
+    @override
+    def run(self) -> None:
+        """End, or look again later where the phone has refreshed it."""
+        self._notifier.expired(self)
 
 
 def contact_of(request: Request) -> str | None:
@@ -327,27 +338,6 @@ def contact_of(request: Request) -> str | None:
     except HeaderError as err:
         raise SipError(400, f"Contact: {err}") from err
     return uri
-
-
-class _Expiry(Timer):
-    """The timer at whose end a subscription has expired or was refreshed."""
-
-    __slots__ = ("_notifier", "_subscription")
-
-    def __init__(self, notifier: Notifier, subscription: Subscription) -> None:
-        super().__init__()
-        self._notifier = notifier
-        self._subscription: Subscription | None = subscription
-
-    @override
-    def cancel(self) -> None:
-        self.cancelled = True
-        self._subscription = None
-
-    @override
-    def run(self) -> None:
-        if self._subscription is not None:
-            self._notifier.expired(self._subscription)
 
 
 class Notifier:
@@ -381,7 +371,7 @@ class Notifier:
         self._via_host = via_host
         self._max_per_account = max_per_account
         self._dialogs: dict[str, Dialog] = {}
-        self._by_account: dict[Account, list[Subscription]] = {}
+        self._by_account: dict[Account, tuple[Subscription, ...]] = {}
         self._by_stream: dict[Flow, set[Dialog]] = {}
 
     def __iter__(self) -> Iterator[Subscription]:
@@ -396,7 +386,7 @@ class Notifier:
 
     def of(self, account: Account) -> tuple[Subscription, ...]:
         """Return the subscriptions of a line, those that end included."""
-        return tuple(self._by_account.get(account, ()))
+        return self._by_account.get(account, ())
 
     def find_dialog(self, request: Request) -> Dialog | None:
         """Return the dialog of a request (RFC 3261 12.2.2)."""
@@ -450,13 +440,16 @@ class Notifier:
             event_id,
             instance_of(request),
             request.text("user-agent"),
+            self,
         )
         self._attach(subscription)
         return subscription
 
     def _attach(self, subscription: Subscription) -> None:
-        subscription.dialog.subscriptions.append(subscription)
-        self._by_account.setdefault(subscription.account, []).append(subscription)
+        dialog, account = subscription.dialog, subscription.account
+        own = (subscription,)
+        dialog.subscriptions += own
+        self._by_account[account] = self.of(account) + own
 
     def refresh(self, dialog: Dialog, request: Request, flow: Flow) -> None:
         """Take an accepted request in a dialog. Raises SipError."""
@@ -475,17 +468,16 @@ class Notifier:
         if subscription.suspended:
             subscription.suspended = False
             self.owe(subscription, ALL)
-        _drop_hold(subscription)
-        before = subscription.expires_at
+        self._drop_hold(subscription)
         subscription.expires_at = self._clock.monotonic() + seconds
         subscription.grace = 0.0
         if not seconds:
             subscription.ending = "timeout"
-            self._stop_expiry(subscription)
-        elif subscription.expiry is None or subscription.expires_at < before:
+            self._timers.cancel(subscription)
+        elif subscription.queue is None or subscription.expires_at < subscription.due:
             # A later expiry is looked at again when the timer is due.
-            self._stop_expiry(subscription)
-            self._watch_expiry(subscription)
+            self._timers.cancel(subscription)
+            self._timers.start(seconds, subscription)
         if subscription.live is not was_live:
             subscription.package.watchers_changed(subscription.account)
 
@@ -520,7 +512,7 @@ class Notifier:
         for dialog in self._by_stream.pop(flow, ()):
             if dialog.routes:
                 continue
-            for subscription in list(dialog.subscriptions):
+            for subscription in dialog.subscriptions:
                 self._suspend(subscription)
 
     # Going out
@@ -560,9 +552,9 @@ class Notifier:
         """End all subscriptions of a line with a last NOTIFY (RFC 6665 4.1.3)."""
         for subscription in self.of(account):
             subscription.ending = reason
-            self._stop_expiry(subscription)
+            self._timers.cancel(subscription)
             subscription.suspended = False
-            _drop_hold(subscription)
+            self._drop_hold(subscription)
             self.notify(subscription, ALL)
 
     def stop(self) -> None:
@@ -600,9 +592,9 @@ class Notifier:
         dialog.cseq += 1
         if dialog.cseq - dialog.cseq_remembered >= CSEQ_RESERVE // 2:
             self.changed(urgent=True)
-        if dialog.way is None or dialog.way[2].closed:
-            dialog.way = self._way(dialog)
-        uri, route, flow = dialog.way
+        flow = dialog.way
+        if flow is None or flow.closed:
+            flow = self._find_way(dialog)
         branch = self.requests.new_branch()
         if subscription.ending is not None and not told.left:
             subscription.last_sent = True
@@ -611,9 +603,9 @@ class Notifier:
             state = f"active;expires={round(self._left(subscription))}"
         content = f"Content-Type: {told.content_type}\r\n" if told.body else ""
         head = (
-            f"NOTIFY {uri} SIP/2.0\r\n"
+            f"NOTIFY {dialog.request_uri} SIP/2.0\r\n"
             f"Via: SIP/2.0/{flow.transport} {self._via_host(flow)};branch={branch};rport"
-            f"\r\n{route}"
+            f"\r\n{dialog.route_lines}"
             "Max-Forwards: 70\r\n"
             f"From: {dialog.local}\r\n"
             f"To: {dialog.remote}\r\n"
@@ -632,32 +624,37 @@ class Notifier:
             subscription,
         )
 
-    def _way(self, dialog: Dialog) -> Way:
-        """Return Request-URI, Route lines and flow of a NOTIFY.
+    def _find_way(self, dialog: Dialog) -> Flow:
+        """Set Request-URI, Route lines and flow of a dialog's NOTIFYs; return the flow.
 
         RFC 3261 12.2.1.1 for the first two. The flow leads to the top Route if there
         is one; else it is the connection of the SUBSCRIBE; else UDP to the Contact if
         that is the host that wrote, and otherwise to where the SUBSCRIBE came from,
-        which gets through NAT.
+        which gets through NAT. Raises FlowError.
         """
-        flow = dialog.flow
         if dialog.routes:
-            return self._routed(dialog)
+            dialog.way = self._find_routed_way(dialog)
+        else:
+            dialog.request_uri = dialog.target
+            dialog.way = self._find_direct_flow(dialog)
+        return dialog.way
+
+    def _find_direct_flow(self, dialog: Dialog) -> Flow:
+        flow = dialog.flow
         host, port = flow.remote
         # Most phones name the address that they write from.
         if not flow.reliable and dialog.target.endswith(f"@{host}:{port}"):
-            return dialog.target, "", flow
+            return flow
         target = parse_uri(dialog.target)
         if flow.reliable:
-            if flow.closed:
-                flow = self._towards(target, flow)
-        elif unbracketed(target.host) == host:
+            return self._towards(target, flow) if flow.closed else flow
+        if unbracketed(target.host) == host:
             there = target.port or DEFAULT_PORT
             if there != port:
-                flow = self._reach("UDP", target.host, there, flow)
-        return dialog.target, "", flow
+                return self._reach("UDP", target.host, there, flow)
+        return flow
 
-    def _routed(self, dialog: Dialog) -> Way:
+    def _find_routed_way(self, dialog: Dialog) -> Flow:
         try:
             top = parse_uri(parse_address(dialog.routes[0]).uri)
         except HeaderError as err:
@@ -669,9 +666,13 @@ class Notifier:
         if not (flow.reliable and is_here) or flow.closed:
             flow = self._reach(_transport_of(top), host, port, flow)
         if "lr" in top.parameters:
-            return dialog.target, _route_lines(dialog.routes), flow
-        rest = (*dialog.routes[1:], f"<{dialog.target}>")
-        return top.text, _route_lines(rest), flow
+            dialog.request_uri = dialog.target
+            dialog.route_lines = _route_lines(dialog.routes)
+        else:
+            dialog.request_uri = top.text
+            rest = (*dialog.routes[1:], f"<{dialog.target}>")
+            dialog.route_lines = _route_lines(rest)
+        return flow
 
     def _towards(self, target: Uri, near: Flow) -> Flow:
         """Return a flow to a Contact whose connection is gone."""
@@ -704,7 +705,7 @@ class Notifier:
         if len(dialog.subscriptions) == 1:
             self._go_on(dialog.subscriptions[0])
             return
-        for subscription in tuple(dialog.subscriptions):
+        for subscription in dialog.subscriptions:
             self._go_on(subscription)
 
     def _keep_untold(self, subscription: Subscription, response: Response) -> None:
@@ -745,7 +746,7 @@ class Notifier:
             self._remove(subscription)
             return
         subscription.missed = subscription.owed = NOTHING
-        _drop_hold(subscription)
+        self._drop_hold(subscription)
         subscription.hold = self._timers.after(
             PROBE, lambda: self._resume(subscription)
         )
@@ -756,7 +757,7 @@ class Notifier:
     def _resume(self, subscription: Subscription) -> None:
         """Have a suspended phone told the full state."""
         subscription.suspended = False
-        _drop_hold(subscription)
+        self._drop_hold(subscription)
         subscription.package.watchers_changed(subscription.account)
         subscription.package.subscribed(subscription, None)
 
@@ -843,6 +844,7 @@ class Notifier:
                 item["event_id"],
                 item["instance"],
                 item["user_agent"],
+                self,
             )
             left = item["expires_at"] - self._clock.time()
             subscription.expires_at = now + min(left, MAX_REMEMBERED) + grace
@@ -876,49 +878,53 @@ class Notifier:
         return left - subscription.grace if left > subscription.grace else left
 
     def _watch_expiry(self, subscription: Subscription) -> None:
-        subscription.expiry = _Expiry(self, subscription)
-        self._timers.add(subscription.expires_at, subscription.expiry)
+        """Look at the expiry when it has come, a second later at most.
 
-    def _stop_expiry(self, subscription: Subscription) -> None:
-        if subscription.expiry is not None:
-            subscription.expiry.cancel()
-            subscription.expiry = None
+        In whole seconds, because timers of one delay share a queue.
+        """
+        left = subscription.expires_at - self._clock.monotonic()
+        self._timers.start(math.ceil(left), subscription)
 
     def expired(self, subscription: Subscription) -> None:
         """End a subscription that was not refreshed, or look again later."""
         if subscription.expires_at > self._clock.monotonic():
             self._watch_expiry(subscription)
             return
-        subscription.expiry = None
         if subscription.suspended:
             self._remove(subscription)
             return
         subscription.ending = "timeout"
-        _drop_hold(subscription)
+        self._drop_hold(subscription)
         subscription.package.watchers_changed(subscription.account)
         subscription.package.subscribed(subscription, None)
 
     def _remove(self, subscription: Subscription, *, tell: bool = True) -> None:
         """Forget a subscription, and its dialog with the last one (RFC 6665 4.4.1)."""
-        self._stop_expiry(subscription)
-        _drop_hold(subscription)
+        self._timers.cancel(subscription)
+        self._drop_hold(subscription)
         if subscription.in_flight is not None:
             self.requests.forget(subscription.in_flight)
             subscription.in_flight = None
         subscription.owed = NOTHING
         subscription.ending = subscription.ending or "gone"
-        of_account = self._by_account[subscription.account]
-        of_account.remove(subscription)
-        if not of_account:
-            del self._by_account[subscription.account]
-        dialog = subscription.dialog
-        dialog.subscriptions.remove(subscription)
+        account, dialog = subscription.account, subscription.dialog
+        of_account = _without(self.of(account), subscription)
+        if of_account:
+            self._by_account[account] = of_account
+        else:
+            del self._by_account[account]
+        dialog.subscriptions = _without(dialog.subscriptions, subscription)
         if not dialog.subscriptions:
             self._dialogs.pop(dialog.local_tag, None)
             self._leave_stream(dialog, dialog.flow)
         if tell:
             self.changed(urgent=True)
             subscription.package.watchers_changed(subscription.account)
+
+    def _drop_hold(self, subscription: Subscription) -> None:
+        if subscription.hold is not None:
+            self._timers.cancel(subscription.hold)
+            subscription.hold = None
 
     def _follow_stream(self, dialog: Dialog, before: Flow | None) -> None:
         """Remember which dialogs a connection carries."""
@@ -957,10 +963,10 @@ def _is_busy(dialog: Dialog) -> bool:
     )
 
 
-def _drop_hold(subscription: Subscription) -> None:
-    if subscription.hold is not None:
-        subscription.hold.cancel()
-        subscription.hold = None
+def _without(
+    subscriptions: tuple[Subscription, ...], gone: Subscription
+) -> tuple[Subscription, ...]:
+    return tuple([other for other in subscriptions if other is not gone])
 
 
 def _same_ends(one: Flow, other: Flow) -> bool:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 import re
 
 from .clock import Clock
-from .digest import Credentials
+from .digest import Hashes
 from .headers import (
     HeaderError,
     Parameters,
@@ -53,21 +53,23 @@ class Binding:
 
 
 class Account:
-    """One line as SIP knows it: an address-of-record with its credentials.
+    """One line as SIP knows it: an address-of-record, and who may log in for it.
 
     Compared by identity: an account keeps its dialogs when user or password change.
     """
 
-    __slots__ = ("bindings", "credentials", "id", "user")
+    __slots__ = ("bindings", "hashes", "id", "user", "username")
 
-    def __init__(self, id: str, user: str, credentials: Credentials) -> None:
+    def __init__(self, id: str, user: str, username: str, hashes: Hashes) -> None:
         """Make an account without bindings.
 
-        `id` stays when all else changes; `user` is decoded.
+        `id` stays when all else changes; `user` is decoded. `username` and `hashes`
+        are for digest.
         """
         self.id = id
         self.user = user
-        self.credentials = credentials
+        self.username = username
+        self.hashes = hashes
         # A tuple, because most lines have none and every list takes memory.
         self.bindings: tuple[Binding, ...] = ()
 

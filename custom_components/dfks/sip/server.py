@@ -18,7 +18,7 @@ import ssl
 import sys
 
 from .clock import Clock, Timers
-from .digest import ALGORITHMS, Authenticator, Credentials, Outcome
+from .digest import ALGORITHMS, Authenticator, Hashes, Outcome
 from .guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
 from .headers import (
     DEFAULT_PORT,
@@ -284,15 +284,15 @@ class SipServer:
         """Serve an event package."""
         self._packages[package.name] = package
 
-    def make_credentials(self, username: str, password: str) -> Credentials:
-        """Return credentials for this server's realm and what it asks for."""
-        config = self.config
-        algorithms = config.algorithms if config.authenticate else ()
-        return Credentials(username, config.realm, password, algorithms)
+    def hash_password(self, username: str, password: str) -> Hashes:
+        """Return what an account keeps of its password."""
+        if not self.config.authenticate:
+            return ()
+        return self._authenticator.hash_password(username, password)
 
     def add_account(self, account: Account) -> None:
         """Serve a line. Raises ValueError where user or username is taken."""
-        username = account.credentials.username
+        username = account.username
         if account.user in self._accounts:
             raise ValueError(f"User {account.user} is taken")
         if username in self._by_username:
@@ -305,19 +305,19 @@ class SipServer:
         return self._by_username.get(username) or self._accounts.get(user or "")
 
     def change_account(
-        self, account: Account, user: str, credentials: Credentials
+        self, account: Account, user: str, username: str, hashes: Hashes
     ) -> None:
-        """Give a line another user or other credentials; its dialogs stay.
+        """Give a line another user, username or password; its dialogs stay.
 
         Raises ValueError where user or username is taken, and changes nothing then.
         """
-        before = account.user, account.credentials
+        before = account.user, account.username, account.hashes
         self._drop(account)
-        account.user, account.credentials = user, credentials
+        account.user, account.username, account.hashes = user, username, hashes
         try:
             self.add_account(account)
         except ValueError:
-            account.user, account.credentials = before
+            account.user, account.username, account.hashes = before
             self.add_account(account)
             raise
 
@@ -329,7 +329,7 @@ class SipServer:
 
     def _drop(self, account: Account) -> None:
         del self._accounts[account.user]
-        del self._by_username[account.credentials.username]
+        del self._by_username[account.username]
 
     # Coming in
 
@@ -572,9 +572,9 @@ class SipServer:
         if self.guard.trusts(source):
             flow.greet()
             return self._vouched_for(request)
-        verdict = self._authenticator.check(request, source, self._credentials_of)
-        if verdict.outcome is Outcome.RIGHT and verdict.credentials is not None:
-            account = self._by_username[verdict.credentials.username]
+        verdict = self._authenticator.check(request, source, self._hashes_of)
+        if verdict.outcome is Outcome.RIGHT:
+            account = self._by_username[verdict.username]
             flow.greet()
             self.guard.succeeded(source)
             if self._transactions.is_full(source):
@@ -590,7 +590,7 @@ class SipServer:
                 verdict.username,
             )
             if self._observer is not None:
-                self._observer.turned_away(request, verdict.username or "", flow)
+                self._observer.turned_away(request, verdict.username, flow)
             delay = self.guard.failed(source, request.fields["authorization"])
             if not self.guard.lets_in(source):
                 return None
@@ -628,11 +628,11 @@ class SipServer:
         self._delayed.add(key)
         self.timers.after(delay, send)
 
-    def _credentials_of(self, username: str) -> Credentials | None:
+    def _hashes_of(self, username: str) -> Hashes | None:
         account = self._by_username.get(username)
         if account is None and self.account_factory is not None:
             account = self.account_factory(username)
-        return None if account is None else account.credentials
+        return None if account is None else account.hashes
 
     def _line_of(self, request: Request) -> Account | None:
         """Return the line of an initial request: by Request-URI, else by To."""

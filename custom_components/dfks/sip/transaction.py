@@ -118,7 +118,7 @@ class ServerTransactions:
         self._queue.append((until, key, merge_key, source))
         if not self._sweeping:
             self._sweeping = True
-            self._timers.at(until, self._sweep)
+            self._timers.after(TIMEOUT, self._sweep)
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()
@@ -132,7 +132,7 @@ class ServerTransactions:
                 self._release(source)
         self._sweeping = bool(queue)
         if queue:
-            self._timers.at(max(queue[0][0], now + SWEEP), self._sweep)
+            self._timers.after(max(queue[0][0] - now, SWEEP), self._sweep)
 
     def _release(self, source: str) -> None:
         left = self._sources[source] - 1
@@ -168,29 +168,22 @@ class ClientTransaction[SubjectT](Timer):
     ) -> None:
         """Send the request; the owner hears once what became of it."""
         # Set here instead of by a call: one of these is made with every NOTIFY.
-        self.cancelled = False
+        self.queue = None
         self._owner = owner
         self.branch = branch
         self._data = data
         self.flow = flow
         self.subject = subject
         self._interval = T1
-        now = owner.clock.monotonic()
-        self._deadline = now + TIMEOUT
         self._send()
         # A stream delivers by itself; timer F alone runs (17.1.2.2).
         first = TIMEOUT if flow.reliable else T1
-        owner.timers.add(now + first, self)
+        owner.timers.start(first, self)
+        self._deadline = self.due - first + TIMEOUT
 
     def proceed(self) -> None:
         """Take note of a provisional response: from now on repeat by T2."""
         self._interval = T2
-
-    @override
-    def cancel(self) -> None:
-        """Stop: no more retransmissions."""
-        self.cancelled = True
-        self._data = b""
 
     def _send(self) -> None:
         """Send the request. Raises FlowError."""
@@ -212,7 +205,7 @@ class ClientTransaction[SubjectT](Timer):
             return
         self._owner.repeats += 1
         self._interval = min(2 * self._interval, T2)
-        self._owner.timers.add(min(now + self._interval, self._deadline), self)
+        self._owner.timers.start(min(self._interval, self._deadline - now), self)
 
 
 class ClientTransactions[SubjectT]:
@@ -282,7 +275,7 @@ class ClientTransactions[SubjectT]:
         """Take a 2xx for the request of this branch; a stray one is dropped."""
         transaction = self._waiting.pop(branch, None)
         if transaction is not None:
-            transaction.cancel()
+            self.timers.cancel(transaction)
             self._on_success(transaction.subject)
 
     def unreachable(self, branch: str) -> None:
@@ -303,10 +296,10 @@ class ClientTransactions[SubjectT]:
     def fail(self, transaction: ClientTransaction[SubjectT]) -> None:
         """End a transaction as failed."""
         self._waiting.pop(transaction.branch, None)
-        transaction.cancel()
+        self.timers.cancel(transaction)
         self._on_failure(transaction.subject)
 
     def forget(self, transaction: ClientTransaction[SubjectT]) -> None:
         """End a transaction whose outcome nobody needs any more."""
         self._waiting.pop(transaction.branch, None)
-        transaction.cancel()
+        self.timers.cancel(transaction)
