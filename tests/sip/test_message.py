@@ -1,10 +1,12 @@
 """Octets to messages and back (RFC 3261 7)."""
 
 from typing import cast
+from unittest.mock import patch
 
 from hypothesis import example, given, strategies as st
 import pytest
 
+from custom_components.dfks.sip import message
 from custom_components.dfks.sip.message import (
     NotSip,
     Request,
@@ -35,9 +37,9 @@ ANSWER = (
 
 def request(more: str = "", body: bytes = b"") -> Request:
     """Return a request with further header lines."""
-    message = parse(f"{HEAD}{more}\r\n".encode("latin-1") + body)
-    assert isinstance(message, Request)
-    return message
+    found = parse(f"{HEAD}{more}\r\n".encode("latin-1") + body)
+    assert isinstance(found, Request)
+    return found
 
 
 def test_a_request_tells_what_stands_in_it() -> None:
@@ -314,3 +316,133 @@ def test_what_is_taken_for_a_plain_answer_is_one(more: list[str], body: str) -> 
         assert isinstance(response, Response)
         assert (response.status, response.method) == (200, "NOTIFY")
         assert response.branch == branch
+
+
+STARTS = [
+    "SUBSCRIBE sip:201@h:5060 SIP/2.0",
+    "SUBSCRIBE sip:201@h SIP/2.0 ",
+    "SUBSCRIBE sips:201@h SIP/2.0",
+    "SUBSCRIBE sip:201@h;user=phone SIP/2.0",
+    "SUBSCRIBE sip:201@h:99999 SIP/2.0",
+    "SUBSCRIBE sip:201@h SIP/3.0",
+    "subscribe sip:201@h SIP/2.0",
+    "SUBSCRIBE  sip:201@h SIP/2.0",
+]
+# What each field may say; the first is the usual one, None leaves the line out.
+SAYINGS: list[list[str | None]] = [
+    [
+        "Via: SIP/2.0/UDP h:5062;branch=z9hG4bKx;rport",
+        "Via: SIP/2.0/UDP H;rport;branch=z9hG4bKx",
+        "Via: SIP/2.0/TCP h;branch=z9hG4bKx",
+        "Via: SIP/2.0/UDP h;branch=z9hG4bKx;received=192.0.2.1",
+        "Via: SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=z9hG4bKy",
+        "Via: SIP/2.0/UDP h;rport;branch=z9hG4bKx;rport",
+        "Via: SIP/2.0/UDP h;branch=z9hG4bKx \t",
+        "Via: SIP/2.0/UDP h",
+        "v: SIP/2.0/UDP h;branch=z9hG4bKx",
+        None,
+    ],
+    [
+        "From: <sip:201@h>;tag=f",
+        'From: "Re, ception" <sip:201@h>;tag=f',
+        'From: "a<b>;tag=x" <sip:201@h>;tag=f',
+        'From: "a\\"" <sip:201@h>;tag=f',
+        "From: <sip:201@h>;x=y;tag=f",
+        "From: sip:201@h;tag=f",
+        "From: <sip:201@h",
+        'From: "a <sip:201@h>;tag=f',
+        "From: a\x00<sip:201@h>;tag=f",
+        "From: <sip:201@h>;tag=f\n ;x=y",
+        "From:  <sip:201@h>;tag=f",
+        None,
+    ],
+    [
+        "To: <sip:201@h>",
+        "To: Re ception <sip:201@h>;tag=t",
+        "To: <sip:201@h>;tag=",
+        "To: <sip:201\r@h>",
+        "To: <sip:201\n@h>",
+        "To: <sip:201@h>;TAG=t",
+        "To: <sip:201@h> ;tag=t",
+        "t: <sip:201@h>",
+        None,
+    ],
+    ["Call-ID: c@h", "Call-ID: ", "Call-ID: c d", "Call-ID:c", "CALL-ID: c", None],
+    [
+        "CSeq: 1 SUBSCRIBE",
+        "CSeq: 1 OPTIONS",
+        "CSeq: 4294967296 SUBSCRIBE",
+        "CSeq: 1  SUBSCRIBE",
+        "cseq: 1 SUBSCRIBE",
+        None,
+    ],
+    ["Content-Length: 4", "Content-Length: 04", "Content-Length: 3", "l: 5", None],
+    ["Max-Forwards: 70", "Max-Forwards: 69", "Max-Forwards:", None],
+    ["Contact: <sip:u@h>", "Contact: <sip:u@h>\r\n ;a=b", "m: <sip:u@h>", None],
+    ["Event: as-feature-event", "Event: presence", "o: dialog", None],
+    ["Authorization: Digest a=b", "Authorization: Basic x", None],
+    ["Accept: a/b", "Accept: a/b, c/d", "accept: x", None],
+    [None, "X-Y: z", "Unknown", ": x", "Require: y", "To : <sip:201@h>"],
+]
+
+
+def read(data: bytes) -> object:
+    """Return all that is read of a request, or what is wrong with it."""
+    try:
+        found = parse(data)
+    except NotSip:
+        return "not SIP"
+    except SipError as err:
+        answered = err.request and (err.request.to_tag, err.request.via_text)
+        return err.status, err.reason, err.fields, answered
+    assert isinstance(found, Request)
+    says = {
+        name: getattr(found, name) for name in Request.__slots__ if name != "_target"
+    }
+    # Only the hot path says so; whoever has no use of it asks for the target.
+    user = says.pop("plain_user")
+    return says, found.fields, found.body, user is None or user
+
+
+@given(
+    start=st.sampled_from(STARTS),
+    lines=st.tuples(*map(st.sampled_from, SAYINGS)).flatmap(st.permutations),
+    more=st.lists(st.sampled_from(SAYINGS).flatmap(st.sampled_from), max_size=2),
+    body=st.sampled_from([b"body", b"", b"bodies"]),
+)
+@example(start=STARTS[0], lines=[each[0] for each in SAYINGS], more=[], body=b"body")
+def test_a_plain_request_is_read_as_any_other(
+    start: str, lines: list[str | None], more: list[str | None], body: bytes
+) -> None:
+    """Whichever way it takes, the same stands in it, and the same is wrong."""
+    head = "\r\n".join(line for line in (start, *lines, *more) if line is not None)
+    data = f"{head}\r\n\r\n".encode("latin-1") + body
+
+    quick = read(data)
+    with patch.object(message, "_read_plain", return_value=None):
+        full = read(data)
+
+    if isinstance(quick, tuple) and quick[-1] == "201":
+        assert isinstance(full, tuple)
+        assert full[-1] is True
+        quick, full = quick[:-1], full[:-1]
+    assert quick == full
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [each[0] for each in SAYINGS],
+        [each[0] for each in reversed(SAYINGS)],
+        [*(each[1] for each in SAYINGS[:3]), *(each[0] for each in SAYINGS[3:])],
+        [each[0] for each in SAYINGS[:5]],
+    ],
+)
+def test_usual_requests_take_the_short_way(lines: list[str | None]) -> None:
+    """In the order of any phone."""
+    head = "\r\n".join([STARTS[0], *filter(None, lines)])
+
+    found = parse(f"{head}\r\n\r\nbody".encode())
+
+    assert isinstance(found, Request)
+    assert found.plain_user == "201"

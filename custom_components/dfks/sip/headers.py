@@ -15,23 +15,14 @@ from urllib.parse import quote, unquote_to_bytes
 # is not in the grammar; names with one are in use all the same.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
-_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
-_PLAIN_URI = re.compile(rf"sip:([A-Za-z0-9._-]++)@([A-Za-z0-9._-]++)(?::({_PORT}))?+")
+PLAIN_WORD = r"[A-Za-z0-9._-]++"
+PLAIN_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
+_PLAIN_URI = re.compile(rf"sip:({PLAIN_WORD})@({PLAIN_WORD})(?::({PLAIN_PORT}))?+")
 # What most Contacts look like: such a URI in <>.
 _PLAIN_CONTACT = re.compile(
-    rf"<(sip:[A-Za-z0-9._-]++@[A-Za-z0-9._-]++(?::(?:{_PORT}))?+)>"
+    rf"<(sip:{PLAIN_WORD}@{PLAIN_WORD}(?::(?:{PLAIN_PORT}))?+)>"
 )
-_PLAIN_START = re.compile(
-    r"([A-Z]++) (sip:([A-Za-z0-9._-]++)@[A-Za-z0-9._-]++"
-    rf"(?::(?:{_PORT}))?+) SIP/2\.0"
-)
-# What most Vias look like: a branch, and rport before or behind it.
-_PLAIN_VIA = re.compile(
-    rf"SIP/2\.0/(UDP|TCP|TLS) ([A-Za-z0-9._-]++)(?::({_PORT}))?+"
-    r"(;rport)?+;branch=([A-Za-z0-9\-.!%*_+`'~]++)(;rport)?+"
-)
-_PLAIN_CSEQ = re.compile(r"([0-9]{1,9}+) ([A-Z]++)")
 _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -243,15 +234,6 @@ def uri_of_plain_contact(text: str) -> str | None:
     return None if plain is None else plain[1]
 
 
-def split_plain_start(line: str) -> tuple[str, str, str] | None:
-    """Return method, Request-URI and its user part of what most start lines look like.
-
-    Nothing in the URI is special: a user, a host, maybe a port.
-    """
-    plain = _PLAIN_START.fullmatch(line)
-    return None if plain is None else (plain[1], plain[2], plain[3])
-
-
 def parse_uri(text: str) -> Uri:
     """Parse a SIP or SIPS URI; of another scheme only the scheme is looked at.
 
@@ -334,13 +316,6 @@ def parse_address(text: str) -> Address:
 
 def parse_via(text: str) -> Via:
     """Parse one Via value. Raises HeaderError."""
-    if plain := _PLAIN_VIA.fullmatch(text):
-        transport, host, digits, before, branch, behind = plain.groups()
-        port = int(digits) if digits else None
-        parameters: Parameters = {"branch": branch}
-        if before or behind:
-            parameters["rport"] = None
-        return Via(transport, host.lower(), port, parameters)
     protocol, _, rest = text.partition(" ")
     if not rest or protocol[:8].upper() != "SIP/2.0/":
         return _parse_spaced_via(text)
@@ -374,8 +349,6 @@ def parse_cseq(text: str) -> tuple[int, str]:
 
     Raises HeaderError.
     """
-    if plain := _PLAIN_CSEQ.fullmatch(text):
-        return int(plain[1]), plain[2]
     digits, _, method = text.partition(" ")
     value = number(digits.strip(" \t"), 2**31 - 1)
     method = method.strip(" \t")

@@ -13,7 +13,10 @@ from contextlib import suppress
 import re
 
 from .headers import (
+    PLAIN_PORT,
+    PLAIN_WORD,
     HeaderError,
+    Parameters,
     Uri,
     Via,
     is_token,
@@ -23,7 +26,6 @@ from .headers import (
     parse_uri,
     parse_via,
     split_list,
-    split_plain_start,
 )
 
 # Start line and header fields, in octets. The field's largest requests (four Vias,
@@ -123,9 +125,49 @@ _SINGLE = (
 # Stands in a request until its own is read.
 _NO_VIA = Via("", "", None, {})
 
-# What most From and To look like: maybe a name, a URI in <>, at most the tag.
-_PLAIN_ADDRESS = re.compile(
-    r'(?:"[^"\\<>]*+"[ \t]*+|[^"<>]*+)<[^"<>]*+>(?:;tag=([A-Za-z0-9\-.!%*_+`\'~]++))?+'
+# The grammar of a plain request's head, with a group for each value. An address has
+# maybe a name, a URI in <>, at most the tag; a Via a branch, and rport before or behind.
+# What ends a value is looked for, because that is quicker than to look at all it may
+# hold; whether it has taken in a line end is checked afterwards.
+_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
+_VALUE = r"(?![ \t])[^\r]++(?<![ \t])"
+_ADDRESS = rf'(?:"[^"\\]*+"[ \t]*+|[^"<]*+)<[^>]*+>(?:;tag=({_TOKEN}))?+'
+_VIA = (
+    rf"SIP/2\.0/(UDP|TCP|TLS) ({PLAIN_WORD})(?::({PLAIN_PORT}))?+"
+    rf"(;rport)?+;branch=({_TOKEN})(;rport)?+"
+)
+_MANDATORY = {
+    "Via": _VIA,
+    "From": _ADDRESS,
+    "To": _ADDRESS,
+    "Call-ID": _VALUE,
+    "CSeq": r"([0-9]{1,9}+) ([A-Z]++)",
+}
+_OPTIONAL = (
+    "Max-Forwards",
+    "Contact",
+    "Event",
+    "Expires",
+    "Accept",
+    "User-Agent",
+    "Authorization",
+    "Content-Type",
+    "Content-Length",
+    "Supported",
+    "Allow",
+    "Allow-Events",
+    "Accept-Language",
+)
+_OPTIONAL_NAMES = tuple(name.lower() for name in _OPTIONAL)
+# What most requests look like: lines that are known and spelled as in the RFC, in any
+# order; in the Request-URI nothing but a user, a host and maybe a port.
+_PLAIN_REQUEST = re.compile(
+    rf"([A-Z]++) (sip:({PLAIN_WORD})@{PLAIN_WORD}(?::(?:{PLAIN_PORT}))?+) SIP/2\.0"
+    r"(?:\r\n(?:%s))++"
+    % "|".join(
+        f"{name}: ({value})"
+        for name, value in (_MANDATORY | dict.fromkeys(_OPTIONAL, _VALUE)).items()
+    )
 )
 
 # A field of a response that says nothing about where it belongs or where it ends.
@@ -356,6 +398,8 @@ def parse(data: bytes) -> Request | Response:
     """
     end = data.find(b"\r\n\r\n")
     if end >= 0:
+        if end <= MAX_HEAD and (request := _read_plain(data, end)) is not None:
+            return request
         head, start_of_body = data[:end], end + 4
     else:
         head, start_of_body = _find_loose_end(data)
@@ -375,6 +419,45 @@ def parse(data: bytes) -> Request | Response:
     return _make_request(
         start_line, fields, data[start_of_body:], broken, len(head) > MAX_HEAD
     )
+
+
+def _read_plain(data: bytes, end: int) -> Request | None:
+    """Read what most requests look like, None for whatever else it is.
+
+    The hot path: what comes out is what `parse` would make of it line by line.
+    """
+    text = data[:end].decode("latin-1")
+    plain = _PLAIN_REQUEST.fullmatch(text)
+    if plain is None:
+        return None
+    groups = plain.groups()
+    method, uri, user, via, transport, host, port, before, branch, behind = groups[:10]
+    from_, from_tag, to, to_tag, call_id, cseq, count, cseq_method = groups[10:18]
+    fields = {
+        name: value
+        for name, value in zip(_OPTIONAL_NAMES, groups[18:], strict=True)
+        if value is not None
+    }
+    fields |= {"via": via, "from": from_, "to": to, "call-id": call_id, "cseq": cseq}
+    body = data[end + 4 :]
+    if (
+        None in (via, from_, to, call_id, cseq)
+        or not len(fields) == text.count("\n") == text.count("\r")
+        or "\x00" in text
+        or cseq_method != method
+        or fields.get("content-length", str(len(body))) != str(len(body))
+    ):
+        # Something is missing, stands twice or contradicts the rest.
+        return None
+    request = Request(method, uri, fields, body, user)
+    parameters: Parameters = {"branch": branch}
+    if before or behind:
+        parameters["rport"] = None
+    request.via = Via(transport, host.lower(), int(port) if port else None, parameters)
+    request.from_tag = from_tag
+    request.to_tag = to_tag
+    request.cseq = int(count)
+    return request
 
 
 def _find_loose_end(data: bytes) -> tuple[bytes, int]:
@@ -454,14 +537,12 @@ def _make_request(
     broken: str | None,
     too_long: bool,
 ) -> Request:
-    plain = split_plain_start(start_line)
-    method, uri, user = plain or _split_odd_start(start_line)
-    request = Request(method, uri, fields, rest, user)
+    method, uri = _split_start(start_line)
+    request = Request(method, uri, fields, rest)
     _read_via(request)
     if too_long:
         raise _refusal(request, 413, "Header Too Large")
-    if plain is None:
-        _check_odd_start(request, start_line)
+    _check_start(request, start_line)
     if broken:
         raise _refusal(request, 400, broken)
     _read_mandatory(request)
@@ -474,20 +555,17 @@ def _make_request(
     return request
 
 
-def _split_odd_start(line: str) -> tuple[str, str, None]:
-    """Return method and Request-URI of a start line that is not like most of them.
-
-    Raises NotSip.
-    """
+def _split_start(line: str) -> tuple[str, str]:
+    """Return method and Request-URI of a start line. Raises NotSip."""
     method, _, remainder = line.partition(" ")
     uri, _, version = remainder.rstrip(" \t").rpartition(" ")
     if version != "SIP/2.0" and not _VERSION.fullmatch(version):
         raise NotSip("No SIP version in the start line")
-    return method, uri, None
+    return method, uri
 
 
-def _check_odd_start(request: Request, line: str) -> None:
-    """Check what is left to check of such a line. Raises SipError."""
+def _check_start(request: Request, line: str) -> None:
+    """Check what is left to check of a start line. Raises SipError."""
     if line.rstrip(" \t")[-8:].upper() != " SIP/2.0":
         raise _refusal(request, 505)
     if (
@@ -570,6 +648,4 @@ def read_tag(value: str) -> str | None:
 
     Raises HeaderError.
     """
-    if plain := _PLAIN_ADDRESS.fullmatch(value):
-        return plain[1]
     return parse_address(value).parameters.get("tag")
