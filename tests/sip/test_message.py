@@ -401,7 +401,13 @@ def read(data: bytes) -> object:
     }
     # Only the hot path says so; whoever has no use of it asks for the target.
     user = says.pop("plain_user")
-    return says, found.fields, found.body, user is None or user
+    # These nobody asks for, and the hot path leaves them out.
+    fields = {
+        name: value
+        for name, value in found.fields.items()
+        if name not in ("accept", "max-forwards")
+    }
+    return says, fields, found.body, user is None or user
 
 
 @given(
