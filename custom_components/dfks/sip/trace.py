@@ -6,7 +6,8 @@ import logging
 from typing import NamedTuple
 
 from .clock import Clock
-from .headers import HeaderError, bracketed, split_list, unquote
+from .digest import parse_credentials, read_answer
+from .headers import bracketed
 from .message import NotSip, Request, Response, SipError, parse
 from .transport import Flow
 
@@ -130,10 +131,15 @@ def _details(message: Request | Response) -> Iterator[str]:
         if value := message.text(name):
             yield f"{label} {value[:MAX_SHOWN]}"
     if credentials := message.get("authorization"):
-        yield f"credentials of {_parameter(credentials, 'username')}"
+        answer = read_answer(credentials)
+        username = answer.username if answer is not None else ""
+        yield f"credentials of {username[:MAX_SHOWN] or '?'}"
     if challenge := message.get("www-authenticate"):
-        stale = _parameter(challenge, "stale").lower() == "true"
-        yield "nonce too old" if stale else f"realm {_parameter(challenge, 'realm')}"
+        # Its grammar is that of credentials.
+        parameters = parse_credentials(challenge) or {}
+        stale = parameters.get("stale", "").lower() == "true"
+        realm = parameters.get("realm", "?")[:MAX_SHOWN]
+        yield "nonce too old" if stale else f"realm {realm}"
     if message.body:
         content_type = message.text("content-type") or "no type"
         yield f"{len(message.body)} octets of {content_type.partition(';')[0]}"
@@ -150,19 +156,6 @@ _FIELDS = (
     ("retry-after", "retry after"),
     ("user-agent", "by"),
 )
-
-
-def _parameter(credentials: str, wanted: str) -> str:
-    """Return one parameter of credentials or of a challenge, "?" where it is missing."""
-    try:
-        items = split_list(credentials.partition(" ")[2])
-    except HeaderError:
-        return "?"
-    for item in items:
-        name, _, value = item.partition("=")
-        if name.strip(" \t").lower() == wanted:
-            return unquote(value.strip(" \t"))[:MAX_SHOWN]
-    return "?"
 
 
 def _printable(text: str) -> str:
