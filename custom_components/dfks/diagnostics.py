@@ -116,7 +116,7 @@ async def _async_diagnostics(
             "data": _settings(entry.data, aliases),
             "options": _settings(entry.options, aliases),
         },
-        "listener": _listener(listener, aliases) if listener else None,
+        "listener": _listener(listener) if listener else None,
         "lines": lines,
         "messages": await hass.async_add_executor_job(_messages, messages, aliases),
         "addresses": aliases.addresses,
@@ -188,7 +188,7 @@ _RULES: Final[Mapping[str, Callable[[Any, Aliases], Any]]] = {
 # What runs
 
 
-def _listener(listener: DfksListener, aliases: Aliases) -> dict[str, Any]:
+def _listener(listener: DfksListener) -> dict[str, Any]:
     server, monitor = listener.server, listener.monitor
     return {
         "port": server.port,
@@ -204,7 +204,6 @@ def _listener(listener: DfksListener, aliases: Aliases) -> dict[str, Any]:
 
 def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
     phone = listener.monitor.phone(line)
-    account = line
     now = listener.server.clock.monotonic()
     return {
         "sync_status": phone.status,
@@ -218,11 +217,11 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
         },
         "watchers": [
             _watcher(subscription, now, aliases)
-            for subscription in listener.server.notifier.of(account)
+            for subscription in listener.server.notifier.of(line)
         ],
         "bindings": [
             _binding(binding, now, aliases)
-            for binding in listener.server.registrar.bindings(account)
+            for binding in listener.server.registrar.bindings(line)
         ],
     }
 

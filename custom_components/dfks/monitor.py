@@ -56,10 +56,9 @@ class LinePhone(Publisher[[]]):
 
     def _recall(self) -> None:
         """Take what outlived a restart."""
-        account = self._line
-        for binding in self._server.registrar.bindings(account):
+        for binding in self._server.registrar.bindings(self._line):
             self._called(binding.user_agent)
-        for subscription in self._server.notifier.of(account):
+        for subscription in self._server.notifier.of(self._line):
             self._called(subscription.user_agent)
         self.look()
 
@@ -73,7 +72,7 @@ class LinePhone(Publisher[[]]):
             return None
         return dt_util.utc_from_timestamp(self._heard_at)
 
-    def heard(self, request: Request, flow: Flow) -> None:
+    def heard(self, request: Request) -> None:
         """Take note of a request of the phone."""
         self._heard_at = self._server.clock.time()
         self._refused_from = None
@@ -172,7 +171,7 @@ class PhoneMonitor(Trace):
     def heard(self, account: Account, request: Request, flow: Flow) -> None:
         """Take note of a request of a line's phone."""
         if (line := self._sync.lines.get(account.id)) is not None:
-            self.phone(line).heard(request, flow)
+            self.phone(line).heard(request)
 
     def turned_away(self, request: Request, username: str, flow: Flow) -> None:
         """Take note of a phone with wrong credentials, or none of ours."""

@@ -76,15 +76,15 @@ async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
 
 @requirement("E1")
 async def test_e1_probing_a_free_port_leaves_it_free(loopback: None) -> None:
-    """On all the addresses that are named."""
+    """Whatever it is probed for."""
     udp, tcp = await bind("127.0.0.1", 0)
     port = udp.getsockname()[1]
     udp.close()
     tcp.close()
 
-    await probe("127.0.0.1, 127.0.0.2", port)
-    await probe_tls("127.0.0.1, 127.0.0.2", port)
-    await probe("127.0.0.1, 127.0.0.2", port)
+    await probe("127.0.0.1", port)
+    await probe_tls("127.0.0.1", port)
+    await probe("127.0.0.1", port)
 
 
 @requirement("E1", "E13")

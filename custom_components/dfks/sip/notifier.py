@@ -522,8 +522,8 @@ class Notifier:
         self.owe(subscription, topics)
         self._go_on(subscription)
 
-    def notify_all(self, account: Account, topics: Topics) -> int:
-        """Tell all subscriptions of a line; return how many there are.
+    def notify_all(self, account: Account, topics: Topics) -> None:
+        """Tell all subscriptions of a line.
 
         In slices, so that a thousand watchers do not hold the event loop.
         """
@@ -531,7 +531,6 @@ class Notifier:
         for subscription in subscriptions:
             self.owe(subscription, topics)
         self._go_on_with(subscriptions)
-        return len(subscriptions)
 
     def owe(self, subscription: Subscription, topics: Topics) -> None:
         """Take note of what a subscription is to be told with the next NOTIFY."""

@@ -49,6 +49,10 @@ MAX_STREAM_MESSAGE = 65_535
 # A peer that does not read what it is sent, in octets.
 MAX_UNREAD = 256 * 1024
 
+# Connections that are open at one time, and of one source.
+MAX_CONNECTIONS = 1024
+MAX_CONNECTIONS_PER_SOURCE = 64
+
 # Seconds for the rest of a message that has begun, for the first message of a
 # connection, and for a connection that says nothing at all.
 MESSAGE_TIMEOUT = 30.0
@@ -652,9 +656,6 @@ class Transports:
         lost: Callable[[Flow], None],
         unreachable: Callable[[bytes], None],
         lets_in: Callable[[str], bool],
-        *,
-        max_connections: int = 1024,
-        max_connections_per_source: int = 64,
     ) -> None:
         """Hand messages and mishaps to the callables given.
 
@@ -668,8 +669,6 @@ class Transports:
         self._lost = lost
         self._unreachable = unreachable
         self._lets_in = lets_in
-        self._max_connections = max_connections
-        self._max_per_source = max_connections_per_source
         self._udp: list[UdpSocket] = []
         self._bound: list[tuple[socket.socket, str, ssl.SSLContext | None]] = []
         self._servers: list[asyncio.Server] = []
@@ -766,8 +765,8 @@ class Transports:
             return False
         from_source = sum(other.remote[0] == source for other in self._streams)
         if (
-            len(self._streams) >= self._max_connections
-            or from_source >= self._max_per_source
+            len(self._streams) >= MAX_CONNECTIONS
+            or from_source >= MAX_CONNECTIONS_PER_SOURCE
         ):
             _LOGGER.warning("Too many connections; one from %s is refused", source)
             return False
@@ -930,15 +929,13 @@ def split_hosts(text: str) -> list[str]:
     return [host.strip() for host in text.split(",") if host.strip()]
 
 
-async def probe(hosts: str, port: int) -> None:
+async def probe(host: str, port: int) -> None:
     """Bind UDP and TCP once, to find out whether it can be done. Raises OSError."""
-    for host in split_hosts(hosts):
-        for sock in await bind(host, port):
-            sock.close()
+    for sock in await bind(host, port):
+        sock.close()
 
 
-async def probe_tls(hosts: str, port: int) -> None:
+async def probe_tls(host: str, port: int) -> None:
     """Bind what TLS needs once, to find out whether it can be done. Raises OSError."""
-    for host in split_hosts(hosts):
-        family, address = await _resolve_local(host, port)
-        _bind_one(family, socket.SOCK_STREAM, address).close()
+    family, address = await _resolve_local(host, port)
+    _bind_one(family, socket.SOCK_STREAM, address).close()

@@ -27,7 +27,7 @@ _OPTION_TAGS = (
     "gin gruu histinfo ice join multiple-refer norefersub nosub outbound path "
     "policy precondition pref privacy recipient-list-invite recipient-list-message "
     "recipient-list-subscribe record-aware replaces resource-priority sdp-anat "
-    "sec-agree siprec tdialog timer trickle-ice uui eventlist callerid"
+    "sec-agree siprec tdialog timer trickle-ice uui callerid"
 )
 
 _MEDIA_TYPES = (
