@@ -229,14 +229,14 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
         """Show the form, or take it and test whether the listener could listen."""
         values: Mapping[str, Any]
         errors: Errors = {}
-        placeholders: Words = {}
+        words: Words = {}
         if user_input is not None:
             values = user_input
             data, errors = _check_listener(user_input)
             if not errors:
-                errors, placeholders = await self._async_check_tls(data)
+                errors, words = await self._async_check_tls(data)
             if not errors:
-                errors, placeholders = await _async_test_bind(entry, data)
+                errors, words = await _async_test_bind(entry, data)
             if not errors:
                 return self._finish(entry, data)
         elif entry is not None:
@@ -249,7 +249,7 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
                 self, _listener_schema(values[CONF_PORT], errors), values
             ),
             errors=errors,
-            description_placeholders=placeholders,
+            description_placeholders=words,
         )
 
     async def _async_check_tls(self, data: Mapping[str, Any]) -> tuple[Errors, Words]:

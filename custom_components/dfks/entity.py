@@ -70,14 +70,22 @@ class DfksEntity(Entity):
     @property
     def _line_name(self) -> str:
         """The line as the user calls it, for messages."""
-        device = self.device_entry
-        name = device and (device.name_by_user or device.name)
-        return name or self._line.user
+        return self._entry.runtime_data.line_name(self._line)
 
     @override
     async def async_added_to_hass(self) -> None:
         """Follow the line."""
         self.async_on_remove(self._line.subscribe(self._handle_event))
+
+    @callback
+    def _take_context(self, change: FeatureChange) -> None:
+        """Write the next state in the context of a change.
+
+        Else a key pressed just after a user's click would be that user's, and a click
+        that had to wait for a script somebody else's.
+        """
+        context = change.context
+        self.async_set_context(context if isinstance(context, Context) else Context())
 
     @callback
     @abstractmethod
@@ -129,10 +137,7 @@ class DfksFeatureEntity(DfksEntity):
             return
         if event.change.feature is not self._feature:
             return
-        # Else a key pressed just after a user's click would be that user's, and a
-        # click that had to wait for a script somebody else's.
-        context = event.change.context
-        self.async_set_context(context if isinstance(context, Context) else Context())
+        self._take_context(event.change)
         self.async_write_ha_state()
 
     async def _async_change(

@@ -5,21 +5,14 @@ from dataclasses import dataclass
 from typing import Any, Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
-from homeassistant.core import Context, HomeAssistant, callback
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import ATTR_FEATURE, FEATURE_KEYS
 from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
-from .features.model import (
-    Feature,
-    FeatureChanged,
-    FeatureState,
-    Line,
-    LineEvent,
-    Origin,
-)
+from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
 from .listener import DfksConfigEntry
-from .values import FIELD_FORWARD_TO, FIELD_RING_COUNT, FIELDS
+from .values import FIELD_FORWARD_TO, FIELD_RING_COUNT, FIELDS, shown_origin
 
 PARALLEL_UPDATES = 0
 
@@ -66,17 +59,14 @@ class DfksEvent(DfksEntity, EventEntity):
         before, after = shown(feature, event.old), shown(feature, event.new)
         if feature not in self._line.assigned or before == after:
             return
-        context = event.change.context
-        self.async_set_context(context if isinstance(context, Context) else Context())
+        self._take_context(event.change)
         self._trigger_event(
             event_type(feature, event.old, event.new),
             {
                 ATTR_FEATURE: FEATURE_KEYS[feature],
                 "from": before,
                 "to": after,
-                "who": "phone"
-                if event.change.origin is Origin.PHONE
-                else "home_assistant",
+                "who": shown_origin(event.change.origin),
                 "source": event.change.source,
             },
         )

@@ -55,6 +55,7 @@ from .values import (
     FIELD_RING_COUNT,
     read_refusal,
     read_ruling,
+    shown_origin,
     shown_value,
 )
 
@@ -281,7 +282,7 @@ class ScriptHooks(Hooks):
         offered = change.applied_to(line.state(feature))
         variables = {
             **self._variables(line, feature, offered, change.source),
-            "origin": ("phone" if change.origin is Origin.PHONE else "home_assistant"),
+            "origin": shown_origin(change.origin),
             "param": change.param,
         }
         answer = await self._set.async_call(variables, _context(change))
@@ -304,7 +305,7 @@ class ScriptHooks(Hooks):
         stored = line.state(feature)
         variables = {
             **self._variables(line, feature, stored, source),
-            "origin": "phone",
+            "origin": shown_origin(Origin.PHONE),
             "param": None,
         }
         answer = await self._get.async_call(variables, Context())

@@ -40,7 +40,7 @@ from .const import (
 from .features.model import NotifyStyle
 from .forms import Errors, Words, filled, form_section
 from .knocking import Knock, Knocks
-from .listener import DfksListener, line_subentries
+from .listener import DfksListener, line_auth_name, line_subentries
 from .monitor import LinePhone
 from .names import is_auth_name, is_plain, is_user
 from .pairing import async_phone_settings, propose_password
@@ -153,7 +153,7 @@ class LineSubentryFlow(ConfigSubentryFlow):
                 continue
             if other.data[CONF_USER] == data[CONF_USER]:
                 return {CONF_USER: "user_in_use"}, {"line": other.title}
-            if _auth_name(other.data) == _auth_name(data):
+            if line_auth_name(other.data) == line_auth_name(data):
                 return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
         return {}, {}
 
@@ -309,9 +309,3 @@ def _check_line(
     if auth_name:
         data[CONF_AUTH_NAME] = auth_name
     return data, errors
-
-
-def _auth_name(data: Mapping[str, Any]) -> str:
-    """Return the user name of the line's digest credentials."""
-    name: str = data.get(CONF_AUTH_NAME) or data[CONF_USER]
-    return name

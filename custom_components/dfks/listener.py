@@ -7,7 +7,7 @@ difference. Only a change of the listener's own settings asks for a reload. The 
 dialogs go on after it, as they do after a restart.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 import errno
 import logging
@@ -129,6 +129,12 @@ def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
     )
 
 
+def line_auth_name(line: Mapping[str, Any]) -> str:
+    """Return the user name of the digest credentials of a line, given its data."""
+    name: str = line.get(CONF_AUTH_NAME) or line[CONF_USER]
+    return name
+
+
 def line_config(subentry: ConfigSubentry) -> LineConfig:
     """Return a subentry's line as the feature floor takes it."""
     data = subentry.data
@@ -136,7 +142,7 @@ def line_config(subentry: ConfigSubentry) -> LineConfig:
         id=subentry.subentry_id,
         user=data[CONF_USER],
         password=data[CONF_PASSWORD],
-        auth_name=data.get(CONF_AUTH_NAME) or data[CONF_USER],
+        auth_name=line_auth_name(data),
         assigned=tuple(
             feature
             for feature, key in FEATURE_KEYS.items()

@@ -12,12 +12,12 @@ from homeassistant.core import HomeAssistant
 from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
-    CONF_AUTH_NAME,
     CONF_TLS,
     CONF_USER,
     CONF_VENDOR,
     PHONES_URL,
 )
+from .listener import line_auth_name
 from .sip.transport import split_hosts
 from .vendors import OTHER, vendor
 
@@ -53,7 +53,7 @@ async def async_phone_settings(
         "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
         "port": _ports(listener),
         "user": _code(line[CONF_USER]),
-        "auth_name": _code(line.get(CONF_AUTH_NAME, line[CONF_USER])),
+        "auth_name": _code(line_auth_name(line)),
         "password": _code(line[CONF_PASSWORD]),
         "settings": "\n\n".join(block for block in blocks if block),
         "local_processing": _block(chosen.local_processing) or NONE,

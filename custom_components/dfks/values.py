@@ -12,7 +12,7 @@ from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 
 from .const import FEATURE_KEYS
 from .features.hooks import Ruling
-from .features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
+from .features.model import MAX_RING_COUNT, Feature, FeatureState, Origin, is_target
 
 FIELD_FORWARD_TO: Final = "forwardTo"
 FIELD_RING_COUNT: Final = "ringCount"
@@ -61,11 +61,10 @@ def read_status(value: object) -> bool:
     """
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and (word := _WORDS.get(value.strip().lower())) in (
-        True,
-        False,
-    ):
-        return word
+    if isinstance(value, str):
+        word = _WORDS.get(value.strip().lower())
+        if word is not None:
+            return word
     number = _number(value)
     if number is None:
         raise BadValueError(f"{value!r} is neither on nor off")
@@ -105,6 +104,11 @@ def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
         FIELD_RING_COUNT: state.ring_count,
     }
     return {field: values[field] for field in FIELDS[feature]}
+
+
+def shown_origin(origin: Origin) -> str:
+    """Return who asks for a change, in the word that scripts and events have for it."""
+    return "phone" if origin is Origin.PHONE else "home_assistant"
 
 
 def read_refusal(answer: Mapping[str, Any]) -> str | None:

@@ -120,8 +120,8 @@ def _read(root: etree._Element) -> tuple[str, dict[str, str]]:
     """Return the name of a document, and the texts of its elements by their names."""
     values: dict[str, str] = {}
     for element in root:
-        values.setdefault(_local_name(element), (element.text or "").strip())
-    return _local_name(root), values
+        values.setdefault(local_name(element), (element.text or "").strip())
+    return local_name(root), values
 
 
 def parse_document(body: bytes) -> etree._Element:
@@ -150,7 +150,8 @@ def _is_utf_8(body: bytes) -> bool:
     return True
 
 
-def _local_name(element: etree._Element) -> str:
+def local_name(element: etree._Element) -> str:
+    """Return the name of an element without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 

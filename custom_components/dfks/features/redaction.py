@@ -13,7 +13,7 @@ from lxml import etree
 from ..sip.headers import HeaderError, parse_parameters
 from ..sip.message import SipError
 from ..sip.redaction import REDACTED, Aliases, like, redact_field, redact_words
-from .documents import parse_document
+from .documents import local_name, parse_document
 
 # Lines that one document has at most: a hostile one could have thousands.
 MAX_LINES: Final = 100
@@ -124,7 +124,7 @@ def _document(body: bytes, aliases: Aliases) -> list[str] | None:
 
 
 def _element(element: etree._Element, indent: str, aliases: Aliases) -> Iterator[str]:
-    name = str(element.tag).rpartition("}")[2]
+    name = local_name(element)
     if name not in _ELEMENTS:
         yield f"{indent}<unknown>{REDACTED}</unknown>"
         return

@@ -15,6 +15,7 @@ from .headers import (
     HeaderError,
     Parameters,
     Uri,
+    is_token,
     number,
     parse_address,
     parse_uri,
@@ -308,7 +309,7 @@ def _without_expires(uri: str, contact: str, parameters: Parameters) -> str:
 
 def _quoted(value: str) -> str:
     """Quote a parameter value where it is no token."""
-    if re.fullmatch(r"[A-Za-z0-9\-.!%*_+`'~]+", value):
+    if is_token(value):
         return value
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
