@@ -13,7 +13,7 @@ import sys
 from typing import Any, Final
 
 from . import headless, kamailio, table
-from .headless import FULL, SHORT, Crowd, Effort, Figures
+from .headless import FULL, SHORT, Crowds, Effort, Figures
 from .processes import GENERATOR_CORE, SERVER_CORE
 
 # Rounds whose median counts.
@@ -97,7 +97,7 @@ def _measure(groups: list[str], effort: Effort, turn: str) -> Figures:
     figures: Figures = {}
     with ExitStack() as stack:
         # What it is measured for comes half a minute later: the rest goes on meanwhile.
-        crowd = Crowd(stack) if "crowd" in groups else None
+        crowd = Crowds(stack) if "crowd" in groups else None
         for name, step in steps.items():
             if name in groups:
                 _say(f"{turn} {name}")

@@ -340,10 +340,9 @@ def fan_out(
 class Crowd:
     """MANY phones whose subscriptions live on while other things are measured."""
 
-    def __init__(self, stack: ExitStack) -> None:
-        """Have them subscribe."""
-        # With digest, because a line keeps the hashes of its password.
-        self._server, self._phones = _start(stack, PASSWORD)
+    def __init__(self, stack: ExitStack, password: str | None) -> None:
+        """Have them subscribe, with digest where there is a password."""
+        self._server, self._phones = _start(stack, password)
         self._phones.fill(200)
         time.sleep(0.2)
         before = self._server.memory()
@@ -351,22 +350,41 @@ class Crowd:
         self._before = before
         self._quiet_at = time.monotonic() + TRANSACTIONS
 
-    def measure(self, effort: Effort) -> Figures:
-        """Measure their memory, once the transactions have ended, and refreshes."""
+    def memory(self) -> float:
+        """Return the octets that each takes, once the transactions have ended."""
         time.sleep(max(0.0, self._quiet_at - time.monotonic()))
-        memory = (self._server.memory() - self._before) / MANY
-        rate = MANY / 60
+        return (self._server.memory() - self._before) / MANY
+
+    def refresh(self, effort: Effort) -> float:
+        """Return the share of a core that they take to refresh once a minute."""
         next_phone = self._phones.pick(self._all)
         before, began = self._server.cpu(), time.monotonic()
         require_all(
             self._phones.open(
                 lambda: self._phones.subscribe(next_phone()),
-                rate=rate,
+                rate=MANY / 60,
                 seconds=effort.refresh,
             )
         )
-        share = (self._server.cpu() - before) / (time.monotonic() - began)
-        return {"memory": memory, "refresh": share} | _bare_share(rate, effort)
+        return (self._server.cpu() - before) / (time.monotonic() - began)
+
+
+class Crowds:
+    """A crowd without digest, and one with it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        """Have them subscribe."""
+        self._plain = Crowd(stack, None)
+        self._digest = Crowd(stack, PASSWORD)
+
+    def measure(self, effort: Effort) -> Figures:
+        """Measure memory and refreshes, beside bare asyncio."""
+        return {
+            # With digest, because a line keeps the hashes of its password.
+            "memory": self._digest.memory(),
+            "refresh": self._plain.refresh(effort),
+            "digest_refresh": self._digest.refresh(effort),
+        } | _bare_share(MANY / 60, effort)
 
 
 def _bare_share(rate: float, effort: Effort) -> Figures:

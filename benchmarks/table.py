@@ -154,6 +154,7 @@ ROWS: Final = (
         most=0.05,
         show=percent,
     ),
+    Row(what="the same with digest", key="digest_refresh", show=percent),
     Row(
         what="start with 10,000 remembered, until it answers",
         key="start",
