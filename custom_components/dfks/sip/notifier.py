@@ -965,7 +965,8 @@ def _is_busy(dialog: Dialog) -> bool:
 def _without(
     subscriptions: tuple[Subscription, ...], gone: Subscription
 ) -> tuple[Subscription, ...]:
-    return tuple([other for other in subscriptions if other is not gone])
+    position = subscriptions.index(gone)
+    return subscriptions[:position] + subscriptions[position + 1 :]
 
 
 def _same_ends(one: Flow, other: Flow) -> bool:
