@@ -40,13 +40,14 @@ def line_config(
     user: str,
     password: str | None = None,
     *,
+    line_id: str | None = None,
     auth_name: str | None = None,
     assigned: Iterable[Feature] = tuple(Feature),
     style: NotifyStyle = NotifyStyle.MULTIPART,
 ) -> LineConfig:
-    """Return the configuration of a line; its id is `line-USER`."""
+    """Return the configuration of a line, of id `line-USER` if not told otherwise."""
     return LineConfig(
-        id=f"line-{user}",
+        id=f"line-{user}" if line_id is None else line_id,
         user=user,
         password=PASSWORDS.get(user, "") if password is None else password,
         auth_name=user if auth_name is None else auth_name,

@@ -947,7 +947,7 @@ async def test_a_line_says_how_it_is_addressed(running: Running) -> None:
 @pytest.mark.parametrize(
     "config",
     [
-        replace(line_config("201", auth_name="other"), id="line-new"),
+        line_config("201", line_id="line-new", auth_name="other"),
         line_config("203", auth_name="202"),
     ],
 )
@@ -994,7 +994,7 @@ async def test_a_new_user_part_is_told_as_the_new_device(
     phone: Phone, sync: FeatureSync, line: Line
 ) -> None:
     """The phone is told at once, in the dialog that it has."""
-    sync.update_line(replace(line_config("209"), id="line-201", auth_name="201"))
+    sync.update_line(line_config("209", line_id="line-201", auth_name="201"))
 
     (notification,) = await told(phone)
     assert {doc.fields["device"] for doc in notification.documents} == {"209"}
@@ -1035,7 +1035,7 @@ async def test_another_style_is_used_from_the_next_notify(
 @pytest.mark.parametrize(
     "config",
     [
-        replace(line_config("202", "new"), id="line-201", auth_name="201"),
+        line_config("202", "new", line_id="line-201", auth_name="201"),
         line_config("201", "new", auth_name="202"),
     ],
 )

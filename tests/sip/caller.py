@@ -15,8 +15,7 @@ from tests.phone import Digest, Lamp, RawPeer, Request, Response
 from tests.phone.checks import parse_documents
 from tests.phone.raw import Override
 from tests.phone.wire import parameter, parse
-
-PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
+from tests.server import PASSWORDS
 
 type Headers = Mapping[str, Override]
 

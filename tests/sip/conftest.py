@@ -8,13 +8,14 @@ from typing import Protocol
 import pytest
 import pytest_socket
 
-from custom_components.dfks.features.model import Line, LineConfig
+from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone.link import Address
+from tests.server import PASSWORDS, line_config
 
-from .caller import PASSWORDS, Caller
+from .caller import Caller
 
 LOOPBACK = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
 
@@ -69,8 +70,8 @@ def built_server(config: ServerConfig, clock: ManualClock) -> SipServer:
 def sync(built_server: SipServer) -> FeatureSync:
     """Return the event package with the lines 201 and 202."""
     sync = FeatureSync(built_server)
-    for user, password in PASSWORDS.items():
-        sync.add_line(LineConfig(id=user, user=user, password=password, auth_name=user))
+    for user in PASSWORDS:
+        sync.add_line(line_config(user))
     return sync
 
 
@@ -94,7 +95,7 @@ async def server(
 @pytest.fixture
 def reception(sync: FeatureSync) -> Line:
     """Return the line 201."""
-    return sync.lines["201"]
+    return sync.lines["line-201"]
 
 
 @pytest.fixture

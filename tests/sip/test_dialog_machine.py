@@ -83,7 +83,7 @@ class Line201(RuleBasedStateMachine):
         super().__init__()
         self.clock = ManualClock()
         self.server, self.sync = build(self.clock)
-        self.line = self.sync.lines["201"]
+        self.line = self.sync.lines["line-201"]
         self.phones = [
             Phone(TimedWire(f"10.0.0.{2 + number}", self.clock))
             for number in range(PHONES)
@@ -197,7 +197,7 @@ class Line201(RuleBasedStateMachine):
             feature=feature, status=status, forward_to=target, origin=origin
         )
         # Without hooks it happens in one go.
-        coroutine = self.sync.change("201", change)
+        coroutine = self.sync.change("line-201", change)
         try:
             coroutine.send(None)
         except StopIteration:

@@ -20,8 +20,9 @@ from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import Challenge, Digest, Response, set_dnd
 from tests.phone.digest import parse_fields
+from tests.server import PASSWORDS
 
-from .caller import PASSWORDS, Caller
+from .caller import Caller
 from .conftest import Connect
 
 requirement = pytest.mark.requirement

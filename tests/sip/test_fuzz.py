@@ -284,7 +284,7 @@ def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
         server_module._LOGGER.removeHandler(handler)
 
     assert errors == []
-    assert set(sync.lines) == {"201", "202"}
+    assert set(sync.lines) == {"line-201", "line-202"}
 
 
 class _Collect(logging.Handler):

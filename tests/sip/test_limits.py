@@ -14,8 +14,9 @@ from custom_components.dfks.sip.guard import Guard, parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer, SourceLog
 from tests.clock import ManualClock
 from tests.phone import Request, parse, set_dnd
+from tests.server import PASSWORDS
 
-from .caller import PASSWORDS, Caller
+from .caller import Caller
 from .conftest import Connect
 
 requirement = pytest.mark.requirement

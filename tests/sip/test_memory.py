@@ -7,15 +7,15 @@ from typing import Literal, cast
 
 import pytest
 
-from custom_components.dfks.features.model import LineConfig
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
 from tests.phone.wire import address, parameter
+from tests.server import line_config
 
-from .caller import PASSWORDS, Caller, lamps, reason_of, state_of
+from .caller import Caller, lamps, reason_of, state_of
 from .conftest import Connect
 from .listening import ListeningPeer
 
@@ -52,11 +52,7 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             other = SipServer(config, clock)
             sync = FeatureSync(other)
             for user in lines:
-                sync.add_line(
-                    LineConfig(
-                        id=user, user=user, password=PASSWORDS[user], auth_name=user
-                    )
-                )
+                sync.add_line(line_config(user))
             stack.push_async_callback(other.stop)
             await other.start(memory=None if forget else memory, grace=grace)
             return sync
@@ -84,7 +80,7 @@ async def test_f28_a_remembered_dialog_goes_on(
     assert notify.cseq[0] > subscribed.first.cseq[0] + CSEQ_RESERVE - 1
     assert refreshed.status == 200
     assert lamps(changed) == {DND: Lamp(on=True)}
-    assert sync.lines["201"].watchers == 1
+    assert sync.lines["line-201"].watchers == 1
 
 
 @requirement("F28")
@@ -140,7 +136,7 @@ async def test_f28_what_expired_meanwhile_is_told(
     clock.advance(1)
     came = await caller.so_far()
 
-    assert sync.lines["201"].watchers == 0
+    assert sync.lines["line-201"].watchers == 0
     for message in came:
         assert isinstance(message, Request)
         assert reason_of(message) in ("", "timeout")
@@ -195,7 +191,7 @@ async def test_f28_a_phone_that_rebooted_meanwhile_replaces_itself(
 
     await colleague.subscribe({"Contact": f"{colleague.contact}{instance}"})
 
-    assert sync.lines["201"].watchers == 1
+    assert sync.lines["line-201"].watchers == 1
 
 
 @requirement("F28", "F16")
@@ -209,7 +205,7 @@ async def test_f28_a_phone_that_does_not_answer_is_suspended(
     await subscribed.told(status=0)
     clock.advance(32)
     await caller.so_far()
-    connected = sync.lines["201"].connected
+    connected = sync.lines["line-201"].connected
     await caller.call("REGISTER")
     await caller.log_in()
     await caller.call("REGISTER")
@@ -241,7 +237,7 @@ async def test_f28_a_phone_on_a_stream_is_told_when_it_is_back(
 
     assert notify.call_id == subscribed.response.call_id
     assert len(lamps(notify)) == 4
-    assert sync.lines["201"].connected
+    assert sync.lines["line-201"].connected
 
 
 @requirement("F28", "E14", "F16")
@@ -260,7 +256,7 @@ async def test_f28_a_phone_that_is_back_before_its_contact_is_given_up(
         notify = await again.next_request()
 
         assert len(lamps(notify)) == 4
-        assert sync.lines["201"].connected
+        assert sync.lines["line-201"].connected
 
 
 @requirement("F28")
@@ -275,7 +271,7 @@ async def test_f28_a_line_that_was_removed_meanwhile_is_left_out(
     sync = await restart(lines=("202",))
 
     assert lamps(await other.told())
-    assert sync.lines["202"].watchers == 1
+    assert sync.lines["line-202"].watchers == 1
     await caller.nothing()
 
 
@@ -364,8 +360,8 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
     sync = await restart(change=change)
 
     assert lamps(await other.told())
-    assert sync.lines["202"].watchers == 1
-    assert sync.lines["202"].bindings
+    assert sync.lines["line-202"].watchers == 1
+    assert sync.lines["line-202"].bindings
 
 
 @requirement("F28")

@@ -10,7 +10,6 @@ from custom_components.dfks.features.model import (
     Feature,
     FeatureChange,
     Line,
-    LineConfig,
     NotifyStyle,
     Origin,
 )
@@ -29,8 +28,9 @@ from tests.phone import (
     set_forwarding,
 )
 from tests.phone.wire import address
+from tests.server import line_config
 
-from .caller import PASSWORDS, Caller, Subscribed, lamps, reason_of, state_of
+from .caller import Caller, Subscribed, lamps, reason_of, state_of
 from .conftest import Connect
 
 requirement = pytest.mark.requirement
@@ -70,7 +70,7 @@ def switch(sync: FeatureSync) -> Switch:
             forward_to=forward_to,
             origin=Origin.ENTITY,
         )
-        await sync.change("201", change)
+        await sync.change("line-201", change)
 
     return switch
 
@@ -82,16 +82,7 @@ def configure(
     assigned: tuple[Feature, ...] = tuple(Feature),
 ) -> None:
     """Give line 201 another style or other features."""
-    sync.update_line(
-        LineConfig(
-            id="201",
-            user="201",
-            password=PASSWORDS["201"],
-            auth_name="201",
-            style=style,
-            assigned=assigned,
-        )
-    )
+    sync.update_line(line_config("201", style=style, assigned=assigned))
 
 
 # SUBSCRIBE and its answer
@@ -511,7 +502,7 @@ async def test_f13_a_removed_line_is_noresource(
     subscribed = await caller.subscribe()
     await stranger.subscribe()
 
-    sync.remove_line("201")
+    sync.remove_line("line-201")
     last = await subscribed.told()
 
     assert state_of(last) == "terminated;reason=noresource"
@@ -528,7 +519,7 @@ async def test_f13_a_line_that_may_come_back_is_deactivated(
     """Without state as well."""
     subscribed = await caller.subscribe()
 
-    sync.remove_line("201", "deactivated")
+    sync.remove_line("line-201", "deactivated")
     last = await subscribed.told()
 
     assert state_of(last) == "terminated;reason=deactivated"
@@ -542,7 +533,7 @@ async def test_f13_a_line_that_goes_while_a_notify_is_in_flight(
     """The end is told when the phone has answered."""
     subscribed = await caller.subscribe(status=0)
 
-    sync.remove_line("201")
+    sync.remove_line("line-201")
     await caller.nothing()
     await subscribed.answer(subscribed.first)
 
@@ -558,7 +549,7 @@ async def test_f13_a_line_that_goes_while_its_phone_asked_for_a_pause(
     await switch(DND, True)
     await subscribed.told(503, retry_after="600")
 
-    sync.remove_line("201")
+    sync.remove_line("line-201")
 
     assert reason_of(await subscribed.told()) == "noresource"
 
@@ -1007,7 +998,7 @@ async def test_f16_a_suspended_phone_of_a_removed_line_is_told_the_end(
     subscribed = await caller.subscribe(status=0)
     await silent(subscribed, clock)
 
-    sync.remove_line("201")
+    sync.remove_line("line-201")
 
     assert reason_of(await subscribed.told()) == "noresource"
 

@@ -67,9 +67,9 @@ async def test_observer_hears_of_a_lines_phone(
     await caller.call("REGISTER", {"Require": "more"})
 
     assert watching.lines == [
-        ("201", "REGISTER"),
-        ("201", "SUBSCRIBE"),
-        ("201", "REGISTER"),
+        ("line-201", "REGISTER"),
+        ("line-201", "SUBSCRIBE"),
+        ("line-201", "REGISTER"),
     ]
     assert watching.strangers == []
 

@@ -514,7 +514,7 @@ async def test_g13_a_removed_line_has_no_bindings(
     """And its password is wrong from then on."""
     await caller.call("REGISTER")
 
-    sync.remove_line("201")
+    sync.remove_line("line-201")
     response = await caller.call("REGISTER", QUERY)
 
     assert response.status == 401

@@ -177,7 +177,7 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
         change = FeatureChange(
             feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
         )
-        await sync.change("201", change)
+        await sync.change("line-201", change)
         clock.advance(300)
         await asyncio.sleep(0.05)
 

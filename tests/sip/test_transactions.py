@@ -2,12 +2,13 @@
 
 import pytest
 
-from custom_components.dfks.features.model import Line, LineConfig, NotifyStyle
+from custom_components.dfks.features.model import Line, NotifyStyle
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import FEATURES, RawPeer, Request, set_dnd
 from tests.phone.wire import has_parameter, parameter, split_host
+from tests.server import line_config
 
 from .caller import Caller, disconnected, lamps
 from .conftest import Connect
@@ -338,15 +339,7 @@ async def test_d10_separate_notifies_are_small(
     caller: Caller, sync: FeatureSync, clock: ManualClock
 ) -> None:
     """One feature each, one after another, each below 1300 octets."""
-    sync.update_line(
-        LineConfig(
-            id="201",
-            user="201",
-            password="reception-201",
-            auth_name="201",
-            style=NotifyStyle.SEPARATE,
-        )
-    )
+    sync.update_line(line_config("201", style=NotifyStyle.SEPARATE))
 
     subscribed = await caller.subscribe(status=0)
     await caller.nothing()

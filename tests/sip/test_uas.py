@@ -2,15 +2,16 @@
 
 import pytest
 
-from custom_components.dfks.features.model import Line, LineConfig
+from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import address
+from tests.server import PASSWORDS, line_config
 
-from .caller import PASSWORDS, Caller, lamps
+from .caller import Caller, lamps
 from .conftest import Connect
 
 requirement = pytest.mark.requirement
@@ -724,13 +725,6 @@ async def test_b23_options_tell_what_there_is(caller: Caller, uri: str) -> None:
 # Lines
 
 
-def config_of(user: str, auth_name: str, id_: str | None = None) -> LineConfig:
-    """Return the configuration of a line."""
-    return LineConfig(
-        id=id_ or user, user=user, password=PASSWORDS["201"], auth_name=auth_name
-    )
-
-
 @requirement("B4")
 @pytest.mark.parametrize(("user", "auth_name"), [("201", "x"), ("x", "201")])
 async def test_b4_user_and_authentication_name_are_one_lines_alone(
@@ -738,12 +732,12 @@ async def test_b4_user_and_authentication_name_are_one_lines_alone(
 ) -> None:
     """A second line with one of them is refused; a changed one stays as it was."""
     with pytest.raises(ValueError, match="taken"):
-        sync.add_line(config_of(user, auth_name, "new"))
+        sync.add_line(line_config(user, line_id="line-new", auth_name=auth_name))
     with pytest.raises(ValueError, match="taken"):
-        sync.update_line(config_of(user, auth_name, "202"))
+        sync.update_line(line_config(user, line_id="line-202", auth_name=auth_name))
 
     assert (await caller.call("REGISTER")).status == 200
-    assert sync.lines["202"].user == "202"
+    assert sync.lines["line-202"].user == "202"
 
 
 @requirement("B4", "H14")
@@ -753,7 +747,9 @@ async def test_b4_a_line_may_get_another_name_and_password(
     """Its dialogs go on with the new credentials only."""
     subscribed = await caller.subscribe()
 
-    sync.update_line(config_of("210", "phone-210", "201"))
+    sync.update_line(
+        line_config("210", PASSWORDS["201"], line_id="line-201", auth_name="phone-210")
+    )
     notify = await subscribed.told()
     old = await subscribed.send()
     caller.digest.username = "phone-210"
@@ -775,13 +771,13 @@ async def test_b4_without_authentication_the_target_decides(
     unknown = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
-    server.account_factory = lambda user: sync.add_line(config_of(user, user))
+    server.account_factory = lambda user: sync.add_line(line_config(user))
     made = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
 
     assert [r.status for r in (known, unknown, made)] == [200, 404, 200]
-    assert sync.lines["300"].watchers == 1
+    assert sync.lines["line-300"].watchers == 1
 
 
 @requirement("B4")
@@ -789,9 +785,9 @@ async def test_b4_lines_may_be_made_when_their_users_log_in(
     connect: Connect, server: SipServer, sync: FeatureSync
 ) -> None:
     """For servers without a list of lines."""
-    server.account_factory = lambda user: sync.add_line(config_of(user, user))
+    server.account_factory = lambda user: sync.add_line(line_config(user, "made"))
     caller = await connect(user="300")
-    caller.digest.password = PASSWORDS["201"]
+    caller.digest.password = "made"
 
     assert (await caller.call("REGISTER")).status == 200
 

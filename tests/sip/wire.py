@@ -2,13 +2,11 @@
 
 from typing import override
 
-from custom_components.dfks.features.model import LineConfig
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transport import Flow
 from tests.clock import ManualClock
-
-from .caller import PASSWORDS
+from tests.server import PASSWORDS, line_config
 
 HERE = ("10.0.0.1", 5060)
 
@@ -40,6 +38,6 @@ def build(
     """Return a server that is not started, with the lines 201 and 202."""
     server = SipServer(ServerConfig(authenticate=authenticate), clock)
     sync = FeatureSync(server)
-    for user, password in PASSWORDS.items():
-        sync.add_line(LineConfig(id=user, user=user, password=password, auth_name=user))
+    for user in PASSWORDS:
+        sync.add_line(line_config(user))
     return server, sync
