@@ -22,9 +22,10 @@ from dev.demo import api as demo, directory
 from dev.demo.settings import LINES, DemoError, Options
 from dev.ports import free_port
 from tests.phone import ALWAYS, BUSY, DND, NO_ANSWER, Lamp, Phone, PhoneError
+from tests.server import HOST
 
 from .checks import Check, CheckFailed
-from .house import HOST, require, require_clean
+from .house import require, require_clean
 
 SEED: Final = 20_261_007
 

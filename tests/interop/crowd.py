@@ -19,9 +19,10 @@ from typing import Final
 from dev.ports import free_port
 from tests.phone import set_dnd
 from tests.phone.link import MAX_DATAGRAM, Address
+from tests.server import HOST
 
 from .checks import Check, CheckFailed
-from .house import HOST, require
+from .house import require
 
 SERVE: Final = Path(__file__).parents[2] / "benchmarks" / "serve.py"
 

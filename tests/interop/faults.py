@@ -15,19 +15,10 @@ import uuid
 from custom_components.dfks.features.model import Feature, Origin
 from custom_components.dfks.sip.server import ServerConfig
 from tests.phone import SILENCE, Answer, Notification, Phone
+from tests.server import HOST, PASSWORDS
 
 from .checks import Check
-from .house import (
-    HOST,
-    PASSWORDS,
-    FastClock,
-    House,
-    house,
-    require,
-    require_clean,
-    until,
-    until_equal,
-)
+from .house import FastClock, House, house, require, require_clean, until, until_equal
 from .relay import Weather, relay
 
 SEED: Final = 20_261_005
@@ -371,7 +362,7 @@ async def clock_steps_at_restart() -> str:
         await first.switch("201", Feature.DO_NOT_DISTURB, on=True)
         await until_equal(first, [phone])
         memory = await first.server.records()
-        states = {user: line.states() for user, line in first.sync.lines.items()}
+        states = {line_id: line.states() for line_id, line in first.sync.lines.items()}
     config = ServerConfig(host=HOST, port=address[1])
     told = 0
     for step in (-3_600, +1_800):

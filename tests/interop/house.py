@@ -1,7 +1,7 @@
 """The lower two floors on a loopback port, watched: what the checks talk to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import contextlib
 from dataclasses import dataclass, field
 import logging
@@ -12,9 +12,7 @@ from custom_components.dfks.features.model import (
     Feature,
     FeatureChange,
     FeatureChanged,
-    FeatureState,
     Line,
-    LineConfig,
     LineEvent,
     Origin,
 )
@@ -25,11 +23,9 @@ from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transport import Flow
 from tests.phone import Lamp, Phone
 from tests.phone.link import Address
+from tests.server import HOST, LOOPBACK, PASSWORDS, States, line_config
 
 from .checks import CheckFailed
-
-HOST = "127.0.0.1"
-PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
 
 # Seconds between looks at something that is expected to come true.
 LOOK = 0.02
@@ -94,7 +90,7 @@ class House:
 
     def line(self, user: str = "201") -> Line:
         """Return a line."""
-        return self.sync.lines[user]
+        return self.sync.lines[f"line-{user}"]
 
     async def switch(
         self, user: str, feature: Feature, *, on: bool, forward_to: str | None = None
@@ -103,7 +99,7 @@ class House:
         change = FeatureChange(
             feature=feature, status=on, forward_to=forward_to, origin=Origin.ENTITY
         )
-        await self.sync.change(user, change)
+        await self.sync.change(self.line(user).id, change)
 
     def note(self, event: LineEvent) -> None:
         """Take note of a change."""
@@ -117,17 +113,16 @@ async def house(
     *,
     clock: Clock | None = None,
     memory: Memory | None = None,
-    states: dict[str, dict[Feature, FeatureState]] | None = None,
+    states: Mapping[str, States] | None = None,
 ) -> AsyncIterator[House]:
     """Run the lower floors with two lines; raises CheckFailed for what they log."""
     server = WatchedServer(
-        config or ServerConfig(host=HOST, port=0),
+        config or LOOPBACK,
         clock or LoopClock(asyncio.get_running_loop()),
     )
     sync = FeatureSync(server)
-    for user, password in PASSWORDS.items():
-        line = LineConfig(id=user, user=user, password=password, auth_name=user)
-        sync.add_line(line, (states or {}).get(user))
+    for line in map(line_config, PASSWORDS):
+        sync.add_line(line, (states or {}).get(line.id))
     running = House(server, sync)
     sync.subscribe(running.note)
     with no_errors():

@@ -17,19 +17,10 @@ from custom_components.dfks.sip.server import ServerConfig
 from dev.ports import free_port
 from tests.phone import BUSY, DND, Phone, PhoneTimeout, RawPeer, Request, parse
 from tests.phone.link import Address
+from tests.server import HOST, PASSWORDS
 
 from .checks import Check, CheckFailed
-from .house import (
-    HOST,
-    PASSWORDS,
-    House,
-    house,
-    lamps_of,
-    require,
-    require_clean,
-    until,
-    until_equal,
-)
+from .house import House, house, lamps_of, require, require_clean, until, until_equal
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "behind-a-proxy.md"
 
@@ -440,7 +431,8 @@ async def restart(*, tcp: bool = False) -> str:
             await phones[0].set_dnd(True)
             await until_equal(running, phones)
             memory = await running.server.records()
-            states = {user: line.states() for user, line in running.sync.lines.items()}
+            lines = running.sync.lines.items()
+            states = {line_id: line.states() for line_id, line in lines}
         for phone in phones:
             phone.features.clear()
         async with house(config, memory=memory, states=states) as running:

@@ -31,11 +31,12 @@ from tests.phone import (
     set_forwarding,
 )
 from tests.phone.link import MAX_DATAGRAM, Address
+from tests.server import HOST
 from tests.sip import torture
 
 from .checks import Check, CheckFailed
 from .crowd import Served, served
-from .house import HOST, require
+from .house import require
 
 HOSTILE: Final = Path(__file__).parents[2] / "benchmarks" / "hostile.py"
 

@@ -8,9 +8,10 @@ import tempfile
 
 from custom_components.dfks.sip.server import ServerConfig
 from dev.ports import free_port
+from tests.server import HOST, PASSWORDS
 
 from .checks import Check, CheckFailed
-from .house import HOST, PASSWORDS, house
+from .house import house
 
 USER = "201"
 PASSWORD = PASSWORDS[USER]

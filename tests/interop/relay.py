@@ -8,8 +8,7 @@ import random
 import socket
 
 from tests.phone.link import MAX_DATAGRAM, Address
-
-from .house import HOST
+from tests.server import HOST
 
 # The side that the server sees. It is not the address in the phones' Contacts, so that
 # the server answers where a datagram came from, as it must with NAT.
