@@ -5,6 +5,7 @@ from collections.abc import Callable
 import contextlib
 import socket
 import ssl
+import struct
 from typing import Protocol
 
 from .wire import content_length
@@ -131,6 +132,20 @@ class StreamLink:
             await self._task
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+
+    def share_port(self) -> None:
+        """Let another socket listen on the port that the connection comes from."""
+        self._set_option(socket.SO_REUSEADDR, 1)
+
+    def reset(self) -> None:
+        """Break the connection off, as a phone does that starts anew (TCP RST)."""
+        self._set_option(socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._task.cancel()
+        self._writer.transport.abort()
+
+    def _set_option(self, option: int, value: int | bytes) -> None:
+        sock: socket.socket = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, option, value)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         reason = "the server closed the connection"

@@ -67,6 +67,16 @@ class RawPeer:
         """Close the socket or connection."""
         await self.link.close()
 
+    def share_port(self) -> None:
+        """Let another socket listen on the port that the connection comes from."""
+        assert isinstance(self.link, StreamLink)
+        self.link.share_port()
+
+    def reset(self) -> None:
+        """Break the connection off, without a word."""
+        assert isinstance(self.link, StreamLink)
+        self.link.reset()
+
     @property
     def link(self) -> Link:
         """The socket or connection."""

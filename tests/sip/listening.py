@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from tests.phone import Request, parse
+from tests.phone import Request, Response, parse
 from tests.phone.link import Address, StreamLink
 
 
@@ -19,10 +19,10 @@ class ListeningPeer:
         self.port = 0
 
     @classmethod
-    async def open(cls, *, silent: bool = False) -> Self:
-        """Listen on any free port of 127.0.0.1; a silent one answers nothing."""
+    async def open(cls, *, silent: bool = False, port: int = 0) -> Self:
+        """Listen on 127.0.0.1, port 0 is any free one; a silent one answers nothing."""
         peer = cls(silent=silent)
-        peer._server = await asyncio.start_server(peer._accept, "127.0.0.1", 0)
+        peer._server = await asyncio.start_server(peer._accept, "127.0.0.1", port)
         peer.port = peer._server.sockets[0].getsockname()[1]
         return peer
 
@@ -46,6 +46,13 @@ class ListeningPeer:
         if not self._silent:
             link.send(request.response(200).encode())
         return request
+
+    async def next_response(self) -> Response:
+        """Return the next message, which must be a response."""
+        data, _ = await asyncio.wait_for(self._messages.get(), 2)
+        response = parse(data)
+        assert isinstance(response, Response)
+        return response
 
     async def _accept(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

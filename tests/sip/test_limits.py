@@ -207,7 +207,7 @@ async def test_b25_what_comes_while_starting_is_answered_when_ready(
     monkeypatch: pytest.MonkeyPatch,
     loopback: None,
 ) -> None:
-    """Not before the lines' states are there."""
+    """Not before the lines' states are there; streams are not even taken."""
     callers: list[Caller] = []
 
     async def slow(*_: object) -> None:
@@ -215,6 +215,8 @@ async def test_b25_what_comes_while_starting_is_answered_when_ready(
         caller.send(caller.request("OPTIONS"))
         await caller.silence(0.02)
         callers.append(caller)
+        with pytest.raises(ConnectionRefusedError):
+            await Caller.open(("127.0.0.1", built_server.port), "tcp")
 
     monkeypatch.setattr(built_server, "_restore", slow)
     await built_server.start(memory={"dialogs": [], "bindings": []})

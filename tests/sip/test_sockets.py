@@ -277,6 +277,10 @@ class FullWriter:
         """Return what was written and not read."""
         return self.size
 
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written."""
+        return self.aborted
+
     def abort(self) -> None:
         """End the connection."""
         self.aborted = True
@@ -294,6 +298,9 @@ async def test_a_peer_that_does_not_read_is_cut_off(server: SipServer) -> None:
 
     assert not before
     assert writer.aborted
+    assert flow.closed
+    with pytest.raises(FlowError):
+        flow.send(b"x")
 
 
 async def test_a_stream_that_is_closed_sends_nothing(server: SipServer) -> None:

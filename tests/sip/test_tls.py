@@ -197,3 +197,24 @@ async def test_e13_a_handshake_that_does_not_end_does_not_hold_the_stop(
 
     writer.close()
     assert reader is not None
+
+
+@requirement("E5", "E13")
+async def test_e5_over_tls_only_a_connection_that_is_there_is_taken(
+    connect: Connect, trust: ssl.SSLContext, caller: Caller
+) -> None:
+    """Phones take no connections over TLS, and nothing is said in the clear instead."""
+    other = await connect("tls", tls=trust)
+    async with await ListeningPeer.open() as listening:
+        for port in (listening.port, other.local[1]):
+            secure = await connect("tls", tls=trust)
+            await secure.log_in()
+            via = f"SIP/2.0/TLS 127.0.0.1:{port};branch=z9hG4bK{port}"
+            secure.send(secure.signed_request("REGISTER", {"Via": via}))
+            secure.reset()
+            await caller.settle()
+        answer = await other.next_response()
+
+        assert (answer.status, answer.branch) == (200, f"z9hG4bK{other.local[1]}")
+        assert not listening.links
+    await other.nothing()

@@ -1,12 +1,16 @@
 """Sections C and D: transactions of both sides and their timers (RFC 3261 17)."""
 
+import errno
+from typing import Any
+
 import pytest
 
 from custom_components.dfks.features.model import Line, NotifyStyle
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
+from custom_components.dfks.sip.transport import FlowError, UdpSocket
 from tests.clock import ManualClock
-from tests.phone import FEATURES, RawPeer, Request, set_dnd
+from tests.phone import DND, FEATURES, Lamp, RawPeer, Request, set_dnd
 from tests.phone.wire import has_parameter, parameter, split_host
 from tests.server import line_config
 
@@ -145,6 +149,29 @@ async def test_c4_a_retransmission_in_a_dialog_is_no_lower_cseq(caller: Caller) 
     assert first.status == 200
     assert second.raw == first.raw
     await caller.nothing()
+
+
+@requirement("C4")
+async def test_c4_an_answer_that_cannot_be_sent_is_there_for_the_retransmission(
+    caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was asked for has been done meanwhile, and told."""
+    await caller.log_in()
+    data = caller.signed_request("SUBSCRIBE", body=set_dnd(True))
+    send = UdpSocket.send
+
+    def fail(sock: UdpSocket, octets: bytes, *way: Any) -> None:
+        if octets.startswith(b"SIP/2.0 200"):
+            raise FlowError(errno.ENETUNREACH, "The network is away")
+        send(sock, octets, *way)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(UdpSocket, "send", fail)
+        caller.send(data)
+        notify = await caller.next_request()
+
+    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert (await caller.ask(data)).status == 200
 
 
 @requirement("C4", "E3")

@@ -8,12 +8,19 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import transport as sockets
+from custom_components.dfks.sip.headers import default_port
 from custom_components.dfks.sip.message import (
     Request as OurRequest,
     parse as parse_ours,
 )
 from custom_components.dfks.sip.server import ServerConfig, SipServer, _answer_flow
-from custom_components.dfks.sip.transport import bind, probe, probe_tls
+from custom_components.dfks.sip.transport import (
+    FlowError,
+    GoneFlow,
+    bind,
+    probe,
+    probe_tls,
+)
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
@@ -201,7 +208,7 @@ async def test_e5_on_a_stream_the_answer_takes_the_same_connection(
 
 
 @requirement("E5")
-async def test_e5_a_connection_that_is_gone_does_no_harm(
+async def test_e5_a_connection_that_is_closed_does_no_harm(
     stream: Caller, caller: Caller
 ) -> None:
     """What was still to be read is processed, and its answers are lost."""
@@ -210,6 +217,155 @@ async def test_e5_a_connection_that_is_gone_does_no_harm(
     await stream.close()
 
     assert (await caller.ask(caller.request("OPTIONS"))).status == 200
+
+
+def lost_request(
+    stream: Caller, method: str, port: int, body: bytes = b""
+) -> tuple[bytes, str]:
+    """Return a signed request that wants its answer at a port, and its branch."""
+    headers = via_of(stream, f"phone.example:{port}")
+    headers["Contact"] = f"<sip:201@127.0.0.1:{port};transport=tcp>"
+    data = stream.signed_request(method, headers, body)
+    return data, parse(data).branch
+
+
+@requirement("E5")
+async def test_e5_an_answer_whose_connection_is_gone_opens_one(
+    stream: Caller, caller: Caller
+) -> None:
+    """To where the request came from, at the port of its Via; one for all answers."""
+    await stream.log_in()
+    async with await ListeningPeer.open() as phone:
+        requests = [lost_request(stream, "REGISTER", phone.port) for _ in range(3)]
+        stream.send(b"".join(data for data, _ in requests))
+        stream.reset()
+
+        answers = [await phone.next_response() for _ in requests]
+        await caller.settle()
+
+        assert [answer.status for answer in answers] == [200] * 3
+        assert [answer.branch for answer in answers] == [name for _, name in requests]
+        assert len(phone.links) == 1
+
+
+@requirement("E5")
+async def test_e5_an_answer_whose_connection_is_gone_takes_one_that_is_there(
+    stream: Caller, connect: Connect
+) -> None:
+    """The phone has opened it, from the port that its Via names."""
+    other = await connect("tcp")
+    await stream.log_in()
+    data, name = lost_request(stream, "REGISTER", other.local[1])
+    stream.send(data)
+    stream.reset()
+
+    answer = await other.next_response()
+
+    assert (answer.status, answer.branch) == (200, name)
+
+
+@requirement("E5")
+async def test_e5_a_phone_that_connects_from_the_port_it_listens_on(
+    stream: Caller,
+) -> None:
+    """The connection that is gone is not taken for the one to that port."""
+    await stream.log_in()
+    stream.share_port()
+    async with await ListeningPeer.open(port=stream.local[1]) as phone:
+        data, name = lost_request(stream, "REGISTER", phone.port)
+        stream.send(data)
+        stream.reset()
+
+        answer = await phone.next_response()
+
+        assert (answer.status, answer.branch) == (200, name)
+
+
+@requirement("E5")
+async def test_e5_what_is_asked_for_is_done_and_told(
+    stream: Caller, reception: Line
+) -> None:
+    """The answer comes by the new connection, and the NOTIFY after it."""
+    await stream.log_in()
+    async with await ListeningPeer.open() as phone:
+        data, _ = lost_request(stream, "SUBSCRIBE", phone.port, set_dnd(True))
+        stream.send(data)
+        stream.reset()
+
+        answer = await phone.next_response()
+        notify = await phone.next_request()
+
+        assert answer.status == 200
+        assert lamps(notify) == {DND: Lamp(on=True)}
+        assert reception.watchers == 1
+        assert len(phone.links) == 1
+
+
+@requirement("E5")
+@pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "SUBSCRIBE", "MESSAGE"])
+async def test_e5_no_connection_is_opened_to_who_was_not_let_in(
+    stream: Caller, caller: Caller, method: str
+) -> None:
+    """Answers to strangers are lost with their connection."""
+    async with await ListeningPeer.open() as phone:
+        headers = via_of(stream, f"127.0.0.1:{phone.port}")
+        stream.send(stream.request(method, headers=headers))
+        stream.reset()
+        await caller.settle()
+        await asyncio.sleep(0.05)
+
+        assert not phone.links
+
+
+@requirement("E5")
+async def test_e5_nobody_at_the_port_of_the_via_does_no_harm(
+    stream: Caller, server: SipServer, caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer is dropped; what it is about has happened."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    await stream.log_in()
+    data, _ = lost_request(stream, "REGISTER", port)
+    stream.send(data)
+    stream.reset()
+    await caller.settle()
+    await asyncio.sleep(0.05)
+
+    query = await caller.call("REGISTER", {"Contact": None})
+    assert query.has("Contact")
+    assert not server._transports._outgoing
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
+@requirement("E5", "C7")
+async def test_e5_connections_that_are_being_opened_are_limited(
+    server: SipServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those are that are open: by host, and in all."""
+    transports = server._transports
+    near = GoneFlow("TCP", ("127.0.0.1", 9), ("127.0.0.1", 5060))
+    monkeypatch.setattr(sockets, "MAX_CONNECTIONS_PER_SOURCE", 2)
+    monkeypatch.setattr(sockets, "MAX_CONNECTIONS", 3)
+
+    def opens(host: str, port: int) -> bool:
+        try:
+            return not transports.flow_to("TCP", host, port, near).closed
+        except FlowError:
+            return False
+
+    async with await ListeningPeer.open() as phone:
+        ports = [phone.port, 9, 10, phone.port]
+        assert [opens("127.0.0.1", port) for port in ports] == [True, True, False, True]
+        assert [opens("127.0.0.2", port) for port in (9, 10)] == [True, False]
+
+
+@requirement("E5")
+@pytest.mark.parametrize(
+    ("transport", "port"), [("UDP", 5060), ("TCP", 5060), ("TLS", 5061)]
+)
+def test_e5_the_port_where_the_via_names_none(transport: str, port: int) -> None:
+    """The one of the transport."""
+    assert default_port(transport) == port
 
 
 # Streams

@@ -362,6 +362,11 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
+def default_port(transport: str) -> int:
+    """Return the port of a transport where none is named (RFC 3261 19.1.2)."""
+    return DEFAULT_TLS_PORT if transport == "TLS" else DEFAULT_PORT
+
+
 def unbracketed(host: str) -> str:
     """Return a host of a URI as the socket functions take it."""
     return host[1:-1] if host.startswith("[") else host

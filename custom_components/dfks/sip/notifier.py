@@ -35,9 +35,9 @@ from typing import Protocol, override
 from .clock import Clock, Timer, Timers
 from .headers import (
     DEFAULT_PORT,
-    DEFAULT_TLS_PORT,
     HeaderError,
     Uri,
+    default_port,
     encode_user,
     number,
     parse_address,
@@ -507,10 +507,12 @@ class Notifier:
     def lost(self, flow: Flow) -> None:
         """Suspend what went over a connection that is gone.
 
-        A proxy closes connections that are idle; its Route leads to it all the same.
+        A proxy closes connections that are idle; its Route leads to it all the same. So
+        does the Contact where the end was seen before and another one is in use.
         """
         for dialog in self._by_stream.pop(flow, ()):
-            if dialog.routes:
+            way = dialog.way
+            if dialog.routes or (way is not None and not way.closed):
                 continue
             for subscription in dialog.subscriptions:
                 self._suspend(subscription)
@@ -675,8 +677,7 @@ class Notifier:
 
     def _towards(self, target: Uri, near: Flow) -> Flow:
         """Return a flow to a Contact whose connection is gone."""
-        default = DEFAULT_TLS_PORT if near.transport == "TLS" else DEFAULT_PORT
-        port = target.port or default
+        port = target.port or default_port(near.transport)
         return self._reach(near.transport, target.host, port, near)
 
     def _told(self, subscription: Subscription) -> None:

@@ -26,6 +26,7 @@ from .headers import (
     HeaderError,
     Uri,
     bracketed,
+    default_port,
     is_token,
     parse_address,
     parse_parameters,
@@ -744,13 +745,42 @@ class SipServer:
         reason: str | None = None,
         key: TransactionKey | None = None,
     ) -> None:
-        """Send a final answer; with a key keep it for retransmissions."""
+        """Send a final answer. Raises FlowError where there is no key.
+
+        A key is that of a request that was let in: its answer is kept for
+        retransmissions, and finds another way where a connection is gone.
+        """
         if request.to_tag is None and request.to_text == request.fields.get("to"):
             request.to_text += f";tag={self._stateless_tag(request)}"
         answer = request.answer(status, fields, reason=reason)
         if key is not None:
             self._transactions.keep(request, key, answer, flow)
-        self._send(answer, _answer_flow(request, flow))
+        try:
+            self._send(answer, _answer_flow(request, flow))
+        except FlowError as err:
+            if key is None:
+                raise
+            self._send_anew(request, answer, flow, err)
+
+    def _send_anew(
+        self, request: Request, answer: bytes, flow: Flow, err: FlowError
+    ) -> None:
+        """Send an answer whose connection is gone to the port of the Via (18.2.2).
+
+        Only to who was let in: nobody else has connections opened. What the answer is
+        about has happened, so where there is no way the answer alone is dropped.
+        """
+        host = flow.remote[0]
+        if flow.reliable:
+            port = request.via.port or default_port(flow.transport)
+            try:
+                way = self._transports.flow_to(flow.transport, host, port, flow)
+                self._send(answer, way)
+            except FlowError as again:
+                err = again
+            else:
+                return
+        _LOGGER.debug("No answer to %s: %s", host, err.strerror)
 
     def _send(self, answer: bytes, flow: Flow) -> None:
         """Send an answer. Raises FlowError."""

@@ -49,7 +49,8 @@ MAX_STREAM_MESSAGE = 65_535
 # A peer that does not read what it is sent, in octets.
 MAX_UNREAD = 256 * 1024
 
-# Connections that are open at one time, and of one source.
+# Connections that are open at one time, and of one source; those that we open count
+# for themselves, too, while they are not open yet.
 MAX_CONNECTIONS = 1024
 MAX_CONNECTIONS_PER_SOURCE = 64
 
@@ -491,7 +492,10 @@ class StreamFlow(Flow, asyncio.Protocol):
     @property
     @override
     def closed(self) -> bool:
-        return self._writer is None and self._unsent is None
+        if self._writer is None:
+            return self._unsent is None
+        # It is so as soon as the peer has reset the connection.
+        return self._writer.is_closing()
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -520,10 +524,9 @@ class StreamFlow(Flow, asyncio.Protocol):
             return
         for message in messages:
             self._owner.receive(message, self)
-            if self.closed:
-                return
         if pings:
-            self.send(b"\r\n" * pings)
+            with contextlib.suppress(FlowError):
+                self.send(b"\r\n" * pings)
         began, self._inside = self._inside, self._framer.inside
         if not self._inside:
             self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
@@ -541,9 +544,11 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self._unsent is not None:
             self._unsent.append(data)
             return
-        if self._writer is None:
+        if self._writer is None or self._writer.is_closing():
             raise FlowError(errno.ENOTCONN, "The connection is closed")
         self._writer.write(data)
+        if self._writer.is_closing():
+            raise FlowError(errno.ECONNRESET, "The connection is gone")
         if self._writer.get_write_buffer_size() > MAX_UNREAD:
             _LOGGER.debug("Closing a connection whose peer does not read")
             self._writer.abort()
@@ -797,20 +802,28 @@ class Transports:
         """Return a flow to a next hop, from the same side as `near`.
 
         A name is looked up, and a TCP connection opened, while the flow keeps what is
-        sent; where that fails, the flow is lost. Raises FlowError.
+        sent; where that fails, the flow is lost. Raises FlowError, too, where there are
+        as many connections of ours as there may be.
         """
         host = unbracketed(host)
         if transport == "UDP":
             return self._udp_flow_to(host, port, near)
-        for stream in self._streams:
-            if stream.transport == transport and stream.remote == (host, port):
-                return stream
         hop = transport, host, port
-        if hop in self._outgoing:
-            return self._outgoing[hop]
+        for stream in self._streams:
+            if (stream.transport, *stream.remote) == hop and not stream.closed:
+                return stream
+        outgoing = self._outgoing.get(hop)
+        if outgoing is not None and not outgoing.closed:
+            return outgoing
         if transport != "TCP":
             # Phones take no TLS connections, and nothing goes in the clear instead.
             raise FlowError(errno.EPROTONOSUPPORT, "No way over this transport")
+        to_host = sum(other == host for _, other, _ in self._outgoing)
+        if (
+            len(self._outgoing) >= MAX_CONNECTIONS
+            or to_host >= MAX_CONNECTIONS_PER_SOURCE
+        ):
+            raise FlowError(errno.EMFILE, "Too many connections")
         stream = self._outgoing[hop] = StreamFlow(self, transport, (host, port))
         stream.local = near.local
         self._run(self._connect(stream))
