@@ -1,11 +1,21 @@
 """What the tests of the Home Assistant floor say again and again."""
 
 from collections.abc import Iterable, Mapping
+import logging
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentryDataWithId
-from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT
-from homeassistant.core import HomeAssistant
+from homeassistant.const import (
+    CONF_HOST,
+    CONF_NAME,
+    CONF_PASSWORD,
+    CONF_PORT,
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+)
+from homeassistant.core import CoreState, HomeAssistant
+from homeassistant.helpers import device_registry as dr
+import pytest
 from pytest_homeassistant_custom_component.common import (  # type: ignore[import-untyped]
     MockConfigEntry,
     async_fire_time_changed,
@@ -75,6 +85,7 @@ SYNC_STATUS = "sensor.reception_sync_status"
 USER_AGENT = "sensor.reception_user_agent"
 LAST_CONTACT = "sensor.reception_last_contact"
 WATCHERS = "sensor.reception_watchers"
+WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
 
 def line_data(
@@ -88,6 +99,12 @@ def line_data(
         unique_id=data["user"],
         data=data,
     )
+
+
+BOTH_LINES = (
+    line_data(RECEPTION, "Reception", RECEPTION_DATA),
+    line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
+)
 
 
 def listener_entry(
@@ -121,6 +138,15 @@ async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
     return runtime(entry)
 
 
+async def stop(hass: HomeAssistant) -> None:
+    """Stop as Home Assistant does, as far as entries and entities notice."""
+    hass.set_state(CoreState.stopping)
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
+    await hass.async_block_till_done()
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
+    await hass.async_block_till_done()
+
+
 def runtime(entry: MockConfigEntry) -> DfksListener:
     """Return the listener that runs for the entry."""
     listener: DfksListener = entry.runtime_data
@@ -131,6 +157,20 @@ def entry_state(entry: MockConfigEntry) -> ConfigEntryState:
     """Return what has become of the entry."""
     state: ConfigEntryState = entry.state
     return state
+
+
+def find_device(hass: HomeAssistant, line_id: str) -> dr.DeviceEntry | None:
+    """Return the device of a line, None where there is no such line."""
+    return dr.async_get(hass).async_get_device_by_identifier(
+        (DOMAIN, f"dfks_entry_{line_id}"), "dfks_entry"
+    )
+
+
+def device_of(hass: HomeAssistant, line_id: str = RECEPTION) -> dr.DeviceEntry:
+    """Return the device of a line."""
+    device = find_device(hass, line_id)
+    assert device is not None
+    return device
 
 
 def line(entry: MockConfigEntry, line_id: str = RECEPTION) -> Line:
@@ -180,6 +220,16 @@ async def write_number(hass: HomeAssistant, entity_id: str, value: float) -> Non
     await hass.services.async_call(
         "number", "set_value", {"entity_id": entity_id, "value": value}, blocking=True
     )
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the integration has complained about."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name.startswith(f"custom_components.{DOMAIN}.")
+        and record.levelno >= logging.WARNING
+    ]
 
 
 def state_of(hass: HomeAssistant, entity_id: str) -> str:

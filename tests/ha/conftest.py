@@ -15,6 +15,7 @@ from tests.clock import ManualClock
 from tests.phone import Phone
 
 from .common import (
+    BOTH_LINES,
     LOCALHOST,
     RECEPTION,
     RECEPTION_DATA,
@@ -22,7 +23,6 @@ from .common import (
     WORKSHOP_DATA,
     HomeAssistantSnapshotExtension,
     MockConfigEntry,
-    line_data,
     listener_entry,
     set_up,
 )
@@ -68,13 +68,7 @@ def port() -> int:
 @pytest.fixture
 def entry(port: int) -> MockConfigEntry:
     """Return a listener with the lines Reception and Workshop, not set up yet."""
-    return listener_entry(
-        port,
-        [
-            line_data(RECEPTION, "Reception", RECEPTION_DATA),
-            line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
-        ],
-    )
+    return listener_entry(port, BOTH_LINES)
 
 
 @pytest.fixture

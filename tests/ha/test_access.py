@@ -25,8 +25,9 @@ from tests.phone import Phone
 
 from .common import LOCALHOST, MockConfigEntry, async_fire_time_changed, runtime
 from .conftest import OpenPhone
+from .forms import placeholders
 from .pem import write_pem
-from .test_config_flow import add_listener, listener_form, placeholders, resubmit
+from .test_config_flow import add_listener, listener_form, resubmit
 
 SOURCE = LOCALHOST
 
@@ -399,42 +400,3 @@ class TestShutOut:
 
         await listener.async_stop()
         assert not any(key[1].startswith("shut_out_") for key in issues)
-
-
-class TestRemoval:
-    """Removing the listener."""
-
-    async def test_phones_are_told(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        open_phone: OpenPhone,
-    ) -> None:
-        """The subscription ends with a reason, so the phone looks elsewhere at once."""
-        phone = await open_phone()
-        await hass.config_entries.async_remove(entry.entry_id)
-
-        states: list[str] = []
-        while len(states) < 5:
-            notification = await phone.notification()
-            states.append(notification.request.get("Subscription-State"))
-            if states[-1] == "terminated;reason=deactivated":
-                break
-        assert states[-1] == "terminated;reason=deactivated"
-
-    async def test_taken_port_does_not_hinder_it(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        open_phone: OpenPhone,
-    ) -> None:
-        """The phones cannot be told then; the entry goes all the same."""
-        await open_phone()
-        with patch(
-            "custom_components.dfks.removal.SipServer.start", side_effect=OSError
-        ):
-            await hass.config_entries.async_remove(entry.entry_id)
-
-        assert not hass.config_entries.async_entries(DOMAIN)

@@ -8,7 +8,6 @@ from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import ServiceValidationError, Unauthorized, UnknownUser
-from homeassistant.helpers import device_registry as dr
 import pytest
 import voluptuous as vol
 
@@ -27,6 +26,8 @@ from .common import (
     RINGS,
     WORKSHOP,
     WORKSHOP_DATA,
+    WORKSHOP_DND,
+    device_of,
     line_data,
     listener_entry,
     set_up,
@@ -40,50 +41,32 @@ from .scripts import answer, load_scripts, nothing_told, script
 
 RECEPTION_SIP = "sip:201@homeassistant"
 WORKSHOP_SIP = "sip:202@homeassistant"
-WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
 
-def device_id(hass: HomeAssistant, line_id: str = RECEPTION) -> str:
-    """Return the device of a line."""
-    device = dr.async_get(hass).async_get_device_by_identifier(
-        (DOMAIN, f"dfks_entry_{line_id}"), "dfks_entry"
+async def call(
+    hass: HomeAssistant, action: str, data: dict[str, object], context: Context | None
+) -> list[dict[str, Any]]:
+    """Call an action and return what it says of each line."""
+    response = await hass.services.async_call(
+        DOMAIN, action, data, blocking=True, return_response=True, context=context
     )
-    assert device is not None
-    return device.id
+    assert isinstance(response, dict)
+    lines: Any = response["lines"]
+    return list(lines)
 
 
 async def set_feature(
     hass: HomeAssistant, context: Context | None = None, /, **data: object
 ) -> list[dict[str, Any]]:
-    """Call the action and return what it says of each line."""
-    response = await hass.services.async_call(
-        DOMAIN,
-        "set_feature",
-        data,
-        blocking=True,
-        return_response=True,
-        context=context,
-    )
-    assert isinstance(response, dict)
-    lines: Any = response["lines"]
-    return list(lines)
+    """Call the action that changes a feature."""
+    return await call(hass, "set_feature", data, context)
 
 
 async def get_features(
     hass: HomeAssistant, context: Context | None = None, /, **data: object
 ) -> list[dict[str, Any]]:
-    """Call the action and return what it says of each line."""
-    response = await hass.services.async_call(
-        DOMAIN,
-        "get_features",
-        data,
-        blocking=True,
-        return_response=True,
-        context=context,
-    )
-    assert isinstance(response, dict)
-    lines: Any = response["lines"]
-    return list(lines)
+    """Call the action that tells all features."""
+    return await call(hass, "get_features", data, context)
 
 
 def stored(listener: DfksListener) -> Mapping[str, object]:
@@ -101,7 +84,7 @@ class TestSetFeature:
         phones = [await open_phone(), await open_phone(transport="tcp")]
         lines = await set_feature(
             hass,
-            device_id=device_id(hass),
+            device_id=device_of(hass).id,
             feature="CallForwardingNoAnswer",
             status=1,
             values={"forwardTo": "sip:bob@10.0.0.11", "ringCount": 4},
@@ -109,7 +92,7 @@ class TestSetFeature:
 
         assert lines == [
             {
-                "line": device_id(hass),
+                "line": device_of(hass).id,
                 "presentity": RECEPTION_SIP,
                 "feature": "CallForwardingNoAnswer",
                 "status": True,
@@ -224,7 +207,7 @@ class TestSetFeature:
         """Each once, however it is named."""
         lines = await set_feature(
             hass,
-            device_id=[device_id(hass), device_id(hass, WORKSHOP)],
+            device_id=[device_of(hass).id, device_of(hass, WORKSHOP).id],
             presentity="SIP:201@HomeAssistant",
             feature="DoNotDisturb",
             status=1,
@@ -242,7 +225,7 @@ class TestSetFeature:
             DOMAIN,
             "set_feature",
             {"feature": "DoNotDisturb", "status": 1},
-            target={"device_id": device_id(hass)},
+            target={"device_id": device_of(hass).id},
             blocking=True,
         )
 
@@ -436,13 +419,13 @@ class TestGetFeatures:
         await phone.set_forward("no-answer", True, "2424", 5)
         await turn(hass, WORKSHOP_DND, "on")
         lines = await get_features(
-            hass, device_id=device_id(hass, WORKSHOP), presentity=RECEPTION_SIP
+            hass, device_id=device_of(hass, WORKSHOP).id, presentity=RECEPTION_SIP
         )
 
         off = {"status": False, "value": {"forwardTo": ""}}
         assert lines == [
             {
-                "line": device_id(hass, WORKSHOP),
+                "line": device_of(hass, WORKSHOP).id,
                 "presentity": WORKSHOP_SIP,
                 "name": "Workshop",
                 "connected": False,
@@ -458,7 +441,7 @@ class TestGetFeatures:
                 },
             },
             {
-                "line": device_id(hass),
+                "line": device_of(hass).id,
                 "presentity": RECEPTION_SIP,
                 "name": "Reception",
                 "connected": True,

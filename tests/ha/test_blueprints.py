@@ -14,12 +14,8 @@ from urllib.parse import quote
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint import importer, models
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-)
 from homeassistant.core import CoreState, HomeAssistant, State
-from homeassistant.helpers import device_registry as dr, restore_state
+from homeassistant.helpers import restore_state
 from homeassistant.helpers.json import json_bytes
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
 from homeassistant.setup import async_setup_component
@@ -37,21 +33,22 @@ from tests.phone import Lamp, Phone
 from .common import (
     ALWAYS,
     ALWAYS_TARGET,
+    BOTH_LINES,
     DND,
     RECEPTION,
-    RECEPTION_DATA,
     WORKSHOP,
-    WORKSHOP_DATA,
+    WORKSHOP_DND,
     MockConfigEntry,
     async_fire_time_changed,
     async_fire_time_changed_exact,
     async_test_home_assistant,
-    line_data,
+    find_device,
     listener_entry,
     mock_restore_cache_with_extra_data,
     press,
     set_up,
     state_of,
+    stop,
     turn,
     write_text,
 )
@@ -62,13 +59,14 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "blueprints" / "automation" / DOMAIN
 FILES = sorted(FOLDER.glob("*.yaml"))
 ON, OFF = Lamp(True), Lamp(False)
-WORKSHOP_DND = "switch.workshop_do_not_disturb"
 MEETING = "binary_sensor.meeting"
 CALENDAR = "calendar.work"
 
 # A Wednesday, far from midnight and from a change of the clocks; Home Assistant's
 # tests live in California.
 NOON = "2026-11-25 12:00:00-08:00"
+EVENING = "2026-11-25 22:00:00-08:00"
+MORNING = "2026-11-26 07:00:00-08:00"
 
 
 @dataclass
@@ -101,17 +99,8 @@ class House:
 
     def _devices(self, lines: Any) -> list[str]:
         """Return device ids; what is no line of this house stays as it is."""
-        devices = dr.async_get(self.hass)
-        found = (
-            devices.async_get_device_by_identifier(
-                (DOMAIN, f"dfks_entry_{line}"), "dfks_entry"
-            )
-            for line in lines
-        )
-        return [
-            device.id if device else line
-            for device, line in zip(found, lines, strict=True)
-        ]
+        found = ((line, find_device(self.hass, line)) for line in lines)
+        return [device.id if device else line for line, device in found]
 
     async def set(self, entity_id: str, state: str, **attributes: object) -> None:
         """Give an entity of another integration a state."""
@@ -150,11 +139,7 @@ class House:
 
     async def stop(self) -> None:
         """Stop Home Assistant, as far as entries and entities notice."""
-        self.hass.set_state(CoreState.stopping)
-        self.hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
-        await self.hass.async_block_till_done()
-        self.hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
-        await self.hass.async_block_till_done()
+        await stop(self.hass)
         self.left = [
             json.loads(json_bytes(stored.as_dict()))
             for stored in restore_state.async_get(self.hass).async_get_stored_states()
@@ -187,7 +172,7 @@ class House:
                 hass.states.async_set(entity_id, state.state, state.attributes)
             else:
                 hass.states.async_set(entity_id, state)
-        self.hass, self.entry = hass, both_lines(self.port)
+        self.hass, self.entry = hass, listener_entry(self.port, BOTH_LINES)
         await set_up(hass, self.entry)
         await self.automate(self.blueprint, **self.inputs)
         await hass.async_start()
@@ -198,17 +183,6 @@ class House:
         await self.stop()
         self.freezer.tick(timedelta(**down or {"minutes": 5}))
         await self.start(states)
-
-
-def both_lines(port: int) -> MockConfigEntry:
-    """Return a listener with the lines Reception and Workshop."""
-    return listener_entry(
-        port,
-        [
-            line_data(RECEPTION, "Reception", RECEPTION_DATA),
-            line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
-        ],
-    )
 
 
 @pytest.fixture
@@ -227,7 +201,7 @@ async def house(
     freezer.move_to(NOON)
     shutil.copytree(FOLDER, tmp_path / "blueprints" / "automation" / DOMAIN)
     hass.config.config_dir = str(tmp_path)
-    entry = both_lines(port)
+    entry = listener_entry(port, BOTH_LINES)
     await set_up(hass, entry)
     async with AsyncExitStack() as stack:
         house = House(hass, entry, freezer, port, tmp_path, stack)
@@ -787,8 +761,8 @@ class TestNight:
         await self.prepare(house, weekdays=["thu"])
         phone = await open_phone()
 
-        await house.wait_until("2026-11-25 22:00:00-08:00")
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(EVENING)
+        await house.wait_until(MORNING)
         await told_nothing(phone)
         await house.wait_until("2026-11-26 22:00:00-08:00")
         await shows(phone, ON)
@@ -806,9 +780,9 @@ class TestNight:
         await house.dnd("on")
         await shows(phone, ON)
 
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await shows(workshop, ON)
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         await shows(workshop, OFF)
         await told_nothing(phone)
         assert lamp(phone).on
@@ -820,7 +794,7 @@ class TestNight:
         """Workshop is reached that night; Reception stays quiet in the morning."""
         await self.prepare(house)
         phone, workshop = await open_phone(), await open_phone(WORKSHOP)
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await shows(phone, ON)
         await shows(workshop, ON)
         await house.wait(seconds=10)
@@ -833,7 +807,7 @@ class TestNight:
         if restarted:
             await house.restart({}, minutes=5)
             assert state_of(house.hass, WORKSHOP_DND) == "off"
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         assert state_of(house.hass, WORKSHOP_DND) == "off"
         assert state_of(house.hass, DND) == "on"
 
@@ -843,13 +817,13 @@ class TestNight:
         """Later at night: it stays so in the morning."""
         await self.prepare(house, allowed=[WORKSHOP])
         phone = await open_phone()
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await shows(phone, ON)
         await house.wait_until("2026-11-25 23:00:00-08:00")
         await house.dnd("off")
         await house.dnd("on")
         await shows(phone, ON)
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         await told_nothing(phone)
 
     async def test_line_that_was_quiet_before_and_is_forwarded(
@@ -858,11 +832,11 @@ class TestNight:
         """A forwarding that comes on right after the evening is another thing."""
         await self.prepare(house)
         await house.dnd("on")
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await house.wait(seconds=20)
         change = {"status": True, "forward_to": "2424"}
         await house.press(Feature.CALL_FORWARDING_BUSY, **change)
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         assert state_of(house.hass, DND) == "on"
 
     async def test_other_features_do_not_matter(
@@ -871,13 +845,13 @@ class TestNight:
         """A forwarding that is changed at night."""
         await self.prepare(house)
         phone = await open_phone()
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await shows(phone, ON)
         await house.wait_until("2026-11-25 23:00:00-08:00")
         change = {"status": True, "forward_to": "2424"}
         await house.press(Feature.CALL_FORWARDING_BUSY, **change)
 
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         await shows(phone, OFF)
 
     async def test_restart_at_night(self, house: House, open_phone: OpenPhone) -> None:
@@ -885,13 +859,13 @@ class TestNight:
         await self.prepare(house)
         phone = await open_phone()
         await house.dnd("on", WORKSHOP_DND)
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await shows(phone, ON)
 
         await house.wait_until("2026-11-26 02:00:00-08:00")
         await house.restart({})
         assert state_of(house.hass, DND) == "on"
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         await shows(phone, OFF)
         assert state_of(house.hass, WORKSHOP_DND) == "on"
 
@@ -900,12 +874,12 @@ class TestNight:
     ) -> None:
         """It is not known any more whose it is: the line stays quiet."""
         await self.prepare(house)
-        await house.wait_until("2026-11-25 22:00:00-08:00")
+        await house.wait_until(EVENING)
         await house.wait_until("2026-11-25 23:00:00-08:00")
         change = {"status": True, "forward_to": "2424"}
         await house.press(Feature.CALL_FORWARDING_BUSY, **change)
         await house.restart({})
-        await house.wait_until("2026-11-26 07:00:00-08:00")
+        await house.wait_until(MORNING)
         assert state_of(house.hass, DND) == "on"
         assert state_of(house.hass, WORKSHOP_DND) == "off"
 

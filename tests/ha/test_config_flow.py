@@ -5,12 +5,7 @@ import socket
 from typing import Any
 from unittest.mock import AsyncMock, patch
 
-from homeassistant.config_entries import (
-    SOURCE_USER,
-    ConfigEntryState,
-    ConfigFlowResult,
-    SubentryFlowResult,
-)
+from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 import pytest
@@ -30,8 +25,15 @@ from .common import (
     reception_form,
     runtime,
 )
-
-type ShownForm = ConfigFlowResult | SubentryFlowResult
+from .forms import (
+    ShownForm,
+    fields,
+    gate_form,
+    placeholders,
+    show_line_form,
+    submit_line,
+    suggested,
+)
 
 PROBE = "custom_components.dfks.config_flow.probe"
 
@@ -39,26 +41,6 @@ PROBE = "custom_components.dfks.config_flow.probe"
 def listener_form(port: int, **changes: object) -> dict[str, Any]:
     """Return the filled form of the listener."""
     return {"host": LOCALHOST, "port": port, "realm": "homeassistant", **changes}
-
-
-def fields(result: ShownForm) -> list[vol.Marker]:
-    """Return the fields of a shown form."""
-    assert result["data_schema"] is not None
-    return list(result["data_schema"].schema)
-
-
-def placeholders(result: ShownForm) -> dict[str, str]:
-    """Return the words for the messages of a shown form."""
-    return dict(result["description_placeholders"] or {})
-
-
-def suggested(result: ShownForm) -> dict[str, Any]:
-    """Return what a shown form has filled in, by field."""
-    return {
-        str(key): key.description["suggested_value"]
-        for key in fields(result)
-        if key.description
-    }
 
 
 def defaults(result: ShownForm) -> dict[str, Any]:
@@ -484,35 +466,6 @@ class TestOptions:
             shown["flow_id"], {"max_expires": 600, "digest": "both"}
         )
         assert result["type"] is FlowResultType.CREATE_ENTRY
-
-
-async def show_line_form(
-    hass: HomeAssistant, entry: MockConfigEntry
-) -> SubentryFlowResult:
-    """Open the form that adds a line."""
-    result = await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "line"), context={"source": SOURCE_USER}
-    )
-    assert result["type"] is FlowResultType.FORM
-    assert result["step_id"] == "user"
-    return result
-
-
-async def submit_line(
-    hass: HomeAssistant, result: SubentryFlowResult, form: dict[str, Any]
-) -> SubentryFlowResult:
-    """Submit a form of a line."""
-    result = await hass.config_entries.subentries.async_configure(
-        result["flow_id"], form
-    )
-    await hass.async_block_till_done()
-    return result
-
-
-def gate_form(**changes: object) -> dict[str, Any]:
-    """Return the filled form of a third line."""
-    form = {"name": "Gate", "user": "203", "password": "gate-203"}
-    return {**reception_form(**form), **changes}
 
 
 LINE_ERRORS = [

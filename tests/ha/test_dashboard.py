@@ -24,6 +24,7 @@ from .common import (
     WORKSHOP,
     WORKSHOP_DATA,
     MockConfigEntry,
+    device_of,
     line_data,
     listener_entry,
     set_up,
@@ -186,12 +187,9 @@ async def test_all_is_renamed(
             name="Do not disturb",
             new_entity_id=f"{renamed.domain}.phone_{number}",
         )
-    devices = dr.async_get(hass)
-    device = devices.async_get_device_by_identifier(
-        (DOMAIN, f"dfks_entry_{RECEPTION}"), "dfks_entry"
+    dr.async_get(hass).async_update_device(
+        device_of(hass).id, name_by_user="Welcome desk"
     )
-    assert device is not None
-    devices.async_update_device(device.id, name_by_user="Welcome desk")
     await hass.async_block_till_done()
 
     assert entity(hass, "do_not_disturb").startswith("switch.phone_")

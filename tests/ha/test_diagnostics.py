@@ -14,7 +14,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.filters import props
 
-from custom_components.dfks.const import DEFAULT_ALLOWED_NETWORKS, DOMAIN
+from custom_components.dfks.const import DEFAULT_ALLOWED_NETWORKS
 from custom_components.dfks.diagnostics import SLICE, async_get_config_entry_diagnostics
 from custom_components.dfks.features.model import Feature, FeatureState
 from custom_components.dfks.listener import DfksListener
@@ -29,6 +29,7 @@ from .common import (
     RECEPTION_DATA,
     WORKSHOP,
     MockConfigEntry,
+    device_of,
     entry_state,
     get_diagnostics_for_config_entry,
     get_diagnostics_for_device,
@@ -55,13 +56,6 @@ def download(hass: HomeAssistant, hass_client: Any) -> Download:
         return dict(data)
 
     return download
-
-
-def device_of(hass: HomeAssistant, entry: MockConfigEntry, line_id: str) -> Any:
-    """Return the device of a line."""
-    return dr.async_get(hass).async_get_device_by_identifier(
-        (DOMAIN, f"{entry.entry_id}_{line_id}"), entry.entry_id
-    )
 
 
 def start_lines(diagnostics: dict[str, Any]) -> list[str]:
@@ -307,7 +301,7 @@ class TestDevice:
                 headers = {"To": f"<sip:{user}@h>", "CSeq": "1 SUBSCRIBE"}
                 await peer.ask(peer.request("REGISTER", None, headers))
             await peer.ask(peer.request("REGISTER", None, {"To": "<"}))
-        diagnostics = await download(entry, device_of(hass, entry, WORKSHOP))
+        diagnostics = await download(entry, device_of(hass, WORKSHOP))
 
         assert list(diagnostics["lines"]) == ["line-1"]
         assert diagnostics["lines"]["line-1"]["sync_status"] == "synchronized"
@@ -326,7 +320,7 @@ class TestDevice:
         snapshot: SnapshotAssertion,
     ) -> None:
         """Of a line whose phone was never there."""
-        diagnostics = await download(entry, device_of(hass, entry, WORKSHOP))
+        diagnostics = await download(entry, device_of(hass, WORKSHOP))
         assert diagnostics["lines"] == snapshot
 
 
@@ -363,7 +357,7 @@ class TestNotLoaded:
         download: Download,
     ) -> None:
         """The line's settings."""
-        device = device_of(hass, entry, RECEPTION)
+        device = device_of(hass)
         assert await hass.config_entries.async_unload(entry.entry_id)
         diagnostics = await download(entry, device)
 

@@ -29,7 +29,9 @@ from .common import (
     RINGS,
     WORKSHOP,
     WORKSHOP_DATA,
+    WORKSHOP_DND,
     MockConfigEntry,
+    device_of,
     line_data,
     listener_entry,
     set_up,
@@ -41,7 +43,6 @@ from .conftest import OpenPhone
 from .scripts import lamps_after, load_scripts, nothing_told, script
 
 DOCS = Path(__file__).parents[2] / "docs"
-WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
 type Example = Callable[..., Coroutine[Any, Any, None]]
 
@@ -178,10 +179,7 @@ class TestScripting:
         label = lr.async_get(hass).async_create("Sales")
         devices = dr.async_get(hass)
         for line_id in ("reception", WORKSHOP):
-            device = devices.async_get_device_by_identifier(
-                (DOMAIN, f"dfks_entry_{line_id}"), "dfks_entry"
-            )
-            assert device is not None
+            device = device_of(hass, line_id)
             devices.async_update_device(device.id, labels={label.label_id})
         name = "Do not disturb for a whole group"
         await load_scripts(hass, **SCRIPTING[name])

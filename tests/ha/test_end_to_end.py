@@ -21,13 +21,13 @@ from .common import (
     MockConfigEntry,
     line_data,
     listener_entry,
-    reception_form,
     set_up,
     state_of,
     turn,
     write_number,
     write_text,
 )
+from .forms import gate_form, show_line_form, submit_line
 
 KINDS = {
     "always": ("call_forwarding_always", desk.ALWAYS),
@@ -171,13 +171,8 @@ async def test_rename_and_other_lines_leave_the_dialog_alone(
     reception = entry.subentries[RECEPTION]
     hass.config_entries.async_update_subentry(entry, reception, title="Front desk")
     hass.config_entries.async_remove_subentry(entry, "workshop")
-    flow = await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "line"), context={"source": "user"}
-    )
-    await hass.config_entries.subentries.async_configure(
-        flow["flow_id"], reception_form(name="Gate", user="203")
-    )
-    await hass.async_block_till_done()
+    shown = await show_line_form(hass, entry)
+    await submit_line(hass, shown, gate_form())
     await phone.quiet()
 
     await phone.set_dnd(True)
@@ -208,13 +203,8 @@ async def test_added_line_serves_its_phone(
     stack: AsyncExitStack,
 ) -> None:
     """At once, without a reload."""
-    flow = await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "line"), context={"source": "user"}
-    )
-    await hass.config_entries.subentries.async_configure(
-        flow["flow_id"], reception_form(name="Gate", user="203", password="gate-203")
-    )
-    await hass.async_block_till_done()
+    shown = await show_line_form(hass, entry)
+    await submit_line(hass, shown, gate_form())
 
     phone = Phone("203", "gate-203", (LOCALHOST, listener.server.port))
     await stack.enter_async_context(phone)

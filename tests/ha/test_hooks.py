@@ -10,11 +10,7 @@ from unittest.mock import patch
 from homeassistant.const import EVENT_HOMEASSISTANT_STARTED
 from homeassistant.core import Context, CoreState, Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers import (
-    device_registry as dr,
-    entity_registry as er,
-    issue_registry as ir,
-)
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.setup import async_set_domains_to_be_loaded, async_setup_component
 from homeassistant.util import dt as dt_util
@@ -33,11 +29,13 @@ from .common import (
     DND,
     NO_ANSWER,
     NO_ANSWER_TARGET,
-    RECEPTION,
     RINGS,
     WORKSHOP,
+    WORKSHOP_DND,
     MockConfigEntry,
     async_fire_time_changed,
+    complaints,
+    device_of,
     line,
     runtime,
     set_up,
@@ -56,8 +54,6 @@ from .scripts import (
     nothing_told,
     script,
 )
-
-WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
 # A step that waits until `let_go`.
 WAIT: Step = {"wait_template": "{{ is_state('test.gate', 'open') }}"}
@@ -97,29 +93,10 @@ def asked(hass: HomeAssistant) -> list[dict[str, Any]]:
     return asked
 
 
-def device_id(hass: HomeAssistant, line_id: str = RECEPTION) -> str:
-    """Return the device of a line."""
-    device = dr.async_get(hass).async_get_device_by_identifier(
-        (DOMAIN, f"dfks_entry_{line_id}"), "dfks_entry"
-    )
-    assert device is not None
-    return device.id
-
-
 def issue(hass: HomeAssistant) -> str | None:
     """Return which repair issue there is about the set script."""
     issue = ir.async_get(hass).async_get_issue(DOMAIN, "set_script")
     return issue.translation_key if issue else None
-
-
-def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what the integration has complained about."""
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.name == "custom_components.dfks.hooks"
-        and record.levelno >= logging.WARNING
-    ]
 
 
 async def choose(hass: HomeAssistant, entry: MockConfigEntry, **chosen: str) -> None:
@@ -340,7 +317,7 @@ class TestVariables:
                 "param": None,
                 "origin": "phone",
                 "source": f"{host}:{port}",
-                "line": device_id(hass),
+                "line": device_of(hass).id,
             }
         ]
 
@@ -397,7 +374,7 @@ class TestVariables:
         assert [call["feature"] for call in asked] == list(desk.FEATURES)
         assert {call["source"] for call in asked} == {f"{host}:{port}"}
         assert {call["origin"] for call in asked} == {"phone"}
-        assert {call["line"] for call in asked} == {device_id(hass)}
+        assert {call["line"] for call in asked} == {device_of(hass).id}
         assert {call["param"] for call in asked} == {None}
         assert asked[1]["value"] == {"forwardTo": "300", "ringCount": None}
         assert asked[3]["value"] == {"forwardTo": "", "ringCount": 3}
@@ -574,7 +551,7 @@ class TestSetAnswers:
         await hass.services.async_call(
             DOMAIN,
             "set_feature",
-            {"device_id": device_id(hass), "feature": "DoNotDisturb", "status": 1},
+            {"device_id": device_of(hass).id, "feature": "DoNotDisturb", "status": 1},
             blocking=True,
         )
 
@@ -894,7 +871,7 @@ class TestFailures:
         assert (await phone.notification()).features[desk.DND].on
         assert not (await phone.notification()).features[desk.DND].on
         assert (await workshop.notification()).features[desk.DND].on
-        lines = [device_id(hass), device_id(hass), device_id(hass, WORKSHOP)]
+        lines = [device_of(hass).id, device_of(hass).id, device_of(hass, WORKSHOP).id]
         assert [call["line"] for call in asked] == lines
         assert [call["status"] for call in asked] == [True, False, True]
 
@@ -1169,7 +1146,7 @@ class TestOwnChanges:
                         }
                     ],
                 },
-                variables={"starter": device_id(hass)},
+                variables={"starter": device_of(hass).id},
             ),
             helper=script(
                 WAIT,
@@ -1187,9 +1164,9 @@ class TestOwnChanges:
                 await turned.wait()
 
         assert [call["line"] for call in asked] == [
-            device_id(hass),
-            device_id(hass, WORKSHOP),
-            device_id(hass),
+            device_of(hass).id,
+            device_of(hass, WORKSHOP).id,
+            device_of(hass).id,
         ]
 
     async def test_automation_on_the_change_is_asked(

@@ -15,7 +15,8 @@ from custom_components.dfks.sip.message import Request, parse
 from custom_components.dfks.sip.transport import GoneFlow
 from tests.phone import Phone
 
-from .common import LOCALHOST, MockConfigEntry, reception_form
+from .common import LOCALHOST, MockConfigEntry
+from .forms import gate_form, show_line_form, submit_line
 
 
 def request(to: str, user_agent: str = "Desk/1.0") -> Request:
@@ -135,12 +136,7 @@ async def test_phone_is_let_in_when_its_line_is_added(
             guard.failed(LOCALHOST, f"attempt {attempt}")
         assert not guard.lets_in(LOCALHOST)
 
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
-        await hass.config_entries.subentries.async_configure(
-            shown["flow_id"], reception_form(name="New", user="300", password="secret")
-        )
-        await hass.async_block_till_done()
+        shown = await show_line_form(hass, entry)
+        await submit_line(hass, shown, gate_form(user="300", password="secret"))
 
         assert (await phone.register()).status == 200

@@ -43,6 +43,7 @@ from tests import phone as desk
 from tests.phone import Phone
 
 from .common import (
+    BOTH_LINES,
     LOCALHOST,
     RECEPTION,
     RECEPTION_DATA,
@@ -51,7 +52,6 @@ from .common import (
     MockConfigEntry,
     async_fire_time_changed,
     entry_state,
-    line_data,
     listener_entry,
     press,
     runtime,
@@ -132,11 +132,7 @@ def entry(port: int, tmp_path: Path) -> MockConfigEntry:
         "private_key": files.key,
         "port": free_port(),
     }
-    lines = [
-        line_data(RECEPTION, "Reception", RECEPTION_DATA),
-        line_data(WORKSHOP, "Workshop", WORKSHOP_DATA),
-    ]
-    return listener_entry(port, lines, settings={"tls": tls})
+    return listener_entry(port, BOTH_LINES, settings={"tls": tls})
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from .common import (
     WORKSHOP,
     WORKSHOP_DATA,
     MockConfigEntry,
+    device_of,
     line,
     press,
     runtime,
@@ -75,7 +76,7 @@ async def assign(
 
 
 async def test_added_line_has_device_and_entities(
-    hass: HomeAssistant, entry: MockConfigEntry, device_registry: dr.DeviceRegistry
+    hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """All that is enabled, on a device of the subentry."""
     hass.config_entries.async_add_subentry(entry, GATE)
@@ -84,10 +85,7 @@ async def test_added_line_has_device_and_entities(
     assert line(entry, "gate").user == "203"
     gate_states = [s for s in hass.states.async_all() if ".gate_" in s.entity_id]
     assert len(gate_states) == 12
-    device = device_registry.async_get_device_by_identifier(
-        ("dfks", "dfks_entry_gate"), entry.entry_id
-    )
-    assert device is not None
+    device = device_of(hass, "gate")
     assert device.name == "Gate"
     assert device.config_subentry_id == "gate"
 
@@ -104,18 +102,14 @@ async def test_added_line_works(hass: HomeAssistant, entry: MockConfigEntry) -> 
 
 
 async def test_renamed_line_keeps_everything_but_its_name(
-    hass: HomeAssistant, entry: MockConfigEntry, device_registry: dr.DeviceRegistry
+    hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """The device follows; entity ids, state and the line itself stay."""
     running = line(entry)
     await turn(hass, DND, "on")
     await change(hass, entry, title="Front desk")
 
-    device = device_registry.async_get_device_by_identifier(
-        ("dfks", "dfks_entry_reception"), entry.entry_id
-    )
-    assert device is not None
-    assert device.name == "Front desk"
+    assert device_of(hass).name == "Front desk"
     state = hass.states.get(DND)
     assert state is not None
     assert state.state == "on"
@@ -127,11 +121,7 @@ async def test_users_own_device_name_survives_a_rename(
     hass: HomeAssistant, entry: MockConfigEntry, device_registry: dr.DeviceRegistry
 ) -> None:
     """What was typed on the device page counts more."""
-    device = device_registry.async_get_device_by_identifier(
-        ("dfks", "dfks_entry_reception"), entry.entry_id
-    )
-    assert device is not None
-    device_registry.async_update_device(device.id, name_by_user="My phone")
+    device_registry.async_update_device(device_of(hass).id, name_by_user="My phone")
     await change(hass, entry, title="Front desk")
 
     state = hass.states.get(DND)

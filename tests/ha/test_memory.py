@@ -9,11 +9,7 @@ import socket
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-)
-from homeassistant.core import CoreState, HomeAssistant
+from homeassistant.core import HomeAssistant
 from homeassistant.loader import DATA_CUSTOM_COMPONENTS
 from homeassistant.util import dt as dt_util
 import pytest
@@ -38,6 +34,7 @@ from .common import (
     runtime,
     set_up,
     state_of,
+    stop,
     turn,
 )
 from .conftest import OpenPhone
@@ -78,15 +75,6 @@ async def answered(listener: DfksListener) -> None:
     async with asyncio.timeout(5):
         while any(subscription.ending for subscription in listener.server.notifier):
             await asyncio.sleep(0)
-
-
-async def stop(hass: HomeAssistant) -> None:
-    """Stop as Home Assistant does, as far as entries notice."""
-    hass.set_state(CoreState.stopping)
-    hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
-    await hass.async_block_till_done()
-    hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
-    await hass.async_block_till_done()
 
 
 @pytest.fixture

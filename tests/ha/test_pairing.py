@@ -27,7 +27,7 @@ from .common import (
     state_of,
 )
 from .conftest import Plug
-from .test_config_flow import (
+from .forms import (
     fields,
     gate_form,
     placeholders,

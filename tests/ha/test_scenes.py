@@ -19,6 +19,7 @@ from .common import (
     NO_ANSWER_TARGET,
     RINGS,
     WORKSHOP,
+    WORKSHOP_DND,
     MockConfigEntry,
     runtime,
     set_up,
@@ -31,7 +32,6 @@ from .conftest import OpenPhone
 from .scripts import answer, load_scripts, nothing_told, script
 from .test_docs_scripting import blocks
 
-WORKSHOP_DND = "switch.workshop_do_not_disturb"
 EXAMPLES = blocks("automations.md")
 SCENES = EXAMPLES.pop("A quiet evening")
 SCRIPTS = EXAMPLES.pop("Undo it in the morning")

@@ -4,11 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from freezegun.api import FrozenDateTimeFactory
-from homeassistant.const import (
-    EVENT_HOMEASSISTANT_FINAL_WRITE,
-    EVENT_HOMEASSISTANT_STOP,
-)
-from homeassistant.core import CoreState, HomeAssistant
+from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dfks.features.model import Feature
@@ -26,6 +22,7 @@ from .common import (
     press,
     set_up,
     state_of,
+    stop,
     turn,
     write_number,
     write_text,
@@ -122,11 +119,7 @@ async def test_stop_writes_at_once(
 ) -> None:
     """Home Assistant may stop within the second."""
     await turn(hass, DND, "on")
-    hass.set_state(CoreState.stopping)
-    hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
-    await hass.async_block_till_done()
-    hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
-    await hass.async_block_till_done()
+    await stop(hass)
 
     assert stored(hass_storage)["DoNotDisturb"]["status"] is True
 

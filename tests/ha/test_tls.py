@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
-import logging
 from pathlib import Path
 import shutil
 import socket
@@ -36,6 +35,7 @@ from .common import (
     RECEPTION_DATA,
     MockConfigEntry,
     async_fire_time_changed,
+    complaints,
     entry_state,
     line_data,
     listener_entry,
@@ -133,16 +133,6 @@ def issue_key(hass: HomeAssistant) -> str | None:
     """Return which text the repair issue has."""
     found = issue(hass)
     return found.translation_key if found is not None else None
-
-
-def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what was complained about."""
-    return [
-        record.getMessage()
-        for record in caplog.records
-        if record.name == "custom_components.dfks.tls"
-        and record.levelno >= logging.WARNING
-    ]
 
 
 async def test_key_and_switch_move_together(

@@ -1,0 +1,65 @@
+"""Forms as a user sees them, and the one of a line filled in."""
+
+from typing import Any
+
+from homeassistant.config_entries import (
+    SOURCE_USER,
+    ConfigFlowResult,
+    SubentryFlowResult,
+)
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import voluptuous as vol
+
+from .common import MockConfigEntry, reception_form
+
+type ShownForm = ConfigFlowResult | SubentryFlowResult
+
+
+def fields(result: ShownForm) -> list[vol.Marker]:
+    """Return the fields of a shown form."""
+    assert result["data_schema"] is not None
+    return list(result["data_schema"].schema)
+
+
+def placeholders(result: ShownForm) -> dict[str, str]:
+    """Return the words for the messages of a shown form."""
+    return dict(result["description_placeholders"] or {})
+
+
+def suggested(result: ShownForm) -> dict[str, Any]:
+    """Return what a shown form has filled in, by field."""
+    return {
+        str(key): key.description["suggested_value"]
+        for key in fields(result)
+        if key.description
+    }
+
+
+async def show_line_form(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> SubentryFlowResult:
+    """Open the form that adds a line."""
+    result = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "line"), context={"source": SOURCE_USER}
+    )
+    assert result["type"] is FlowResultType.FORM
+    assert result["step_id"] == "user"
+    return result
+
+
+async def submit_line(
+    hass: HomeAssistant, result: SubentryFlowResult, form: dict[str, Any]
+) -> SubentryFlowResult:
+    """Submit a form of a line."""
+    result = await hass.config_entries.subentries.async_configure(
+        result["flow_id"], form
+    )
+    await hass.async_block_till_done()
+    return result
+
+
+def gate_form(**changes: object) -> dict[str, Any]:
+    """Return the filled form of a third line."""
+    form = {"name": "Gate", "user": "203", "password": "gate-203"}
+    return {**reception_form(**form), **changes}
