@@ -10,6 +10,15 @@ type Rule = Callable[[Line, FeatureChange], Awaitable[Ruling]]
 type Supply = Callable[[Line, Feature], Awaitable[Ruling]]
 
 
+def says(ruling: Ruling) -> Callable[[Line, object], Awaitable[Ruling]]:
+    """Return a hook that says the same of everything."""
+
+    async def hook(_line: Line, _about: object) -> Ruling:
+        return ruling
+
+    return hook
+
+
 class FunctionHooks(Hooks):
     """A set hook and a get hook, each there while it is not None."""
 
@@ -18,6 +27,8 @@ class FunctionHooks(Hooks):
         self.set_hook = rule
         self.get_hook = supply
         self.failures: list[HookError] = []
+        self.asked: list[FeatureChange | Feature] = []
+        """What the hooks were asked about, a call each."""
         self.sources: list[str | None] = []
         """Who asked for the full state, a call of the get hook each."""
 
@@ -34,11 +45,13 @@ class FunctionHooks(Hooks):
     @override
     async def rule(self, line: Line, change: FeatureChange) -> Ruling:
         assert self.set_hook is not None
+        self.asked.append(change)
         return await self.set_hook(line, change)
 
     @override
     async def supply(self, line: Line, feature: Feature, source: str | None) -> Ruling:
         assert self.get_hook is not None
+        self.asked.append(feature)
         self.sources.append(source)
         return await self.get_hook(line, feature)
 

@@ -26,7 +26,7 @@ from custom_components.dfks.features.model import (
     Refusal,
 )
 from custom_components.dfks.features.sync import MAX_WAITING, FeatureSync
-from tests.hooks import FunctionHooks
+from tests.hooks import FunctionHooks, says
 from tests.phone import ALWAYS, BUSY, DND, FEATURES, NO_ANSWER, Lamp, Phone, set_dnd
 from tests.server import line_config
 
@@ -41,15 +41,6 @@ DND_OFF = FeatureChange(
 BY_ACTION = FeatureChange(
     feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ACTION
 )
-
-
-def says(ruling: Ruling) -> Callable[[Line, object], Awaitable[Ruling]]:
-    """Return a hook that says the same of everything."""
-
-    async def hook(_line: Line, _about: object) -> Ruling:
-        return ruling
-
-    return hook
 
 
 def fails(error: Exception) -> Callable[[Line, object], Awaitable[Ruling]]:
@@ -386,19 +377,18 @@ class TestOwnChanges:
         self, sync: FeatureSync, phone: Phone
     ) -> None:
         """Before the change that it was asked about, and without another call."""
-        calls: list[FeatureChange] = []
 
-        async def hook(_line: Line, change: FeatureChange) -> Ruling:
-            calls.append(change)
+        async def hook(_line: Line, _change: FeatureChange) -> Ruling:
             outcome = await sync.change("line-201", DND_ON)
             assert outcome.state.status
             await sync.change("line-202", DND_ON)
             return Ruling()
 
-        sync.hooks = FunctionHooks(rule=hook)
+        hooks = FunctionHooks(rule=hook)
+        sync.hooks = hooks
         outcome = await sync.change("line-201", DND_OFF)
 
-        assert calls == [DND_OFF]
+        assert hooks.asked == [DND_OFF]
         assert not outcome.state.status
         assert sync.lines["line-202"].state(Feature.DO_NOT_DISTURB).status
         await phone.until(lambda lamps: not lamps[DND].on)
@@ -422,12 +412,17 @@ class TestNoHooks:
 class TestSetHook:
     """A change, and what the set hook makes of it."""
 
-    async def test_is_asked_before_anything_is_stored_or_told(
-        self, sync: FeatureSync, line: Line, phone: Phone
-    ) -> None:
-        """And consents by saying nothing."""
+    @pytest.fixture
+    def gate(self, sync: FeatureSync) -> Gate:
+        """Return a set hook that is there and waits."""
         gate = Gate()
         sync.hooks = FunctionHooks(rule=gate)
+        return gate
+
+    async def test_is_asked_before_anything_is_stored_or_told(
+        self, sync: FeatureSync, line: Line, phone: Phone, gate: Gate
+    ) -> None:
+        """And consents by saying nothing."""
         changing = await later(sync, DND_ON)
         await gate.called()
         assert gate.calls == [(line, DND_ON)]
@@ -438,11 +433,9 @@ class TestSetHook:
         assert (await phone.notification()).features == {DND: Lamp(True)}
 
     async def test_phones_change_is_answered_before_it_is_ruled(
-        self, sync: FeatureSync, line: Line, phone: Phone, colleague: Phone
+        self, sync: FeatureSync, line: Line, phone: Phone, colleague: Phone, gate: Gate
     ) -> None:
         """Then all hear of it."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         assert (await phone.set_dnd(True)).status == 200
         assert line.states() == {}
 
@@ -451,11 +444,9 @@ class TestSetHook:
             assert (await one.notification()).features == {DND: Lamp(True)}
 
     async def test_changes_keep_their_order(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, line: Line, phone: Phone, gate: Gate
     ) -> None:
         """Whoever asks for them."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         await phone.set_dnd(True)
         changing = await later(sync, DND_OFF)
         await phone.set_forward("busy", True, "2424")
@@ -468,11 +459,9 @@ class TestSetHook:
         assert await features_told(phone) == [[DND], [DND], [BUSY]]
 
     async def test_full_state_keeps_its_place_among_changes(
-        self, sync: FeatureSync, phone: Phone
+        self, sync: FeatureSync, phone: Phone, gate: Gate
     ) -> None:
         """It tells what the changes before it have made."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         await phone.set_dnd(True)
         await phone.refresh()
         assert await told(phone) == []
@@ -612,11 +601,9 @@ class TestSetHook:
         assert (await phone.notification()).features == {DND: Lamp(True)}
 
     async def test_line_removed_meanwhile(
-        self, sync: FeatureSync, phone: Phone
+        self, sync: FeatureSync, phone: Phone, gate: Gate
     ) -> None:
         """There is nothing left to change."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         await phone.set_dnd(True)
         changing = await later(sync, DND_ON)
         await gate.called()
@@ -636,11 +623,9 @@ class TestSetHook:
         assert refused.value.refusal is Refusal.LINE_REMOVED
 
     async def test_stop_refuses_what_waits_and_what_comes(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, line: Line, phone: Phone, gate: Gate
     ) -> None:
         """The phone's lamp is set right."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         changing = [await later(sync, DND_ON), await later(sync, DND_OFF)]
         await gate.called()
         await sync.stop()
@@ -655,11 +640,9 @@ class TestSetHook:
         assert line.states() == {}
 
     async def test_who_has_given_up_changes_nothing(
-        self, sync: FeatureSync, line: Line
+        self, sync: FeatureSync, line: Line, gate: Gate
     ) -> None:
         """Before its turn; during it the caller is not missed."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
         first, second = await later(sync, DND_ON), await later(sync, DND_OFF)
         await gate.called()
         first.cancel()
@@ -712,19 +695,13 @@ class TestGetHook:
         self, sync: FeatureSync, line: Line, phone: Phone
     ) -> None:
         """In the order of the full state, with who asks."""
-        asked: list[Feature] = []
-
-        async def hook(_line: Line, feature: Feature) -> Ruling:
-            asked.append(feature)
-            return Ruling()
-
-        hooks = FunctionHooks(supply=hook)
+        hooks = FunctionHooks(supply=says(Ruling()))
         sync.hooks = hooks
         await phone.refresh()
         assert list((await phone.notification()).features) == list(FEATURES)
 
         host, port = phone.link.local
-        assert [feature.value for feature in asked] == list(FEATURES)
+        assert hooks.asked == list(FEATURES)
         assert hooks.sources == [f"{host}:{port}"] * 4
 
     async def test_what_it_supplies_is_stored_and_told_to_all(
@@ -813,13 +790,8 @@ class TestGetHook:
         self, sync: FeatureSync, phone: Phone, colleague: Phone
     ) -> None:
         """While they wait for the same turn."""
-        asked: list[Feature] = []
-
-        async def hook(_line: Line, feature: Feature) -> Ruling:
-            asked.append(feature)
-            return Ruling()
-
-        sync.hooks = FunctionHooks(supply=hook)
+        hooks = FunctionHooks(supply=says(Ruling()))
+        sync.hooks = hooks
         sync.queue.hold()
         for one in (phone, colleague, phone):
             assert (await one.refresh()).status == 200
@@ -828,7 +800,7 @@ class TestGetHook:
         sync.queue.release()
         await settled(sync)
         assert await features_told(phone) == await features_told(colleague)
-        assert len(asked) == 4
+        assert len(hooks.asked) == 4
 
     async def test_a_new_assignment_asks_for_every_watcher(
         self, sync: FeatureSync, phone: Phone, colleague: Phone

@@ -1,6 +1,6 @@
 """Section I and what goes with it: floods, guessers, noise and other bad company."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import ipaddress
 import logging
 import random
@@ -54,6 +54,20 @@ def hostile() -> Iterator[tuple[str, str, str]]:
     yield "fields", "X-A", "\r\nX-A: ".join("b" for _ in range(LARGE // 8))
 
 
+def seconds_to_read(
+    server: SipServer, caller: Caller, build: Callable[[], bytes]
+) -> float:
+    """Return how long the server takes for a message, the best of three."""
+    flow = server._transports._udp[0].flow_to(*caller.local)
+    times = []
+    for _ in range(3):
+        data = build()
+        start = time.perf_counter()
+        server.receive(data, flow)
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 @requirement("A23")
 @pytest.mark.parametrize(
     ("name", "value"), [case[1:] for case in hostile()], ids=[c[0] for c in hostile()]
@@ -63,15 +77,11 @@ async def test_a23_hostile_messages_of_60_kb_are_read_in_linear_time(
     caller: Caller, server: SipServer, method: str, name: str, value: str
 ) -> None:
     """Below 30 ms each, and the next request is answered."""
-    flow = server._transports._udp[0].flow_to(*caller.local)
-    times = []
-    for _ in range(3):
-        data = caller.request(method, headers={name: value})
-        start = time.perf_counter()
-        server.receive(data, flow)
-        times.append(time.perf_counter() - start)
+    seconds = seconds_to_read(
+        server, caller, lambda: caller.request(method, headers={name: value})
+    )
 
-    assert min(times) < 0.030
+    assert seconds < 0.030
     await caller.settle()
 
 
@@ -84,16 +94,13 @@ async def test_a23_hostile_heads_that_are_small_enough_to_be_read(
 ) -> None:
     """The same within 16 KiB, from a phone that knows the password."""
     await caller.log_in()
-    flow = server._transports._udp[0].flow_to(*caller.local)
     value = value[:15_000].rpartition("\r\n")[0] or value[:15_000]
-    times = []
-    for _ in range(3):
-        data = caller.signed_request("SUBSCRIBE", {name: value})
-        start = time.perf_counter()
-        server.receive(data, flow)
-        times.append(time.perf_counter() - start)
 
-    assert min(times) < 0.030
+    seconds = seconds_to_read(
+        server, caller, lambda: caller.signed_request("SUBSCRIBE", {name: value})
+    )
+
+    assert seconds < 0.030
     await caller.settle()
 
 

@@ -16,7 +16,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.hooks import FunctionHooks
+from tests.hooks import FunctionHooks, says
 from tests.phone import (
     ALWAYS,
     BUSY,
@@ -73,6 +73,19 @@ def switch(sync: FeatureSync) -> Switch:
         await sync.change("line-201", change)
 
     return switch
+
+
+@pytest.fixture
+def release(sync: FeatureSync) -> asyncio.Event:
+    """Have a get hook that waits until this is set."""
+    release = asyncio.Event()
+
+    async def slow(_: Line, __: Feature) -> Ruling:
+        await release.wait()
+        return Ruling()
+
+    sync.hooks = FunctionHooks(supply=slow)
+    return release
 
 
 def configure(
@@ -172,16 +185,9 @@ async def test_f3_a_refresh_that_is_too_short_keeps_the_subscription(
 
 @requirement("F4", "B12")
 async def test_f4_the_answer_does_not_wait_for_a_look_up(
-    caller: Caller, sync: FeatureSync
+    caller: Caller, release: asyncio.Event
 ) -> None:
     """A hook that supplies the state may be slow: the 200 is there before."""
-    release = asyncio.Event()
-
-    async def slow(_: Line, __: Feature) -> Ruling:
-        await release.wait()
-        return Ruling()
-
-    sync.hooks = FunctionHooks(supply=slow)
     response = await caller.call("SUBSCRIBE")
     await caller.nothing()
     release.set()
@@ -192,16 +198,9 @@ async def test_f4_the_answer_does_not_wait_for_a_look_up(
 
 @requirement("F4", "F27")
 async def test_f4_a_look_up_for_a_phone_that_is_gone_tells_nobody(
-    caller: Caller, sync: FeatureSync
+    caller: Caller, release: asyncio.Event
 ) -> None:
     """It has rebooted while a hook was slow; only the new dialog is told."""
-    release = asyncio.Event()
-
-    async def slow(_: Line, __: Feature) -> Ruling:
-        await release.wait()
-        return Ruling()
-
-    sync.hooks = FunctionHooks(supply=slow)
     await caller.call("SUBSCRIBE", {"Call-ID": "old"})
     await caller.call("SUBSCRIBE", {"Call-ID": "new"})
     release.set()
@@ -1339,19 +1338,14 @@ async def test_f26_a_bad_body_reaches_no_hook(
     caller: Caller, sync: FeatureSync
 ) -> None:
     """There is nothing to decide about."""
-    calls: list[FeatureChange] = []
-
-    async def hook(_: Line, change: FeatureChange) -> Ruling:
-        calls.append(change)
-        return Ruling()
-
-    sync.hooks = FunctionHooks(rule=hook)
+    hooks = FunctionHooks(rule=says(Ruling()))
+    sync.hooks = hooks
     subscribed = await caller.subscribe()
     for body in BAD_BODIES.values():
         await subscribed.send(body=body)
         await subscribed.told()
 
-    assert calls == []
+    assert hooks.asked == []
 
 
 @requirement("F26")
