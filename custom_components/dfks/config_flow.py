@@ -43,6 +43,7 @@ from .const import (
     CONF_CERTIFICATE,
     CONF_CLIENT_AUTHORITY,
     CONF_DIGEST,
+    CONF_DOMAINS,
     CONF_GET_SCRIPT,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
@@ -73,6 +74,7 @@ from .hooks import script_entity_id, script_key
 from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry, bind_problem, bind_reason
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
+from .sip.headers import unbracketed
 from .sip.transport import probe, probe_tls, split_hosts
 from .tls import TlsError, check_files, tls_files
 
@@ -96,7 +98,8 @@ _BIND_FIELDS: Final = {
 }
 
 # The options that say who may come in.
-ACCESS: Final = (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES, CONF_MAX_FAILURES)
+NETWORKS: Final = (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES)
+ACCESS: Final = (*NETWORKS, CONF_MAX_FAILURES, CONF_DOMAINS)
 
 
 def _options_schema(errors: Errors) -> vol.Schema:
@@ -144,6 +147,7 @@ def _options_schema(errors: Errors) -> vol.Schema:
                         ),
                         vol.Coerce(int),
                     ),
+                    vol.Optional(CONF_DOMAINS): TextSelector(),
                 },
                 collapsed=CONF_ACCESS not in errors,
             ),
@@ -322,7 +326,7 @@ class DfksOptionsFlow(OptionsFlow):
                 if option in scripts:
                     options[option] = script_key(self.hass, scripts[option])
         if (access := options.pop(CONF_ACCESS, None)) is not None:
-            for option in (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES):
+            for option in (*NETWORKS, CONF_DOMAINS):
                 options[option] = access.get(option, "").strip()
             options[CONF_MAX_FAILURES] = access[CONF_MAX_FAILURES]
         return options
@@ -383,13 +387,16 @@ def _problem_of(hosts: list[str]) -> str | None:
 
 
 def _check_access(access: Mapping[str, Any]) -> tuple[Errors, Words]:
-    """Return the error, and the words for it, of networks that are none."""
-    for option in (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES):
+    """Return the error, and the words for it, of networks or domains that are none."""
+    for option in NETWORKS:
         for item in access.get(option, "").replace(",", " ").split():
             try:
                 parse_networks(item)
             except ValueError:
                 return {CONF_ACCESS: "invalid_network"}, {"item": item}
+    for item in split_hosts(access.get(CONF_DOMAINS, "")):
+        if not _is_reachable(unbracketed(item)):
+            return {CONF_ACCESS: "invalid_domain"}, {"item": item}
     return {}, {}
 
 

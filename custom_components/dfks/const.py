@@ -34,6 +34,7 @@ CONF_ACCESS: Final = "access"
 CONF_ALLOWED_NETWORKS: Final = "allowed_networks"
 CONF_TRUSTED_PROXIES: Final = "trusted_proxies"
 CONF_MAX_FAILURES: Final = "max_failures"
+CONF_DOMAINS: Final = "domains"
 
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"

@@ -26,6 +26,7 @@ from .const import (
     CONF_ALLOWED_NETWORKS,
     CONF_AUTH_NAME,
     CONF_DIGEST,
+    CONF_DOMAINS,
     CONF_FEATURES,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
@@ -124,6 +125,7 @@ def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
             options.get(CONF_ALLOWED_NETWORKS, DEFAULT_ALLOWED_NETWORKS)
         ),
         trusted_proxies=parse_networks(options.get(CONF_TRUSTED_PROXIES, "")),
+        domains=tuple(split_hosts(options.get(CONF_DOMAINS, ""))),
         max_failures=options.get(CONF_MAX_FAILURES, DEFAULT_MAX_FAILURES),
         max_expires=options.get(CONF_MAX_EXPIRES, DEFAULT_MAX_EXPIRES),
     )

@@ -250,6 +250,68 @@ class TestAccessOptions:
         )
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
+    async def test_phone_of_another_domain_is_told_404(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """One that has a domain of the list as its server is served."""
+        await self.choose(
+            hass,
+            entry,
+            allowed_networks=LOCALHOST,
+            domains="pbx.example.com, [2001:db8::7]",
+        )
+        server = runtime(entry).server
+        before = server.config.domains
+        async with Phone("201", "reception-201", (LOCALHOST, server.port)) as phone:
+            refused = await phone.register()
+        await self.choose(
+            hass,
+            entry,
+            allowed_networks=LOCALHOST,
+            domains=f"pbx.example.com, {LOCALHOST}",
+        )
+        address = (LOCALHOST, runtime(entry).server.port)
+        async with Phone("201", "reception-201", address) as phone:
+            accepted = await phone.register()
+
+        assert before == ("pbx.example.com", "[2001:db8::7]")
+        assert (refused.status, refused.reason) == (404, "No such domain")
+        assert accepted.status == 200
+
+    @pytest.mark.parametrize(
+        "domain", ["pbx.example.com:5060", "192.168.1", "sip:pbx", "0.0.0.0", "a b"]
+    )
+    async def test_bad_domain_is_named_and_can_be_mended(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        domain: str,
+    ) -> None:
+        """The message says which of the items is none."""
+        result = await self.choose(hass, entry, domains=f"pbx.example.com, {domain}")
+
+        assert result["errors"] == {"access": "invalid_domain"}
+        assert placeholders(result)["item"] == domain
+        assert is_open(result, "access")
+        result = await hass.config_entries.options.async_configure(
+            result["flow_id"],
+            {"access": {"max_failures": 20, "domains": "pbx.example.com"}},
+        )
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    async def test_emptied_domains_accept_any(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """As they do that were never set."""
+        before = listener.server.config.domains
+        await self.choose(hass, entry, domains="pbx.example.com")
+        chosen = runtime(entry).server.config.domains
+        await self.choose(hass, entry)
+
+        assert (before, chosen) == ((), ("pbx.example.com",))
+        assert runtime(entry).server.config.domains == ()
+
     async def test_emptied_networks_let_everybody_in(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
@@ -295,6 +357,7 @@ class TestAccessOptions:
             "allowed_networks": "127.0.0.0/8",
             "trusted_proxies": "",
             "max_failures": 7,
+            "domains": "",
         }
 
 

@@ -181,6 +181,7 @@ class TestSecrets:
         "get_script": "zulu_get_script",
         "allowed_networks": "127.0.0.0/8, 198.51.100.0/24, 2001:db8:77::/48",
         "trusted_proxies": "203.0.113.99",
+        "domains": f"sip.zulu.example, {LOCALHOST}, 198.51.100.7",
     }
     LINE: Final = {
         "user": "49301700201",
@@ -191,7 +192,7 @@ class TestSecrets:
     }
     # As they stand in settings and messages, and what is made of them.
     PLANTED: Final = (
-        *("realm-of-zulu", "pbx.zulu.example", "zulu-something"),
+        *("realm-of-zulu", "pbx.zulu.example", "sip.zulu.example", "zulu-something"),
         *("zulu_set_script", "zulu_get_script"),
         *("198.51.100", "2001:db8:77", "203.0.113.99"),
         *("49301700201", "zulu-password", "zulu-auth", "zulu-line"),

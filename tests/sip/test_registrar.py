@@ -40,6 +40,27 @@ async def test_g1_any_domain_is_ours_where_none_is_configured(
     assert bindings(response)
 
 
+@requirement("G1")
+@pytest.mark.parametrize(
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, domains=("pbx.example", "::1"))],
+    ids=["domains"],
+)
+async def test_g1_a_domain_that_is_none_of_the_configured_ones_is_404(
+    caller: Caller,
+) -> None:
+    """Nothing is bound; To may name any domain, as long as the Request-URI is right."""
+    ours, others = {"To": "<sip:201@pbx.example>"}, {"To": "<sip:201@elsewhere>"}
+
+    refused = await caller.call("REGISTER", ours, uri="sip:elsewhere")
+    query = await caller.call("REGISTER", QUERY, uri="sip:[::1]:5060")
+    accepted = await caller.call("REGISTER", others, uri="sip:PBX.example")
+
+    assert (refused.status, refused.reason) == (404, "No such domain")
+    assert (query.status, bindings(query)) == (200, {})
+    assert bindings(accepted)
+
+
 @requirement("G2")
 async def test_g2_unknown_extensions_are_420(caller: Caller) -> None:
     """And nothing is bound."""

@@ -103,6 +103,97 @@ async def test_b4_a_line_is_found_whatever_the_domain(
     assert response.status == 200
 
 
+DOMAINS = pytest.mark.parametrize(
+    "config",
+    [
+        ServerConfig(
+            host="127.0.0.1",
+            port=0,
+            domains=("PBX.example", "192.0.2.7", "2001:DB8::7"),
+        )
+    ],
+    ids=["domains"],
+)
+
+
+@DOMAINS
+@requirement("B4")
+@pytest.mark.parametrize(
+    "domain", ["pbx.example", "PBX.EXAMPLE:5070", "192.0.2.7", "[2001:db8:0::7]:5060"]
+)
+async def test_b4_a_domain_that_is_configured(caller: Caller, domain: str) -> None:
+    """Names in any case, addresses in any spelling, whatever the port; To is free."""
+    headers = {"To": "<sip:201@elsewhere>"}
+
+    response = await caller.call("SUBSCRIBE", headers, uri=f"sip:201@{domain}")
+
+    assert response.status == 200
+
+
+@DOMAINS
+@requirement("B4")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sip:201@127.0.0.1",
+        "sip:201@example",
+        "sip:201@a.pbx.example",
+        "sip:elsewhere",
+        "sip:201@[2001:db8::8]",
+        "sip:201@[:::]",
+        "sip:201@elsewhere;maddr=pbx.example",
+    ],
+)
+async def test_b4_another_domain_is_404(
+    caller: Caller, reception: Line, uri: str
+) -> None:
+    """Where To names a right one, too; and nothing is changed."""
+    headers = {"To": "<sip:201@pbx.example>"}
+
+    response = await caller.call("SUBSCRIBE", headers, set_dnd(True), uri=uri)
+
+    assert (response.status, response.reason) == (404, "No such domain")
+    assert (reception.watchers, reception.states()) == (0, {})
+    await caller.nothing()
+
+
+@DOMAINS
+@requirement("B4", "G1")
+@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE"])
+async def test_b4_nobody_learns_which_domains_there_are(
+    caller: Caller, method: str
+) -> None:
+    """A stranger is challenged for one like for the other."""
+    answers = [
+        await caller.ask(caller.request(method, f"sip:201@{domain}"))
+        for domain in ("pbx.example", "elsewhere")
+    ]
+
+    assert [answer.status for answer in answers] == [401, 401]
+    assert [name for name, _ in answers[0].headers] == [
+        name for name, _ in answers[1].headers
+    ]
+
+
+@DOMAINS
+@requirement("B4")
+async def test_b4_in_a_dialog_the_domain_is_not_looked_at(caller: Caller) -> None:
+    """The Request-URI is our Contact there, or our address."""
+    opened = await caller.call("SUBSCRIBE", uri="sip:201@pbx.example")
+    caller.answer(await caller.next_request())
+
+    refreshed = await caller.subscribe_again(opened, set_dnd(True))
+
+    assert (opened.status, refreshed.status) == (200, 200)
+
+
+@DOMAINS
+@requirement("B4")
+async def test_b4_options_are_answered_for_any_domain(caller: Caller) -> None:
+    """Phones ask by address whether the way is open."""
+    assert (await caller.ask(caller.request("OPTIONS", "sip:127.0.0.1"))).status == 200
+
+
 @requirement("B4")
 async def test_b4_nobody_learns_which_lines_there_are(caller: Caller) -> None:
     """An unknown line gets the 401 that a known one gets, and 404 after that."""

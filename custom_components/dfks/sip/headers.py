@@ -7,6 +7,7 @@ hand or by a regular expression without nested repetition.
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
@@ -360,6 +361,20 @@ def parse_cseq(text: str) -> tuple[int, str]:
 def bracketed(host: str) -> str:
     """Return an IP address as it stands in a URI: IPv6 in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def plain_host(host: str) -> str:
+    """Return a host in the one spelling in which two can be compared.
+
+    A name in lower case, an IPv6 address without brackets and as short as it may be.
+    """
+    host = unbracketed(host).lower()
+    if ":" not in host:
+        return host
+    try:
+        return str(IPv6Address(host))
+    except ValueError:
+        return host
 
 
 def default_port(transport: str) -> int:

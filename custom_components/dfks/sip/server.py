@@ -31,6 +31,7 @@ from .headers import (
     parse_address,
     parse_parameters,
     parse_uri,
+    plain_host,
     split_list,
     unbracketed,
 )
@@ -99,6 +100,8 @@ class ServerConfig:
     # Sources that are answered; none is all. Proxies are not asked for a password.
     allowed_networks: tuple[Network, ...] = DEFAULT_NETWORKS
     trusted_proxies: tuple[Network, ...] = ()
+    # Hosts, without port, that a request's Request-URI may name; none is any.
+    domains: tuple[str, ...] = ()
     max_failures: int = DEFAULT_MAX_FAILURES
     min_expires: int = 60
     max_expires: int = 3600
@@ -165,6 +168,7 @@ class SipServer:
         self.guard = Guard(
             clock, config.allowed_networks, config.trusted_proxies, config.max_failures
         )
+        self._domains = frozenset(plain_host(domain) for domain in config.domains)
         self._delayed: set[TransactionKey] = set()
         self._tag_key = secrets.token_bytes(16)
         # What `_sent_by` returns, by transport and local address.
@@ -449,6 +453,8 @@ class SipServer:
             return
         try:
             self._check_scheme(request, flow)
+            if self._domains:
+                self._check_domain(request, flow)
             self._check_target(account, self._line_of_to(request))
             self._check_merged(request, key)
             _check_require(request)
@@ -487,6 +493,8 @@ class SipServer:
         event_id: str | None,
     ) -> None:
         """Process an initial SUBSCRIBE."""
+        if self._domains:
+            self._check_domain(request, flow)
         self._check_target(account, self._line_of(request))
         self._check_merged(request, key)
         _check_require(request)
@@ -672,6 +680,16 @@ class SipServer:
         uri = _target_of(request)
         if not uri.is_sip or (uri.scheme == "sips" and flow.transport != "TLS"):
             raise SipError(416)
+
+    def _check_domain(self, request: Request, flow: Flow) -> None:
+        """Refuse a Request-URI of none of the domains (RFC 3261 8.2.2.1, 10.3).
+
+        In a dialog it is our own Contact, which need not be of any.
+        """
+        host = plain_host(_target_of(request).host)
+        if host not in self._domains:
+            self._log.info(flow.remote[0], "No such domain: %s", host)
+            raise SipError(404, "No such domain")
 
     def _check_merged(self, request: Request, key: TransactionKey) -> None:
         if self._transactions.is_merged(request, key):
