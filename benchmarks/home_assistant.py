@@ -24,7 +24,7 @@ from dev.demo.api import Api, log_in
 from dev.demo.settings import Options
 from dev.ports import free_port
 
-from .headless import PASSWORD, Echoes, Effort, Figures, require_all
+from .headless import PASSWORD, RATE, TRANSACTIONS, Echoes, Effort, Figures, require_all
 from .phones import Load, Phone, Phones, percentile
 from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, headless
 
@@ -41,9 +41,7 @@ CHANGES: Final = 2000
 # Seconds of one turn with bare entities; it makes about as many changes.
 BARE: Final = 0.4
 
-RATE: Final = 100.0
 HIGH_RATE: Final = 500.0
-TRANSACTIONS: Final = 34.0
 ROOM: Final = 18_000
 
 # Seconds that Home Assistant may take to start, or to do anything it was asked for.

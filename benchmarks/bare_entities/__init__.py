@@ -6,6 +6,7 @@ An empty one is answered with the longest garbage collection since the last such
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 import gc
 from itertools import cycle
 import time
@@ -13,12 +14,37 @@ from typing import Any, override
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.discovery import async_load_platform
+from homeassistant.helpers.entity import Entity
+from homeassistant.helpers.entity_platform import AddEntitiesCallback
 from homeassistant.helpers.typing import ConfigType
 
 DOMAIN = "bare_entities"
 
 # Switches, and as many event entities.
 COUNT = 250
+
+type SetUp = Callable[
+    [HomeAssistant, ConfigType, AddEntitiesCallback, dict[str, Any]], Awaitable[None]
+]
+
+
+def set_up_of(platform: str, make: Callable[[int], Entity]) -> SetUp:
+    """Return what Home Assistant calls to have the entities of a platform."""
+
+    async def async_setup_platform(
+        hass: HomeAssistant,
+        config: ConfigType,
+        async_add_entities: AddEntitiesCallback,
+        discovery_info: dict[str, Any],
+    ) -> None:
+        """Add COUNT entities, and say that they are there."""
+        entities = hass.data[DOMAIN][platform] = [
+            make(number) for number in range(COUNT)
+        ]
+        async_add_entities(entities)
+        discovery_info["ready"].set()
+
+    return async_setup_platform
 
 
 class Collections:

@@ -1,25 +1,9 @@
 """Event entities that tell of the switches."""
 
-from typing import Any
-
 from homeassistant.components.event import EventEntity
-from homeassistant.core import Context, HomeAssistant
-from homeassistant.helpers.entity_platform import AddEntitiesCallback
-from homeassistant.helpers.typing import ConfigType
+from homeassistant.core import Context
 
-from . import COUNT, DOMAIN
-
-
-async def async_setup_platform(
-    hass: HomeAssistant,
-    config: ConfigType,
-    async_add_entities: AddEntitiesCallback,
-    discovery_info: dict[str, Any],
-) -> None:
-    """Add the event entities."""
-    events = hass.data[DOMAIN]["event"] = [Event(number) for number in range(COUNT)]
-    async_add_entities(events)
-    discovery_info["ready"].set()
+from . import set_up_of
 
 
 class Event(EventEntity):
@@ -47,3 +31,6 @@ class Event(EventEntity):
             },
         )
         self.async_write_ha_state()
+
+
+async_setup_platform = set_up_of("event", Event)

@@ -1,25 +1,9 @@
 """Switches that remember what they were told."""
 
-from typing import Any
-
 from homeassistant.components.switch import SwitchEntity
-from homeassistant.core import Context, HomeAssistant
-from homeassistant.helpers.entity_platform import AddEntitiesCallback
-from homeassistant.helpers.typing import ConfigType
+from homeassistant.core import Context
 
-from . import COUNT, DOMAIN
-
-
-async def async_setup_platform(
-    hass: HomeAssistant,
-    config: ConfigType,
-    async_add_entities: AddEntitiesCallback,
-    discovery_info: dict[str, Any],
-) -> None:
-    """Add the switches."""
-    switches = hass.data[DOMAIN]["switch"] = [Switch(number) for number in range(COUNT)]
-    async_add_entities(switches)
-    discovery_info["ready"].set()
+from . import set_up_of
 
 
 class Switch(SwitchEntity):
@@ -38,3 +22,6 @@ class Switch(SwitchEntity):
         self._attr_is_on = not self._attr_is_on
         self.async_set_context(Context())
         self.async_write_ha_state()
+
+
+async_setup_platform = set_up_of("switch", Switch)
