@@ -433,7 +433,7 @@ class TestSetHook:
         assert (await phone.notification()).features == {DND: Lamp(True)}
 
     async def test_phones_change_is_answered_before_it_is_ruled(
-        self, sync: FeatureSync, line: Line, phone: Phone, colleague: Phone, gate: Gate
+        self, line: Line, phone: Phone, colleague: Phone, gate: Gate
     ) -> None:
         """Then all hear of it."""
         assert (await phone.set_dnd(True)).status == 200
@@ -444,7 +444,7 @@ class TestSetHook:
             assert (await one.notification()).features == {DND: Lamp(True)}
 
     async def test_changes_keep_their_order(
-        self, sync: FeatureSync, line: Line, phone: Phone, gate: Gate
+        self, sync: FeatureSync, phone: Phone, gate: Gate
     ) -> None:
         """Whoever asks for them."""
         await phone.set_dnd(True)
@@ -459,7 +459,7 @@ class TestSetHook:
         assert await features_told(phone) == [[DND], [DND], [BUSY]]
 
     async def test_full_state_keeps_its_place_among_changes(
-        self, sync: FeatureSync, phone: Phone, gate: Gate
+        self, phone: Phone, gate: Gate
     ) -> None:
         """It tells what the changes before it have made."""
         await phone.set_dnd(True)
@@ -529,7 +529,7 @@ class TestSetHook:
         assert [error.refusal for error in hooks.failures] == [refusal, refusal]
 
     async def test_slow_hook_refuses_and_the_next_change_has_its_turn(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, phone: Phone
     ) -> None:
         """The limit is for one call."""
         sync.hook_timeout = 0.02
@@ -692,7 +692,7 @@ class TestGetHook:
     """The full state, and what the get hook makes of it."""
 
     async def test_is_asked_once_a_feature_for_a_question(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, phone: Phone
     ) -> None:
         """In the order of the full state, with who asks."""
         hooks = FunctionHooks(supply=says(Ruling()))
@@ -757,7 +757,7 @@ class TestGetHook:
         assert list((await phone.notification()).features) == list(FEATURES)
 
     async def test_failure_leaves_the_model_as_it_is(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, phone: Phone
     ) -> None:
         """Of that feature; the others are supplied."""
 
@@ -813,7 +813,7 @@ class TestGetHook:
             assert (await one.notification()).features == {DND: Lamp(True)}
 
     async def test_line_removed_meanwhile(
-        self, sync: FeatureSync, line: Line, phone: Phone
+        self, sync: FeatureSync, phone: Phone
     ) -> None:
         """It is not asked about any further."""
         gate = Gate()

@@ -71,9 +71,7 @@ def connections(events: list[LineEvent]) -> list[bool]:
 # The full state
 
 
-async def test_a_subscription_begins_with_the_full_state(
-    connect: Connect, line: Line
-) -> None:
+async def test_a_subscription_begins_with_the_full_state(connect: Connect) -> None:
     """All four features in their order, in one NOTIFY."""
     phone = await connect(subscribe=False)
 
@@ -166,7 +164,7 @@ async def test_a_refresh_gets_the_full_state(phone: Phone) -> None:
 
 
 async def test_a_fetch_gets_the_full_state_and_stays_nowhere(
-    connect: Connect, sync: FeatureSync, line: Line, events: list[LineEvent]
+    connect: Connect, line: Line, events: list[LineEvent]
 ) -> None:
     """One NOTIFY ends what it begins, and nobody counts as connected."""
     phone = await connect(subscribe=False)
@@ -619,7 +617,7 @@ async def test_a_change_of_an_unknown_line(sync: FeatureSync) -> None:
 
 @pytest.mark.parametrize("origin", [Origin.ENTITY, Origin.ACTION])
 async def test_clearing_a_target_turns_the_forwarding_off(
-    phone: Phone, sync: FeatureSync, line: Line, origin: Origin
+    phone: Phone, sync: FeatureSync, origin: Origin
 ) -> None:
     """It would lead nowhere; rings stay."""
     await sync.change("line-201", change(NO_ANSWER, True, "2424", 8))
@@ -1100,7 +1098,7 @@ async def test_a_removed_line_is_unknown(phone: Phone, sync: FeatureSync) -> Non
 
 
 async def test_a_line_may_be_removed_while_its_phone_is_silent(
-    phone: Phone, sync: FeatureSync, clock: ManualClock, events: list[LineEvent]
+    phone: Phone, sync: FeatureSync, events: list[LineEvent]
 ) -> None:
     """The end is told when the NOTIFY before it is out of the way."""
     phone.answer_next(SILENCE)

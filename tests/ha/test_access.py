@@ -421,11 +421,7 @@ class TestShutOut:
         assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id) is None
 
     async def test_is_shown_and_let_in_again(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        open_phone: OpenPhone,
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
     ) -> None:
         """The issue names it; its fix lets it in and takes the issue away."""
         assert await async_setup_component(hass, REPAIRS, {})

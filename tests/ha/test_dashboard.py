@@ -351,9 +351,7 @@ async def test_the_settings_at_the_top(
     assert switches == [position] * 8
 
 
-async def test_who_is_quiet(
-    hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
-) -> None:
+async def test_who_is_quiet(hass: HomeAssistant, listener: DfksListener) -> None:
     """The example for templates of one's own."""
     _, example = (Template(text, hass) for text in read_templates())
     assert example.async_render() == ""

@@ -59,7 +59,6 @@ async def test_key_that_does_nothing_is_told(
 
 
 async def test_no_secret_is_logged(
-    hass: HomeAssistant,
     listener: DfksListener,
     open_phone: OpenPhone,
     plug: Plug,

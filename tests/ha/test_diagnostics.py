@@ -64,7 +64,6 @@ def start_lines(diagnostics: dict[str, Any]) -> list[str]:
 
 
 async def test_snapshot(
-    hass: HomeAssistant,
     entry: MockConfigEntry,
     listener: DfksListener,
     open_phone: OpenPhone,
@@ -229,11 +228,7 @@ class TestSecrets:
         )
 
     async def test_nothing_gives_them_away(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        download: Download,
+        self, entry: MockConfigEntry, listener: DfksListener, download: Download
     ) -> None:
         """Neither settings, nor lines, nor messages, whatever form they have."""
         bodies = (

@@ -1,7 +1,6 @@
 """The examples of docs/scripting.md and docs/actions.md, each run as it stands there."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 import logging
 from pathlib import Path
 import re
@@ -30,7 +29,6 @@ from .common import (
     WORKSHOP,
     WORKSHOP_DATA,
     WORKSHOP_DND,
-    MockConfigEntry,
     device_of,
     line_data,
     listener_entry,
@@ -43,8 +41,6 @@ from .conftest import OpenPhone
 from .scripts import lamps_after, load_scripts, nothing_told, script
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-type Example = Callable[..., Coroutine[Any, Any, None]]
 
 
 def blocks(page: str) -> dict[str, Any]:
@@ -252,7 +248,7 @@ class TestActions:
         assert shown(hass) == ("Workshop" if quiet else "Nobody")
 
     async def test_remember_a_forwarding_and_bring_it_back(
-        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+        self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """An unset target as well."""
         hass.states.async_set("binary_sensor.meeting", "on")

@@ -189,7 +189,7 @@ class TestWhichScript:
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
 
     async def test_a_script_removed_by_hand_is_gone(
-        self, hass: HomeAssistant, listener: DfksListener, asked: list[dict[str, Any]]
+        self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """Although the entity registry goes on to know it."""
         await load_scripts(hass, dfks_set=script(ASK))
@@ -214,7 +214,7 @@ class TestWhichScript:
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
 
     async def test_a_script_that_vanishes_before_its_call_says_nothing(
-        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+        self, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """It was there when the change was put in line."""
         change = FeatureChange(
@@ -559,7 +559,7 @@ class TestSetAnswers:
         assert told.features == {desk.DND: desk.Lamp(True)}
 
     async def test_refusal_shows_its_reason(
-        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+        self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """To the user at the switch."""
         await load_scripts(

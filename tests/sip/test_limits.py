@@ -209,10 +209,7 @@ async def test_c6_a_flood_without_credentials_leaves_nothing_behind(
 
 @requirement("B25")
 async def test_b25_what_comes_while_starting_is_answered_when_ready(
-    built_server: SipServer,
-    sync: FeatureSync,
-    monkeypatch: pytest.MonkeyPatch,
-    loopback: None,
+    built_server: SipServer, sync: FeatureSync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not before the lines' states are there; streams are not even taken."""
     callers: list[Caller] = []
@@ -286,7 +283,7 @@ async def test_e17_noise_is_never_answered(
 @requirement("E17", "B26")
 @pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "SUBSCRIBE"])
 async def test_e17_garbled_requests_do_no_harm(
-    caller: Caller, reception: Line, caplog: pytest.LogCaptureFixture, method: str
+    caller: Caller, caplog: pytest.LogCaptureFixture, method: str
 ) -> None:
     """Whatever is answered is no 5xx but 501 and 505, and nothing changes."""
     await caller.log_in()
@@ -485,7 +482,7 @@ async def test_h12_failures_are_forgotten_after_an_hour(
 
 @requirement("H12", "C4")
 async def test_h12_a_retransmission_is_no_further_failure(
-    guesser: Guesser, server: SipServer, clock: ManualClock
+    guesser: Guesser, server: SipServer
 ) -> None:
     """The same guess sent thirty times is one."""
     data = guesser.attempt()
@@ -514,7 +511,7 @@ async def test_h12_other_guesses_in_the_same_call_count(
 
 @requirement("H12")
 async def test_h12_a_wrong_nonce_is_no_failure(
-    guesser: Guesser, server: SipServer, clock: ManualClock
+    guesser: Guesser, server: SipServer
 ) -> None:
     """Nobody can have another shut out by writing in its name."""
     challenge = guesser.caller.digest.challenge
@@ -678,7 +675,7 @@ def test_networks_are_addresses_or_ranges(
     assert Guard(clock, allowed=parse_networks(text)).lets_in(source) is inside
 
 
-def test_a_network_that_is_none_is_named(clock: ManualClock) -> None:
+def test_a_network_that_is_none_is_named() -> None:
     """So that a form can show it."""
     with pytest.raises(ValueError, match=r"10\.0\.0\.0/33"):
         parse_networks("192.0.2.1, 10.0.0.0/33")

@@ -298,9 +298,7 @@ async def test_f7_one_of_two_subscriptions_ends(
 
 
 @requirement("F17", "F21")
-async def test_f21_one_notify_at_a_time_in_a_shared_dialog(
-    caller: Caller, switch: Switch
-) -> None:
+async def test_f21_one_notify_at_a_time_in_a_shared_dialog(caller: Caller) -> None:
     """The second subscription waits for the answer to the first."""
     subscribed = await caller.subscribe({"Event": "as-feature-event;id=7"}, status=0)
 
@@ -396,9 +394,7 @@ async def test_f10_expires_0_ends_it(caller: Caller, reception: Line) -> None:
 
 
 @requirement("F10", "F25")
-async def test_f10_an_unsubscribe_may_bring_a_change(
-    caller: Caller, reception: Line
-) -> None:
+async def test_f10_an_unsubscribe_may_bring_a_change(caller: Caller) -> None:
     """The last NOTIFY tells everything, the change included."""
     subscribed = await caller.subscribe()
 
@@ -707,7 +703,7 @@ async def test_f15_retry_after_is_honoured(
 @requirement("F15")
 @pytest.mark.parametrize("retry_after", ["soon", "-1", "", "99999999999999"])
 async def test_f15_a_malformed_retry_after_counts_as_none(
-    caller: Caller, clock: ManualClock, switch: Switch, retry_after: str
+    caller: Caller, switch: Switch, retry_after: str
 ) -> None:
     """The debt waits for the next change."""
     subscribed = await caller.subscribe()
@@ -1300,9 +1296,7 @@ BAD_BODIES = {
 
 @requirement("F26")
 @pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
-async def test_f26_a_bad_body_in_a_dialog(
-    caller: Caller, reception: Line, body: bytes
-) -> None:
+async def test_f26_a_bad_body_in_a_dialog(caller: Caller, body: bytes) -> None:
     """400 says why, nothing changes, the lamp is set right, the dialog goes on."""
     subscribed = await caller.subscribe()
 

@@ -6,7 +6,7 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.server import ServerConfig
 from tests.clock import ManualClock
 from tests.phone import Response
 from tests.phone.wire import address, has_parameter, parameter
@@ -530,7 +530,7 @@ async def test_g9_the_maximum_is_an_option(caller: Caller) -> None:
 
 @requirement("G13")
 async def test_g13_a_removed_line_has_no_bindings(
-    caller: Caller, sync: FeatureSync, server: SipServer
+    caller: Caller, sync: FeatureSync
 ) -> None:
     """And its password is wrong from then on."""
     await caller.call("REGISTER")

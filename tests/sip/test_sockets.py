@@ -231,14 +231,12 @@ def test_a_link_local_neighbour_keeps_the_interface() -> None:
     assert transport._address_like(("127.0.0.1", 1), "h", 9) == ("h", 9)
 
 
-def test_no_source_address_where_there_is_no_way(loopback: None) -> None:
+def test_no_source_address_where_there_is_no_way() -> None:
     """The wildcard stands in then."""
     assert transport._source_address(socket.AF_INET, ("::1", 9)) is None
 
 
-async def test_no_port_is_free_for_both(
-    loopback: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_port_is_free_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """After some tries it is an error, as for any taken port."""
     bind_one = transport._bind_one
 
@@ -409,11 +407,7 @@ async def test_d11_a_retransmission_that_cannot_be_sent_is_a_failure(
 
 @requirement("D11", "F16")
 async def test_d11_a_notify_that_cannot_be_sent_is_owed(
-    caller: Caller,
-    server: SipServer,
-    clock: ManualClock,
-    reception: Line,
-    monkeypatch: pytest.MonkeyPatch,
+    caller: Caller, server: SipServer, reception: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key of another phone is told when the way is open again."""
     subscribed = await caller.subscribe()

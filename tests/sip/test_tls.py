@@ -132,9 +132,7 @@ async def test_e13_sips_over_tls(secure: Caller, method: str) -> None:
 
 
 @requirement("E13")
-async def test_e13_whoever_does_not_speak_tls_gets_nothing(
-    server: SipServer, loopback: None
-) -> None:
+async def test_e13_whoever_does_not_speak_tls_gets_nothing(server: SipServer) -> None:
     """A plain request to the TLS port ends the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
     writer.write(b"OPTIONS sip:h SIP/2.0\r\n\r\n")
@@ -187,7 +185,7 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
 
 @requirement("E13")
 async def test_e13_a_handshake_that_does_not_end_does_not_hold_the_stop(
-    server: SipServer, loopback: None
+    server: SipServer,
 ) -> None:
     """Whoever opens a connection and says nothing is not waited for."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)

@@ -363,7 +363,7 @@ async def test_d10_a_full_state_goes_over_the_flow_of_the_subscribe(
 
 @requirement("D10")
 async def test_d10_separate_notifies_are_small(
-    caller: Caller, sync: FeatureSync, clock: ManualClock
+    caller: Caller, sync: FeatureSync
 ) -> None:
     """One feature each, one after another, each below 1300 octets."""
     sync.update_line(line_config("201", style=NotifyStyle.SEPARATE))

@@ -66,7 +66,7 @@ def test_e1_ports_are_the_standard_ones() -> None:
 
 @requirement("E1")
 async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
-    server: SipServer, clock: ManualClock
+    clock: ManualClock,
 ) -> None:
     """By whichever of the two it is taken."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -82,7 +82,7 @@ async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
 
 
 @requirement("E1")
-async def test_e1_probing_a_free_port_leaves_it_free(loopback: None) -> None:
+async def test_e1_probing_a_free_port_leaves_it_free() -> None:
     """Whatever it is probed for."""
     udp, tcp = await bind("127.0.0.1", 0)
     port = udp.getsockname()[1]
@@ -95,7 +95,7 @@ async def test_e1_probing_a_free_port_leaves_it_free(loopback: None) -> None:
 
 
 @requirement("E1", "E13")
-async def test_e1_probing_for_tls_needs_no_udp(loopback: None) -> None:
+async def test_e1_probing_for_tls_needs_no_udp() -> None:
     """TLS goes over TCP alone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind(("127.0.0.1", 0))
@@ -686,9 +686,7 @@ async def test_e14_a_route_over_tcp_opens_a_connection(caller: Caller) -> None:
 
 
 @requirement("E14")
-async def test_e14_a_stream_through_a_proxy_is_used_again(
-    stream: Caller, connect: Connect
-) -> None:
+async def test_e14_a_stream_through_a_proxy_is_used_again(stream: Caller) -> None:
     """A Route that leads to the host of the connection takes the connection."""
     await stream.subscribe({"Record-Route": "<sip:127.0.0.1:9;transport=tcp;lr>"})
 

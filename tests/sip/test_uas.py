@@ -46,7 +46,7 @@ async def test_b1_a_refused_subscribe_changes_nothing(
 
 
 @requirement("B1")
-async def test_b1_checks_come_in_their_order(caller: Caller, stranger: Caller) -> None:
+async def test_b1_checks_come_in_their_order(caller: Caller) -> None:
     """Method, event, credentials, target, merged, Require, content: one by one."""
     await caller.log_in()
     wrong = {"Event": "presence", "To": "<sip:202@h>", "Require": "foo"}
