@@ -417,6 +417,17 @@ def read(data: bytes) -> object:
     body=st.sampled_from([b"body", b"", b"bodies"]),
 )
 @example(start=STARTS[0], lines=[each[0] for each in SAYINGS], more=[], body=b"body")
+@example(
+    start=STARTS[0],
+    lines=[
+        SAYINGS[0][0],
+        "From:  <sip:201@h>;tag=f",
+        "To:  Re ception <sip:201@h>",
+        *(each[0] for each in SAYINGS[3:]),
+    ],
+    more=[],
+    body=b"body",
+)
 def test_a_plain_request_is_read_as_any_other(
     start: str, lines: list[str | None], more: list[str | None], body: bytes
 ) -> None:
