@@ -149,6 +149,25 @@ def test_timers_may_be_stopped_from_a_callback(clock: ManualClock) -> None:
     assert calls == ["anew"]
 
 
+def test_a_callback_may_start_a_timer_after_it_has_stopped_all(
+    clock: ManualClock,
+) -> None:
+    """Of its own delay too."""
+    timers = Timers(clock)
+    calls: list[str] = []
+
+    def stop() -> None:
+        timers.stop()
+        timers.after(1, lambda: calls.append("anew"))
+
+    timers.after(1, stop)
+    timers.after(1, lambda: calls.append("same"))
+    clock.advance(5)
+
+    assert calls == ["anew"]
+    assert len(timers) == 0
+
+
 def test_a_timer_that_was_cancelled_is_let_go_at_once(clock: ManualClock) -> None:
     """An hour is long; the others run all the same, in their order."""
     timers = Timers(clock)

@@ -182,7 +182,8 @@ class Timers:
                     timer.run()
         finally:
             first = next(iter(queue), None)
-            if first is None:
-                self._queues.pop(delay, None)
-            else:
+            if first is not None:
                 self._look_at(first.due, delay)
+            elif self._queues.get(delay) is queue:
+                # Else all were stopped meanwhile.
+                del self._queues[delay]
