@@ -1050,6 +1050,36 @@ async def test_an_update_to_a_taken_name_changes_nothing(
     assert await features_told(phone) == [ALL_FOUR]
 
 
+async def test_an_update_that_changes_nothing_keeps_what_a_phone_has_taught(
+    phone: Phone, sync: FeatureSync
+) -> None:
+    """A phone that refused multipart is not asked again."""
+    phone.answer_next(415)
+    await phone.refresh()
+    await told(phone)
+
+    changed = sync.update_line(line_config("201"))
+    await phone.refresh()
+
+    assert not changed
+    assert await features_told(phone) == [[name] for name in ALL_FOUR]
+
+
+async def test_a_style_that_is_chosen_anew_forgets_what_a_phone_has_taught(
+    phone: Phone, sync: FeatureSync
+) -> None:
+    """Somebody has changed the setting there and back: multipart is tried again."""
+    phone.answer_next(415)
+    await phone.refresh()
+    await told(phone)
+
+    sync.update_line(line_config("201", style=NotifyStyle.SEPARATE))
+    assert sync.update_line(line_config("201"))
+    await phone.refresh()
+
+    assert await features_told(phone) == [ALL_FOUR]
+
+
 async def test_a_line_keeps_its_listeners_over_an_update(
     sync: FeatureSync, line: Line
 ) -> None:

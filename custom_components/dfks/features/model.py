@@ -208,6 +208,7 @@ class Line(Account, Publisher[[LineEvent]]):
         "_listeners",
         "_states",
         "assigned",
+        "configured_style",
         "connected",
         "hidden",
         "realm",
@@ -233,12 +234,20 @@ class Line(Account, Publisher[[LineEvent]]):
         self.hidden = _NO_FEATURES
         self.watchers = 0
         self.assigned = sorted_features(config.assigned)
+        self.configured_style = config.style
+        # The one in use: another one where a phone has refused multipart.
         self.style = config.style
 
     @property
     def configuration(self) -> tuple[object, ...]:
         """What is configured; the first two are what phones are told of it."""
-        return self.user, self.assigned, self.style, self.username, self.hashes
+        return (
+            self.user,
+            self.assigned,
+            self.configured_style,
+            self.username,
+            self.hashes,
+        )
 
     @property
     def presentity(self) -> str:

@@ -131,12 +131,15 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         hashes = self._server.hash_password(config.auth_name, config.password)
         self._server.change_account(line, config.user, config.auth_name, hashes)
         line.assigned = sorted_features(config.assigned)
+        line.configured_style = config.style
+        if line.configuration == before:
+            return False
         line.style = config.style
         self._written = None
         if line.configuration[:2] != before[:2]:
             for subscription in self._notifier.of(line):
                 self._tell_everything(subscription)
-        return line.configuration != before
+        return True
 
     def remove_line(self, line_id: str, reason: str = "noresource") -> None:
         """Stop serving a line; its phones are told so with `reason`.
