@@ -311,6 +311,27 @@ async def test_f21_one_notify_at_a_time_in_a_shared_dialog(caller: Caller) -> No
     assert second.cseq == (2, "NOTIFY")
 
 
+@requirement("F12", "F21")
+async def test_f21_a_phone_that_goes_silent_leaves_nothing_of_a_shared_dialog(
+    caller: Caller, server: SipServer, sync: FeatureSync, clock: ManualClock
+) -> None:
+    """The end of the second is told, and tried in vain, after that of the first."""
+    subscribed = await caller.subscribe({"Event": "as-feature-event;id=7"})
+    await subscribed.send({"Event": "as-feature-event;id=8"})
+    await subscribed.told()
+
+    sync.remove_line("line-201")
+    first = await subscribed.told(0)
+    clock.advance(32)
+    told = {message.get("Event") for message in await caller.so_far()}
+    clock.advance(32)
+
+    assert first.get("Event") == "as-feature-event;id=7"
+    assert told == {"as-feature-event;id=7", "as-feature-event;id=8"}
+    assert server.counters()["subscriptions"] == 0
+    assert server.counters()["dialogs"] == 0
+
+
 @requirement("F8")
 async def test_f8_the_seconds_left_stand_in_each_notify(
     caller: Caller, clock: ManualClock, switch: Switch

@@ -731,7 +731,9 @@ class Notifier:
             "Line %s: no answer to a NOTIFY, its phone is left alone until it is heard",
             subscription.account.user,
         )
+        dialog = subscription.dialog
         self._suspend(subscription)
+        self._go_on_in(dialog)
 
     def _release(self, subscription: Subscription) -> None:
         subscription.hold = None
