@@ -16,7 +16,7 @@ from tests.clock import ManualClock
 from tests.phone import Request, parse, set_dnd
 from tests.server import PASSWORDS
 
-from .caller import Caller
+from .caller import Caller, Subscribed, reason_of
 from .conftest import Connect
 
 requirement = pytest.mark.requirement
@@ -630,6 +630,30 @@ async def test_h12_a_trusted_proxy_is_not_asked_for_a_password(
     assert [r.status for r in (registered, subscribed, changed)] == [200] * 3
     assert reception.watchers == 1
     assert (unknown.status, stranger.status) == (404, 401)
+
+
+@requirement("H12", "F13")
+@pytest.mark.parametrize(
+    "config", [loopback_config(trusted_proxies=parse_networks("127.0.0.2"))]
+)
+async def test_h12_a_dialog_of_a_removed_line_takes_nothing_new(
+    connect: Connect, sync: FeatureSync, server: SipServer
+) -> None:
+    """Neither a refresh nor another subscription, until its last NOTIFY is answered."""
+    proxy = await connect(local=("127.0.0.2", 0))
+    subscribed = Subscribed(
+        caller=proxy, response=await proxy.ask(proxy.request("SUBSCRIBE"))
+    )
+    await subscribed.told()
+
+    sync.remove_line("line-201")
+    refresh = await proxy.ask(subscribed.request())
+    more = await proxy.ask(subscribed.request({"Event": "as-feature-event;id=2"}))
+    last = await subscribed.told()
+
+    assert (refresh.status, more.status) == (481, 481)
+    assert reason_of(last) == "noresource"
+    assert not list(server.notifier)
 
 
 @requirement("H12")

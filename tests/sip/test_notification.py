@@ -1503,6 +1503,31 @@ async def test_f27_subscriptions_of_a_line_are_limited(
     await caller.nothing()
 
 
+@requirement("F27", "F7", "C7")
+@pytest.mark.parametrize(
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
+    ids=["two"],
+)
+async def test_f27_subscriptions_of_one_dialog_are_limited_too(
+    caller: Caller, reception: Line
+) -> None:
+    """503 with Retry-After; those that are there go on."""
+    subscribed = await caller.subscribe({"Event": "as-feature-event;id=1"})
+    await subscribed.send({"Event": "as-feature-event;id=2"})
+    await subscribed.told()
+
+    refused = await subscribed.send({"Event": "as-feature-event;id=3"})
+    refreshed = await subscribed.send({"Event": "as-feature-event;id=2"})
+    await subscribed.told()
+
+    assert refused.status == 503
+    assert refused.has("Retry-After")
+    assert refreshed.status == 200
+    assert reception.watchers == 2
+    await caller.nothing()
+
+
 @requirement("B19", "F16")
 async def test_b19_cseq_rises_over_silence_and_refusal(
     caller: Caller, clock: ManualClock, switch: Switch

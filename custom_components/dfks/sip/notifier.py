@@ -418,10 +418,16 @@ class Notifier:
         limit = self._max_per_account
         if limit is not None and len(self._by_account[account]) > limit:
             self._remove(subscription)
-            raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
+            raise _too_many()
         self._dialogs[dialog.local_tag] = dialog
         self._follow_stream(dialog, None)
         return subscription
+
+    def check_room(self, account: Account) -> None:
+        """Refuse one subscription more than a line may have. Raises SipError."""
+        limit = self._max_per_account
+        if limit is not None and len(self.of(account)) >= limit:
+            raise _too_many()
 
     def add(
         self,
@@ -956,6 +962,10 @@ def _check_dialog(dialog: Dialog) -> None:
     ).encode("latin-1")
     if b"\r" in fields or b"\n" in fields:
         raise ValueError("A header field with a line end")
+
+
+def _too_many() -> SipError:
+    return SipError(503, "Too many subscriptions", ("Retry-After: 300",))
 
 
 def _is_busy(dialog: Dialog) -> bool:

@@ -524,7 +524,12 @@ class SipServer:
         if request.cseq <= dialog.remote_cseq:
             raise SipError(500, "CSeq is not higher than before")
         subscription = _subscription_of(dialog, event_id)
-        if subscription is not None and subscription.ending is not None:
+        if subscription is None:
+            if self._accounts.get(account.user) is not account:
+                # The line has been removed; its dialogs end.
+                raise SipError(481)
+            self.notifier.check_room(account)
+        elif subscription.ending is not None:
             raise SipError(481)
         _check_require(request)
         seconds = self._expires(request)
