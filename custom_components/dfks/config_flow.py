@@ -57,9 +57,6 @@ from .const import (
     DEFAULT_DIGEST,
     DEFAULT_HOST,
     DEFAULT_MAX_EXPIRES,
-    DEFAULT_PORT,
-    DEFAULT_REALM,
-    DEFAULT_TLS_PORT,
     DIGEST_ALGORITHMS,
     DOMAIN,
     MAX_MAX_EXPIRES,
@@ -74,7 +71,8 @@ from .hooks import script_entity_id, script_key
 from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry, bind_problem, bind_reason
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
-from .sip.headers import unbracketed
+from .sip.headers import DEFAULT_PORT, DEFAULT_TLS_PORT, unbracketed
+from .sip.redaction import DEFAULT_REALM
 from .sip.transport import probe, probe_tls, split_hosts
 from .tls import TlsError, check_files, tls_files
 

@@ -44,9 +44,6 @@ CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
 
 DEFAULT_HOST: Final = "0.0.0.0"
-DEFAULT_PORT: Final = 5060
-DEFAULT_TLS_PORT: Final = 5061
-DEFAULT_REALM: Final = "homeassistant"
 DEFAULT_DIGEST: Final = "both"
 DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
 

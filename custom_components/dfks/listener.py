@@ -38,7 +38,6 @@ from .const import (
     DEFAULT_ALLOWED_NETWORKS,
     DEFAULT_DIGEST,
     DEFAULT_MAX_EXPIRES,
-    DEFAULT_TLS_PORT,
     DIGEST_ALGORITHMS,
     DOMAIN,
     FEATURE_KEYS,
@@ -59,6 +58,7 @@ from .phone_store import PhoneStore
 from .shut_outs import ShutOuts
 from .sip.clock import LoopClock
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
+from .sip.headers import DEFAULT_TLS_PORT
 from .sip.server import ServerConfig, SipServer
 from .sip.transport import probe, probe_tls, split_hosts
 from .store import LineStates, StateStore

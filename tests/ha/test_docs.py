@@ -13,8 +13,9 @@ from homeassistant.util.yaml import load_yaml_dict, parse_yaml
 import pytest
 
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
-from custom_components.dfks.const import DEFAULT_PORT, PHONES_URL, TROUBLESHOOTING_URL
+from custom_components.dfks.const import PHONES_URL, TROUBLESHOOTING_URL
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.sip.headers import DEFAULT_PORT
 from custom_components.dfks.vendors import VENDORS, Vendor
 
 from .common import DND, state_of
