@@ -15,21 +15,18 @@ import socket
 import sys
 import tempfile
 import time
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import aiohttp
 
-from dev.demo import directory
+from dev.demo import directory, installation
 from dev.demo.api import Api, log_in
-from dev.demo.settings import Options
+from dev.demo.settings import DemoLine, Options
 from dev.ports import free_port
 
 from .headless import PASSWORD, RATE, TRANSACTIONS, Echoes, Effort, Figures, require_all
 from .phones import Load, Phone, Phones, percentile
 from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, headless
-
-FLOWS: Final = "/api/config/config_entries/flow"
-SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
 
 # Lines, each with a phone and all its entities.
 LINES: Final = 250
@@ -265,9 +262,11 @@ async def _install(server: Server, url: str, sip_port: int) -> str:
         async with log_in(url) as api:
             while (await api.get("/api/config"))["state"] != "RUNNING":
                 await asyncio.sleep(0.2)
-            entry_id = await _add_listener(api, sip_port)
+            entry_id = await installation.add_listener(api, sip_port)
             for number in range(LINES):
-                await _add_line(api, entry_id, _user(number).decode())
+                user = _user(number).decode()
+                line = DemoLine(name=f"Line {user}", user=user, password=PASSWORD)
+                await installation.add_line(api, entry_id, line)
             await _wait_for_entities(api)
             token: str = await api.command(
                 "auth/long_lived_access_token", client_name="benchmark", lifespan=1
@@ -284,30 +283,6 @@ async def _wait_until_up(server: Server, url: str) -> None:
                     return
             await asyncio.sleep(0.2)
     raise RuntimeError("Home Assistant did not start")
-
-
-async def _add_listener(api: Api, sip_port: int) -> str:
-    form = await api.post(FLOWS, {"handler": "dfks"})
-    result = await _fill(api, FLOWS, form, {"host": HOST, "port": sip_port})
-    if (following := result.get("next_flow")) is not None:
-        # The form of a first line; the lines come one by one.
-        await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
-    entry_id: str = result["result"]["entry_id"]
-    return entry_id
-
-
-async def _add_line(api: Api, entry_id: str, user: str) -> None:
-    form = await api.post(SUBENTRY_FLOWS, {"handler": [entry_id, "line"]})
-    values = {"name": f"Line {user}", "user": user, "password": PASSWORD}
-    await _fill(api, SUBENTRY_FLOWS, form, values)
-
-
-async def _fill(api: Api, flows: str, form: Any, values: dict[str, Any]) -> Any:
-    """Send a form. Raises RuntimeError where it comes back with errors."""
-    result = await api.post(f"{flows}/{form['flow_id']}", values)
-    if result["type"] != "create_entry":
-        raise RuntimeError(f"The form was not taken: {result.get('errors')}")
-    return result
 
 
 async def _wait_for_entities(api: Api) -> None:

@@ -77,14 +77,8 @@ async def _provide_listener(api: Api, port: int) -> str:
     entry = await _find_entry(api)
     if entry is None:
         say(f"adding the listener on {HOST} port {port}")
-        form = await api.post(FLOWS, {"handler": DOMAIN})
-        result = await _fill(api, FLOWS, form, {"host": HOST, "port": port})
-        if (following := result.get("next_flow")) is not None:
-            # The form of a first line; the lines come one by one below.
-            await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
-        entry_id: str = result["result"]["entry_id"]
-        return entry_id
-    entry_id = entry["entry_id"]
+        return await add_listener(api, port)
+    entry_id: str = entry["entry_id"]
     form = await api.post(FLOWS, {"handler": DOMAIN, "entry_id": entry_id})
     current = _suggested(form)
     if (current["host"], current["port"]) == (HOST, port):
@@ -92,6 +86,17 @@ async def _provide_listener(api: Api, port: int) -> str:
         return entry_id
     say(f"moving the listener to {HOST} port {port}")
     await _fill(api, FLOWS, form, current | {"host": HOST, "port": port})
+    return entry_id
+
+
+async def add_listener(api: Api, port: int) -> str:
+    """Add the listener by its form and return the entry's id. Raises DemoError."""
+    form = await api.post(FLOWS, {"handler": DOMAIN})
+    result = await _fill(api, FLOWS, form, {"host": HOST, "port": port})
+    if (following := result.get("next_flow")) is not None:
+        # The form of a first line; the lines come one by one.
+        await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
+    entry_id: str = result["result"]["entry_id"]
     return entry_id
 
 
@@ -129,7 +134,8 @@ async def _provide_lines(api: Api, entry_id: str) -> None:
     present = {subentry["unique_id"] for subentry in subentries}
     for line in LINES:
         if line.user not in present:
-            await _add_line(api, entry_id, line)
+            say(f"adding the line {line.name} ({line.user}, password {line.password})")
+            await add_line(api, entry_id, line)
 
 
 async def _list_lines(api: Api, entry_id: str) -> list[dict[str, Any]]:
@@ -139,8 +145,8 @@ async def _list_lines(api: Api, entry_id: str) -> list[dict[str, Any]]:
     return lines
 
 
-async def _add_line(api: Api, entry_id: str, line: DemoLine) -> None:
-    say(f"adding the line {line.name} ({line.user}, password {line.password})")
+async def add_line(api: Api, entry_id: str, line: DemoLine) -> None:
+    """Add a line by its form. Raises DemoError."""
     form = await api.post(SUBENTRY_FLOWS, {"handler": [entry_id, "line"]})
     values = {"name": line.name, "user": line.user, "password": line.password}
     await _fill(api, SUBENTRY_FLOWS, form, values)

@@ -18,10 +18,11 @@ from typing import Any, Final
 
 import aiohttp
 
-from dev.demo import api as demo, directory
+from dev.demo import api as demo, directory, installation
 from dev.demo.settings import LINES, DemoError, Options
 from dev.ports import free_port
 from tests.phone import ALWAYS, BUSY, DND, NO_ANSWER, Lamp, Phone, PhoneError
+from tests.phone.documents import KINDS
 from tests.server import HOST
 
 from .checks import Check, CheckFailed
@@ -43,9 +44,6 @@ TELLING: Final = 15.0
 # A NOTIFY that was sent before the SUBSCRIBE with the new Contact came.
 MOVED: Final = ", not the Contact "
 
-FLOWS: Final = "/api/config/config_entries/flow"
-SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
-
 # Only what the listener and its entities need; the web page is not installed for tests.
 CONFIGURATION: Final = """\
 homeassistant:
@@ -65,7 +63,6 @@ KEYS: Final = {
     BUSY: "call_forwarding_busy",
     NO_ANSWER: "call_forwarding_no_answer",
 }
-KINDS: Final = {"always": ALWAYS, "busy": BUSY, "no-answer": NO_ANSWER}
 
 
 @dataclass
@@ -154,18 +151,9 @@ class HomeAssistant:
     async def install(self) -> None:
         """Add the listener and its lines with the integration's own forms."""
         api = self._running()
-        form = await api.post(FLOWS, {"handler": "dfks"})
-        values = {"host": HOST, "port": self.sip_port}
-        result = await api.post(f"{FLOWS}/{form['flow_id']}", values)
-        require(result["type"] == "create_entry", f"the listener's form: {result}")
-        if (following := result.get("next_flow")) is not None:
-            await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
-        entry_id = result["result"]["entry_id"]
+        entry_id = await installation.add_listener(api, self.sip_port)
         for line in LINES:
-            form = await api.post(SUBENTRY_FLOWS, {"handler": [entry_id, "line"]})
-            values = {"name": line.name, "user": line.user, "password": line.password}
-            result = await api.post(f"{SUBENTRY_FLOWS}/{form['flow_id']}", values)
-            require(result["type"] == "create_entry", f"the line's form: {result}")
+            await installation.add_line(api, entry_id, line)
 
     async def set_target(self, name: str, feature: str, target: str) -> None:
         """Change a forwarding target as a person at the dashboard does."""
