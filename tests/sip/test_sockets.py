@@ -1,7 +1,8 @@
 """Sockets and flows where packets are too coarse: full buffers, errors, odd moments."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 import errno
 import socket
 from typing import cast
@@ -379,6 +380,18 @@ async def test_a_request_whose_way_back_is_gone_does_no_harm(
     await caller.settle()
 
 
+@contextmanager
+def cable_out(server: SipServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let nothing be sent for a while."""
+
+    def unreachable(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(server._transports._udp[0], "_send", unreachable)
+        yield
+
+
 @requirement("D11", "F16")
 async def test_d11_a_retransmission_that_cannot_be_sent_is_a_failure(
     caller: Caller,
@@ -390,11 +403,7 @@ async def test_d11_a_retransmission_that_cannot_be_sent_is_a_failure(
     """The cable is out: the phone is suspended, not the server stopped."""
     subscribed = await caller.subscribe(status=0)
 
-    def unreachable(*_: object) -> None:
-        raise OSError(errno.ENETUNREACH, "Network is unreachable")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(server._transports._udp[0], "_send", unreachable)
+    with cable_out(server, monkeypatch):
         clock.advance(0.5)
         connected = reception.connected
     clock.advance(300)
@@ -413,11 +422,7 @@ async def test_d11_a_notify_that_cannot_be_sent_is_owed(
     subscribed = await caller.subscribe()
     line = server.notifier.of(reception)[0]
 
-    def unreachable(*_: object) -> None:
-        raise OSError(errno.ENETUNREACH, "Network is unreachable")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(server._transports._udp[0], "_send", unreachable)
+    with cable_out(server, monkeypatch):
         server.notifier.notify(line, frozenset({"DoNotDisturb"}))
     connected = reception.connected
     await subscribed.send(body=set_dnd(True))
