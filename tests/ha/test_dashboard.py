@@ -23,6 +23,7 @@ from .common import (
     RECEPTION_DATA,
     WORKSHOP,
     WORKSHOP_DATA,
+    WORKSHOP_DND,
     MockConfigEntry,
     device_of,
     line_data,
@@ -356,5 +357,5 @@ async def test_who_is_quiet(hass: HomeAssistant, listener: DfksListener) -> None
     _, example = (Template(text, hass) for text in read_templates())
     assert example.async_render() == ""
 
-    await turn(hass, "switch.workshop_do_not_disturb", "on")
+    await turn(hass, WORKSHOP_DND, "on")
     assert example.async_render() == "Workshop"

@@ -21,6 +21,7 @@ from .common import (
     RINGS,
     WORKSHOP,
     WORKSHOP_DATA,
+    WORKSHOP_DND,
     MockConfigEntry,
     device_of,
     line,
@@ -184,7 +185,7 @@ async def test_removed_line_leaves_nothing(
     entity_registry: er.EntityRegistry,
 ) -> None:
     """No line, no device, no entity; the other line does not notice."""
-    await turn(hass, "switch.workshop_do_not_disturb", "on")
+    await turn(hass, WORKSHOP_DND, "on")
     other = line(entry, WORKSHOP)
 
     hass.config_entries.async_remove_subentry(entry, RECEPTION)
@@ -196,7 +197,7 @@ async def test_removed_line_leaves_nothing(
     entities = er.async_entries_for_config_entry(entity_registry, entry.entry_id)
     assert {entity.config_subentry_id for entity in entities} == {WORKSHOP}
     assert hass.states.get(DND) is None
-    assert state_of(hass, "switch.workshop_do_not_disturb") == "on"
+    assert state_of(hass, WORKSHOP_DND) == "on"
 
 
 async def test_removed_line_can_come_back(

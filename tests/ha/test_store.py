@@ -17,6 +17,7 @@ from .common import (
     NO_ANSWER_TARGET,
     RECEPTION,
     RINGS,
+    WORKSHOP_DND,
     MockConfigEntry,
     async_fire_time_changed_exact,
     press,
@@ -145,7 +146,7 @@ async def test_restart_brings_the_state_back(
     assert state_of(hass, ALWAYS_TARGET) == "300"
     assert state_of(hass, NO_ANSWER_TARGET) == "2424"
     assert state_of(hass, RINGS) == "9"
-    assert state_of(hass, "switch.workshop_do_not_disturb") == "off"
+    assert state_of(hass, WORKSHOP_DND) == "off"
 
 
 @pytest.mark.parametrize(
