@@ -168,7 +168,7 @@ class PhoneMonitor(Trace):
 
     # Told by the SIP floor
 
-    def heard(self, account: Account, request: Request, flow: Flow) -> None:
+    def heard(self, account: Account, request: Request) -> None:
         """Take note of a request of a line's phone."""
         if (line := self._sync.lines.get(account.id)) is not None:
             self.phone(line).heard(request)

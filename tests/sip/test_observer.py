@@ -29,7 +29,7 @@ class Watching(Trace):
         self.lines: list[tuple[str, str]] = []
         self.strangers: list[tuple[str, str, tuple[str, int]]] = []
 
-    def heard(self, account: Account, request: Request, flow: Flow) -> None:
+    def heard(self, account: Account, request: Request) -> None:
         """Note the line and the method."""
         self.lines.append((account.id, request.method))
 

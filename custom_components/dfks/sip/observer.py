@@ -16,7 +16,7 @@ class Observer(Protocol):
     def sent(self, data: bytes, flow: Flow) -> None:
         """Take note of a message that went out."""
 
-    def heard(self, account: Account, request: Request, flow: Flow) -> None:
+    def heard(self, account: Account, request: Request) -> None:
         """Take note of a request of a line's phone, after it was answered."""
 
     def turned_away(self, request: Request, username: str, flow: Flow) -> None:

@@ -574,7 +574,7 @@ class SipServer:
         """Take note that a phone of a line is alive."""
         self.notifier.heard(account, request, flow)
         if self._observer is not None:
-            self._observer.heard(account, request, flow)
+            self._observer.heard(account, request)
 
     # Checks
 
