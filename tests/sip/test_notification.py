@@ -1435,6 +1435,27 @@ async def test_f27_a_reboot_while_a_notify_is_in_flight(
     assert new.first.cseq == (1, "NOTIFY")
 
 
+@requirement("F27", "F21")
+async def test_f27_a_reboot_does_not_hold_up_what_waits_in_the_old_dialog(
+    caller: Caller, switch: Switch
+) -> None:
+    """A subscription with another id stays, and is told what it is owed."""
+    old = await caller.subscribe({"Event": "as-feature-event;id=7"})
+    await old.send({"Event": "as-feature-event;id=8"})
+    await old.told()
+    await switch(DND, True)
+    waits = await old.told(0)
+
+    await caller.call("SUBSCRIBE", {"Event": "as-feature-event;id=7"})
+    notifies = [await old.told(), await old.told()]
+
+    assert waits.get("Event") == "as-feature-event;id=7"
+    told = {notify.get("Event"): lamps(notify)[DND] for notify in notifies}
+    assert told == dict.fromkeys(
+        ("as-feature-event;id=7", "as-feature-event;id=8"), Lamp(on=True)
+    )
+
+
 @requirement("F27")
 @pytest.mark.parametrize(
     ("first", "second"),

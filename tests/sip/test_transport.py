@@ -26,7 +26,7 @@ from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
-from .caller import Caller, disconnected, lamps
+from .caller import Caller, disconnected, lamps, reason_of
 from .conftest import Connect
 from .listening import ListeningPeer
 
@@ -743,6 +743,38 @@ async def test_e14_a_lost_phone_is_called_at_its_contact(
         assert f"<{notify.uri}>" == contact
         assert len(lamps(notify)) == 4
         assert reception.connected
+
+
+@requirement("E14", "F16", "F21")
+@pytest.mark.parametrize("more", [0, 1])
+async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
+    connect: Connect, server: SipServer, clock: ManualClock, reception: Line, more: int
+) -> None:
+    """Its subscription ends with what is tried at its Contact; another is told so."""
+    async with await ListeningPeer.open() as phone:
+        first = await connect("tcp")
+        contact = f"<sip:201@127.0.0.1:{phone.port};transport=tcp>"
+        headers = {"Contact": contact, "Expires": "320"}
+        subscribed = await first.subscribe(headers)
+        for number in range(more):
+            await subscribed.send({**headers, "Event": f"as-feature-event;id={number}"})
+            await subscribed.told()
+        await first.close()
+        await disconnected(reception)
+        clock.advance(300)
+        await phone.next_request()
+        clock.advance(20)
+
+        second = await connect("tcp")
+        await second.call("REGISTER")
+        ends = [await second.next_request() for _ in range(more)]
+        for end in ends:
+            second.answer(end)
+        await second.settle()
+
+    assert [reason_of(end) for end in ends] == ["timeout"] * more
+    assert server.counters()["subscriptions"] == 0
+    assert not server.notifier._by_stream
 
 
 @requirement("E14")

@@ -415,6 +415,7 @@ class Notifier:
         for other in self.of(account):
             if not fetch and _is_same_phone(other, subscription):
                 self._remove(other)
+                self._go_on_in(other.dialog)
         limit = self._max_per_account
         if limit is not None and len(self._by_account[account]) > limit:
             self._remove(subscription)
@@ -505,8 +506,12 @@ class Notifier:
                 if subscription.in_flight is not None:
                     # Whatever is tried at its Contact is in vain: it is over here.
                     self._suspend(subscription)
+                if not dialog.subscriptions:
+                    # It had ended, and goes with the NOTIFY that was in vain.
+                    continue
                 dialog.move_to(flow)
                 self._follow_stream(dialog, before)
+                self._go_on_in(dialog)
             if subscription.suspended:
                 self._resume(subscription)
 
