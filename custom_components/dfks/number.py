@@ -10,10 +10,8 @@ from homeassistant.components.number import (
 )
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
@@ -21,6 +19,7 @@ from .entity import (
 )
 from .features.model import MAX_RING_COUNT, Feature
 from .listener import DfksConfigEntry
+from .refusal import invalid
 
 PARALLEL_UPDATES = 0
 
@@ -68,9 +67,5 @@ class DfksNumber(DfksFeatureEntity, NumberEntity):
     async def async_set_native_value(self, value: float) -> None:
         """Set the number of rings; a fraction of a ring is refused."""
         if value != int(value):
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="rings_not_whole",
-                translation_placeholders={"value": str(value)},
-            )
+            raise invalid("rings_not_whole", value=str(value))
         await self._async_change(ring_count=int(value))

@@ -6,6 +6,15 @@ from .const import DOMAIN
 from .features.model import ChangeRefused, Refusal
 
 
+def invalid(key: str, **words: str) -> ServiceValidationError:
+    """Return the error to raise for a wish that cannot be; `key` is its message's."""
+    return ServiceValidationError(
+        translation_domain=DOMAIN,
+        translation_key=key,
+        translation_placeholders=words,
+    )
+
+
 def refused(err: ChangeRefused, line: str) -> HomeAssistantError:
     """Return the error to raise for a refused change of a line, named as users do.
 
@@ -18,13 +27,5 @@ def refused(err: ChangeRefused, line: str) -> HomeAssistantError:
             translation_placeholders={"line": line},
         )
     if not err.reason:
-        return ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key="change_refused_without_reason",
-            translation_placeholders={"line": line},
-        )
-    return ServiceValidationError(
-        translation_domain=DOMAIN,
-        translation_key="change_refused",
-        translation_placeholders={"line": line, "reason": err.reason},
-    )
+        return invalid("change_refused_without_reason", line=line)
+    return invalid("change_refused", line=line, reason=err.reason)

@@ -21,12 +21,7 @@ from homeassistant.core import (
     SupportsResponse,
     callback,
 )
-from homeassistant.exceptions import (
-    HomeAssistantError,
-    ServiceValidationError,
-    Unauthorized,
-    UnknownUser,
-)
+from homeassistant.exceptions import HomeAssistantError, Unauthorized, UnknownUser
 from homeassistant.helpers import (
     config_validation as cv,
     device_registry as dr,
@@ -45,7 +40,7 @@ from .features.model import (
     Origin,
 )
 from .listener import DfksConfigEntry, DfksListener, line_unique_id
-from .refusal import refused
+from .refusal import invalid, refused
 from .values import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
@@ -205,7 +200,7 @@ def _find_targets(call: ServiceCall) -> list[_Target]:
         DOMAIN
     )
     if not entries:
-        raise _error("not_loaded")
+        raise invalid("not_loaded")
     found: dict[Line, _Target] = {}
     for device_id in call.data.get(ATTR_DEVICE_ID, ()):
         target = _find_by_device(call.hass, entries, device_id)
@@ -225,7 +220,7 @@ def _find_by_device(
             identifier = (DOMAIN, line_unique_id(entry, line.id))
             if device is not None and identifier in device.identifiers:
                 return _Target(entry, line)
-    raise _error("line_not_found", line=device_id)
+    raise invalid("line_not_found", line=device_id)
 
 
 def _find_by_presentity(entries: Iterable[DfksConfigEntry], presentity: str) -> _Target:
@@ -235,7 +230,7 @@ def _find_by_presentity(entries: Iterable[DfksConfigEntry], presentity: str) -> 
         for line in entry.runtime_data.sync.lines.values():
             if _normalized(line.presentity) == wanted:
                 return _Target(entry, line)
-    raise _error("line_not_found", line=presentity)
+    raise invalid("line_not_found", line=presentity)
 
 
 def _normalized(presentity: str) -> str:
@@ -249,7 +244,7 @@ def _read_wish(data: Mapping[str, Any]) -> _Wish:
     try:
         feature = read_feature(data[ATTR_FEATURE])
     except ValueError as err:
-        raise _error("feature_unknown", feature=data[ATTR_FEATURE]) from err
+        raise invalid("feature_unknown", feature=data[ATTR_FEATURE]) from err
     fields = _read_fields(feature, data.get(ATTR_VALUES))
     return _Wish(
         feature=feature,
@@ -266,7 +261,7 @@ def _read[T](reader: Callable[[object], T], field: str, value: object) -> T | No
     try:
         return reader(value)
     except ValueError as err:
-        raise _error("value_invalid", field=field, value=str(value)) from err
+        raise invalid("value_invalid", field=field, value=str(value)) from err
 
 
 def _read_fields(feature: Feature, values: object) -> Mapping[str, object]:
@@ -278,14 +273,14 @@ def _read_fields(feature: Feature, values: object) -> Mapping[str, object]:
         fields = dict(_read_pair(str(pair)) for pair in pairs)
     for field in fields:
         if field not in FIELDS[feature]:
-            raise _error("field_unknown", field=str(field), feature=feature.value)
+            raise invalid("field_unknown", field=str(field), feature=feature.value)
     return fields
 
 
 def _read_pair(pair: str) -> tuple[str, str]:
     field, slash, value = pair.partition("/")
     if not slash:
-        raise _error("value_without_field", value=pair)
+        raise invalid("value_without_field", value=pair)
     return field.strip(), value.strip()
 
 
@@ -293,7 +288,7 @@ def _check_wish(target: _Target, wish: _Wish) -> None:
     """Raise ServiceValidationError for what the line cannot do."""
     feature, line = wish.feature, target.line
     if feature not in line.assigned:
-        raise _error("feature_not_assigned", feature=feature.value, line=target.name)
+        raise invalid("feature_not_assigned", feature=feature.value, line=target.name)
     if not wish.status or FIELD_FORWARD_TO not in FIELDS[feature]:
         return
     stored = line.state(feature)
@@ -301,7 +296,7 @@ def _check_wish(target: _Target, wish: _Wish) -> None:
         # A phone may have turned it on without a target; then it is on.
         return
     if not (stored.forward_to if wish.forward_to is None else wish.forward_to):
-        raise _error("target_needed", feature=feature.value, line=target.name)
+        raise invalid("target_needed", feature=feature.value, line=target.name)
 
 
 async def _async_check_permission(
@@ -346,11 +341,3 @@ def _line_as_json(target: _Target) -> JsonObjectType:
 
 def _state_as_json(feature: Feature, state: FeatureState) -> JsonObjectType:
     return {"status": state.status, "value": {**shown_value(feature, state)}}
-
-
-def _error(key: str, **words: str) -> ServiceValidationError:
-    return ServiceValidationError(
-        translation_domain=DOMAIN,
-        translation_key=key,
-        translation_placeholders=words,
-    )

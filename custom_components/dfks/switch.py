@@ -7,10 +7,9 @@ from typing import Any, Final, override
 from homeassistant.components.switch import SwitchEntity, SwitchEntityDescription
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN, FEATURE_KEYS
+from .const import FEATURE_KEYS
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
@@ -18,6 +17,7 @@ from .entity import (
 )
 from .features.model import FORWARDINGS, Feature, LineEvent
 from .listener import DfksConfigEntry
+from .refusal import invalid
 
 PARALLEL_UPDATES = 0
 
@@ -113,13 +113,8 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
             async with asyncio.timeout(TARGET_WAIT):
                 await target_known.wait()
         except TimeoutError as err:
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="target_missing",
-                translation_placeholders={
-                    "line": self._line_name,
-                    "feature": str(self.name),
-                },
+            raise invalid(
+                "target_missing", line=self._line_name, feature=str(self.name)
             ) from err
         finally:
             unsubscribe()

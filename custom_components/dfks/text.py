@@ -11,10 +11,9 @@ from homeassistant.const import (
     EntityCategory,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN, FEATURE_KEYS
+from .const import FEATURE_KEYS
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
@@ -22,6 +21,7 @@ from .entity import (
 )
 from .features.model import FORWARDINGS
 from .listener import DfksConfigEntry
+from .refusal import invalid
 
 PARALLEL_UPDATES = 0
 
@@ -69,14 +69,9 @@ class DfksText(DfksFeatureEntity, TextEntity):
         target = value.strip()
         if target in (STATE_UNKNOWN, STATE_UNAVAILABLE):
             # What an automation reads from an entity that is not there.
-            raise self._refusal("target_not_a_target", target)
+            raise invalid("target_not_a_target", line=self._line_name, value=target)
         if not target.isprintable():
-            raise self._refusal("target_not_printable", ascii(target))
+            raise invalid(
+                "target_not_printable", line=self._line_name, value=ascii(target)
+            )
         await self._async_change(forward_to=target)
-
-    def _refusal(self, key: str, value: str) -> ServiceValidationError:
-        return ServiceValidationError(
-            translation_domain=DOMAIN,
-            translation_key=key,
-            translation_placeholders={"line": self._line_name, "value": value},
-        )

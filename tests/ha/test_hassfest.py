@@ -214,7 +214,7 @@ def _error_of(call: ast.Call) -> Iterator[tuple[str, set[str]]]:
     given = {item.arg: item.value for item in call.keywords if item.arg is not None}
     name = getattr(call.func, "id", "")
     key: ast.expr | None = given.get("translation_key")
-    if name == "_error":
+    if name == "invalid":
         key, found = call.args[0], set(given)
     elif isinstance(filled := given.get("translation_placeholders"), ast.Dict):
         found = {ast.literal_eval(item) for item in filled.keys if item is not None}
