@@ -12,7 +12,7 @@ from custom_components.dfks.sip import digest
 from custom_components.dfks.sip.digest import (
     Authenticator,
     Outcome,
-    parse_credentials,
+    parse_digest,
     read_answer,
 )
 from custom_components.dfks.sip.message import Request, parse
@@ -720,7 +720,7 @@ def test_credentials_are_read_as_far_as_they_can_be(
     text: str, parameters: dict[str, str] | None
 ) -> None:
     """Another scheme is none; what is malformed is missed where it counts."""
-    assert parse_credentials(text) == parameters
+    assert parse_digest(text) == parameters
 
 
 VALUES = [

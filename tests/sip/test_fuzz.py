@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.dfks.sip import server as server_module
-from custom_components.dfks.sip.digest import parse_credentials
+from custom_components.dfks.sip.digest import parse_digest
 from custom_components.dfks.sip.headers import (
     HeaderError,
     decode_user,
@@ -190,8 +190,8 @@ def test_any_text_is_read_or_a_header_error(
 def test_any_text_is_unquoted_and_any_credentials_read(text: str) -> None:
     """These two raise nothing at all."""
     unquote(text)
-    parse_credentials(f"Digest {text}")
-    parse_credentials(text)
+    parse_digest(f"Digest {text}")
+    parse_digest(text)
 
 
 @settings(deadline=None)

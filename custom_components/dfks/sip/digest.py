@@ -124,7 +124,7 @@ def read_answer(text: str) -> Answer | None:
                 qop and qop.strip('"'),
                 nc,
             )
-    parameters = parse_credentials(text)
+    parameters = parse_digest(text)
     if parameters is None:
         return None
     find = parameters.get
@@ -142,8 +142,8 @@ def read_answer(text: str) -> Answer | None:
     )
 
 
-def parse_credentials(text: str) -> dict[str, str] | None:
-    """Return the parameters of a Digest Authorization value by lower-case name.
+def parse_digest(text: str) -> dict[str, str] | None:
+    """Return the parameters of a challenge, or an answer to one, by lower-case name.
 
     None where it is of another scheme (RFC 3261 22.1: ignored then). What is malformed
     is left out, and missed where it counts.

@@ -6,7 +6,7 @@ import logging
 from typing import NamedTuple
 
 from .clock import Clock
-from .digest import parse_credentials, read_answer
+from .digest import parse_digest, read_answer
 from .headers import bracketed
 from .message import NotSip, Request, Response, SipError, parse
 from .transport import Flow
@@ -136,7 +136,7 @@ def _details(message: Request | Response) -> Iterator[str]:
         yield f"credentials of {username[:MAX_SHOWN] or '?'}"
     if challenge := message.get("www-authenticate"):
         # Its grammar is that of credentials.
-        parameters = parse_credentials(challenge) or {}
+        parameters = parse_digest(challenge) or {}
         stale = parameters.get("stale", "").lower() == "true"
         realm = parameters.get("realm", "?")[:MAX_SHOWN]
         yield "nonce too old" if stale else f"realm {realm}"
