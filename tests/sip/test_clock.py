@@ -62,16 +62,30 @@ def test_a_timer_that_fails_does_not_stop_the_next(clock: ManualClock) -> None:
 
 
 def test_timers_that_are_stopped_never_run(clock: ManualClock) -> None:
-    """Whatever was to come."""
+    """Whatever was to come; what is started later does."""
     timers = Timers(clock)
     calls: list[int] = []
     timers.after(1, lambda: calls.append(1))
 
     timers.stop()
     timers.stop()
+    timers.after(1, lambda: calls.append(2))
     clock.advance(5)
 
-    assert calls == []
+    assert calls == [2]
+
+
+def test_timers_that_are_stopped_are_let_go_at_once(clock: ManualClock) -> None:
+    """A server that is reloaded does not wait for the hour of its subscriptions."""
+    timers = Timers(clock)
+    timers.start(3600, Note(clock))
+    gone = weakref.ref(timers)
+
+    timers.stop()
+    del timers
+    gc.collect()
+
+    assert gone() is None
 
 
 def test_timers_of_many_delays_run_in_the_order_in_which_they_fall_due(
@@ -132,6 +146,28 @@ def test_a_callback_may_start_and_cancel_timers(clock: ManualClock) -> None:
     clock.advance(10)
 
     assert calls == ["first", "later", "again"]
+
+
+def test_a_callback_may_put_off_what_is_due_at_the_same_time(
+    clock: ManualClock,
+) -> None:
+    """By its own delay, or by another one."""
+    for delay in (2, 3):
+        timers = Timers(clock)
+        began = clock.monotonic()
+        note = Note(clock)
+
+        def put_off(
+            timers: Timers = timers, note: Note = note, delay: int = delay
+        ) -> None:
+            timers.cancel(note)
+            timers.start(delay, note)
+
+        timers.after(2, put_off)
+        timers.start(2, note)
+        clock.advance(10)
+
+        assert note.ran == [began + 2 + delay]
 
 
 def test_timers_may_be_stopped_from_a_callback(clock: ManualClock) -> None:

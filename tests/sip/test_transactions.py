@@ -383,9 +383,9 @@ async def test_d10_separate_notifies_are_small(
 
 @requirement("D11", "F16")
 async def test_d11_an_unreachable_phone_is_suspended_at_once(
-    caller: Caller, reception: Line
+    caller: Caller, reception: Line, server: SipServer, clock: ManualClock
 ) -> None:
-    """ICMP says that nobody listens there; 32 s need not pass."""
+    """ICMP says that nobody listens there; 32 s need not pass, nor is it tried again."""
     closed = await RawPeer.open(("127.0.0.1", 9))
     host, port = closed.local
     await closed.close()
@@ -393,8 +393,10 @@ async def test_d11_an_unreachable_phone_is_suspended_at_once(
     response = await caller.call("SUBSCRIBE", {"Contact": f"<sip:201@{host}:{port}>"})
     assert response.status == 200
     await disconnected(reception)
+    clock.advance(32)
 
     assert reception.watchers == 0
+    assert server.counters()["retransmissions_sent"] == 0
     assert (await caller.ask(caller.request("OPTIONS"))).status == 200
 
 
