@@ -364,6 +364,26 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
     assert sync.lines["line-202"].bindings
 
 
+@requirement("F28", "F7")
+async def test_f28_a_dialog_that_is_half_good_is_left_out_as_a_whole(
+    caller: Caller, restart: Restart
+) -> None:
+    """What was understood of it is not told in a dialog that nobody knows."""
+    subscribed = await caller.subscribe({"Event": "as-feature-event;id=1"})
+    await subscribed.send({"Event": "as-feature-event;id=2"})
+    await subscribed.told()
+
+    def change(memory: Memory) -> None:
+        memory["dialogs"][0]["subscriptions"][1]["expires_at"] = cast("float", "never")
+
+    sync = await restart(change=change)
+    await caller.log_in()
+
+    assert (await subscribed.send()).status == 481
+    assert sync.lines["line-201"].watchers == 0
+    await caller.nothing()
+
+
 @requirement("F28")
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_f28_changes_are_announced(

@@ -844,6 +844,7 @@ class Notifier:
         )
         _check_dialog(dialog)
         now = self._clock.monotonic()
+        remembered = []
         for item in record["subscriptions"]:
             account = accounts.get(item["line"])
             package = packages.get(item["package"])
@@ -863,6 +864,9 @@ class Notifier:
             subscription.expires_at = now + min(left, MAX_REMEMBERED) + grace
             subscription.grace = grace
             subscription.suspended = True
+            remembered.append(subscription)
+        # All of them or none: a dialog that is not known cannot be refreshed.
+        for subscription in remembered:
             self._attach(subscription)
             self._watch_expiry(subscription)
         if dialog.subscriptions:
