@@ -419,6 +419,12 @@ def read(data: bytes) -> object:
 @example(start=STARTS[0], lines=[each[0] for each in SAYINGS], more=[], body=b"body")
 @example(
     start=STARTS[0],
+    lines=[SAYINGS[0][1], *(each[0] for each in SAYINGS[1:])],
+    more=[],
+    body=b"body",
+)
+@example(
+    start=STARTS[0],
     lines=[
         SAYINGS[0][0],
         "From:  <sip:201@h>;tag=f",
@@ -426,6 +432,12 @@ def read(data: bytes) -> object:
         *(each[0] for each in SAYINGS[3:]),
     ],
     more=[],
+    body=b"body",
+)
+@example(
+    start=STARTS[0],
+    lines=[*(each[0] for each in SAYINGS[:3]), "Call-ID: c\t", SAYINGS[4][0]],
+    more=["Contact: <sip:u@h> "],
     body=b"body",
 )
 def test_a_plain_request_is_read_as_any_other(

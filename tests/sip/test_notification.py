@@ -369,6 +369,25 @@ async def test_f9_a_refresh_sets_a_new_expiry(
     assert reason_of(last) == "timeout"
 
 
+@requirement("F9", "F12")
+async def test_f9_a_refreshed_subscription_ends_within_a_second_of_its_expiry(
+    caller: Caller, clock: ManualClock, reception: Line
+) -> None:
+    """Not before it, whatever the fraction of a second of the refresh."""
+    subscribed = await caller.subscribe({"Expires": "60"})
+    clock.advance(0.375)
+    await subscribed.send({"Expires": "60"})
+    await subscribed.told()
+
+    clock.advance(59.875)
+    still_there = reception.watchers
+    clock.advance(1.125)
+    last = await subscribed.told()
+
+    assert still_there == 1
+    assert reason_of(last) == "timeout"
+
+
 @requirement("F9", "F12", "F19")
 @pytest.mark.parametrize("body", [b"", set_dnd(True)], ids=["refresh", "change"])
 async def test_f9_after_expiry_it_is_481(
@@ -554,6 +573,25 @@ async def test_f13_a_line_that_goes_while_a_notify_is_in_flight(
     await subscribed.answer(subscribed.first)
 
     assert reason_of(await subscribed.told()) == "noresource"
+
+
+@requirement("F13", "F12")
+async def test_f13_a_line_that_goes_just_before_its_phone_would_expire(
+    caller: Caller, sync: FeatureSync, clock: ManualClock, switch: Switch
+) -> None:
+    """That the line is no more counts, when the phone can be told at last."""
+    subscribed = await caller.subscribe({"Expires": "60"})
+    clock.advance(50)
+    await switch(DND, True)
+    notify = await subscribed.told(0)
+
+    sync.remove_line("line-201")
+    clock.advance(15)
+    await caller.so_far()
+    await subscribed.answer(notify)
+
+    assert reason_of(await subscribed.told()) == "noresource"
+    await caller.nothing()
 
 
 @requirement("F13")
