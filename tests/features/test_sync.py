@@ -1,6 +1,8 @@
 """The way of a change, and of the state, over real sockets."""
 
 from dataclasses import replace
+import gc
+import weakref
 
 import pytest
 
@@ -1113,6 +1115,26 @@ async def test_phones_of_a_removed_line_are_told_the_end(
     assert (line.connected, line.watchers) == (False, 0)
     assert connections(events) == [False]
     assert changes(events) == []
+
+
+async def test_a_removed_line_is_let_go(
+    connect: Connect, phone: Phone, sync: FeatureSync
+) -> None:
+    """Once its phone has been told, and with it those who listen to it."""
+
+    def listen(event: LineEvent) -> None:
+        """Hear of the line."""
+
+    sync.lines["line-201"].subscribe(listen)
+    gone = weakref.ref(listen)
+    del listen
+
+    sync.remove_line("line-201")
+    await told(phone)
+    await connect("202")
+    gc.collect()
+
+    assert gone() is None
 
 
 async def test_a_removed_line_is_unknown(phone: Phone, sync: FeatureSync) -> None:

@@ -933,6 +933,22 @@ async def test_f16_a_phone_that_is_heard_is_told_everything(
 
 
 @requirement("F16")
+async def test_f16_a_phone_that_was_heard_is_not_asked_again(
+    caller: Caller, clock: ManualClock, switch: Switch
+) -> None:
+    """It is told of changes only, as before it fell silent."""
+    subscribed = await caller.subscribe()
+    await switch(DND, True)
+    await silent(subscribed, clock)
+    await caller.call("REGISTER")
+    await subscribed.told()
+
+    clock.advance(600)
+
+    await caller.nothing()
+
+
+@requirement("F16")
 async def test_f16_a_refresh_of_a_suspended_phone_tells_everything(
     caller: Caller, clock: ManualClock, reception: Line, switch: Switch
 ) -> None:
