@@ -15,6 +15,7 @@ from custom_components.dfks.features.model import (
     FeatureChanged,
     FeatureState,
     Line,
+    LineConfig,
     LineEvent,
     NotifyStyle,
     Origin,
@@ -969,6 +970,25 @@ async def test_an_authentication_name_of_its_own(running: Running) -> None:
         assert (await phone.subscribe()).status == 200
         assert (await phone.notification()).features == DARK
         assert phone.violations == []
+
+
+@pytest.mark.parametrize(
+    ("config", "is_another"),
+    [
+        (line_config("201"), False),
+        (line_config("201", assigned=reversed(Feature)), False),
+        (line_config("201", "new"), True),
+        (line_config("201", auth_name="reception"), True),
+        (line_config("201", assigned=(DND,)), True),
+        (line_config("201", style=NotifyStyle.SEPARATE), True),
+        (replace(line_config("201"), user="203"), True),
+    ],
+)
+async def test_an_update_says_whether_anything_is_different(
+    sync: FeatureSync, config: LineConfig, is_another: bool
+) -> None:
+    """Whoever has changed a line gets another chance only then."""
+    assert sync.update_line(config) is is_another
 
 
 async def test_a_new_password_keeps_the_dialog(

@@ -658,6 +658,29 @@ async def test_f15_answers_that_end_the_subscription(
 
 
 @requirement("F15")
+async def test_f15_a_phone_that_has_ended_it_is_not_told_what_it_was_owed(
+    caller: Caller, sync: FeatureSync, switch: Switch
+) -> None:
+    """Nor what comes of its own key, which a hook still has to think about."""
+    release = asyncio.Event()
+
+    async def rule(_line: Line, _change: FeatureChange) -> Ruling:
+        await release.wait()
+        return Ruling()
+
+    subscribed = await caller.subscribe(status=0)
+    await switch(BUSY, True, "1")
+    sync.hooks = FunctionHooks(rule=rule)
+    await subscribed.send(body=set_dnd(False))
+
+    await subscribed.answer(subscribed.first, 481)
+    release.set()
+
+    await caller.settle()
+    await caller.nothing()
+
+
+@requirement("F15")
 @pytest.mark.parametrize("status", REMOVING)
 async def test_f15_not_even_retry_after_keeps_it(
     caller: Caller, reception: Line, status: int
