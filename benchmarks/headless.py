@@ -35,6 +35,8 @@ RATE: Final = 100.0
 LATENCY_SLICE: Final = 0.5
 WATCHERS: Final = 1000
 MANY: Final = 10_000
+# Refreshes a second where each of them refreshes once a minute.
+REFRESH_RATE: Final = MANY / 60
 FEW: Final = 10
 
 # Seconds after which the last transaction has ended (timer J) and was swept.
@@ -362,7 +364,7 @@ class Crowd:
         require_all(
             self._phones.open(
                 lambda: self._phones.subscribe(next_phone()),
-                rate=MANY / 60,
+                rate=REFRESH_RATE,
                 seconds=effort.refresh,
             )
         )
@@ -384,10 +386,10 @@ class Crowds:
             "memory": self._digest.memory(),
             "refresh": self._plain.refresh(effort),
             "digest_refresh": self._digest.refresh(effort),
-        } | _bare_share(MANY / 60, effort)
+        } | _bare_share(effort)
 
 
-def _bare_share(rate: float, effort: Effort) -> Figures:
+def _bare_share(effort: Effort) -> Figures:
     """Measure bare asyncio with as many datagrams as refreshes have."""
     with ExitStack() as stack:
         server, port = echo("protocol")
@@ -395,7 +397,7 @@ def _bare_share(rate: float, effort: Effort) -> Figures:
         echoes = Echoes(port)
         stack.callback(echoes.close)
         before, began = server.cpu(), time.monotonic()
-        echoes.open(2 * rate, effort.refresh / 2)
+        echoes.open(2 * REFRESH_RATE, effort.refresh / 2)
         return {"refresh_bare": (server.cpu() - before) / (time.monotonic() - began)}
 
 

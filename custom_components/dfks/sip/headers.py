@@ -15,7 +15,8 @@ from urllib.parse import quote, unquote_to_bytes
 # RFC 3261 25.1: host is a name, an IPv4 address or an IPv6 reference. The underscore
 # is not in the grammar; names with one are in use all the same.
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
-_TOKEN = re.compile(r"[A-Za-z0-9\-.!%*_+`'~]+")
+TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
+_TOKEN = re.compile(TOKEN)
 # What most URIs look like: nothing in them is escaped, quoted or optional.
 PLAIN_WORD = r"[A-Za-z0-9._-]++"
 PLAIN_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"

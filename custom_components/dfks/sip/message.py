@@ -15,6 +15,7 @@ import re
 from .headers import (
     PLAIN_PORT,
     PLAIN_WORD,
+    TOKEN,
     HeaderError,
     Parameters,
     Uri,
@@ -127,15 +128,14 @@ _NO_VIA = Via("", "", None, {})
 
 # The grammar of a plain request's head. An address has maybe a name, a URI in <>, at
 # most the tag; a Via a branch, and rport before or behind.
-_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
 _VALUE = r"[!-~\x80-\xff][ -~\t\x80-\xff]*+(?<![ \t])"
 _ADDRESS = (
     r'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|(?! )[ !#-;=-~\x80-\xff]*+)'
-    rf"<[ -=?-~\x80-\xff]*+>(?:;tag=({_TOKEN}))?+"
+    rf"<[ -=?-~\x80-\xff]*+>(?:;tag=({TOKEN}))?+"
 )
 _VIA = (
     rf"SIP/2\.0/(UDP|TCP|TLS) ({PLAIN_WORD})(?::({PLAIN_PORT}))?+"
-    rf"(;rport)?+;branch=({_TOKEN})(;rport)?+"
+    rf"(;rport)?+;branch=({TOKEN})(;rport)?+"
 )
 _READ = {
     "Via": _VIA,

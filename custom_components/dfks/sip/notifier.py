@@ -416,19 +416,20 @@ class Notifier:
             if not fetch and _is_same_phone(other, subscription):
                 self._remove(other)
                 self._go_on_in(other.dialog)
-        limit = self._max_per_account
-        if limit is not None and len(self._by_account[account]) > limit:
+        try:
+            self.check_room(account, 0)
+        except SipError:
             self._remove(subscription)
-            raise _too_many()
+            raise
         self._dialogs[dialog.local_tag] = dialog
         self._follow_stream(dialog, None)
         return subscription
 
-    def check_room(self, account: Account) -> None:
-        """Refuse one subscription more than a line may have. Raises SipError."""
+    def check_room(self, account: Account, more: int = 1) -> None:
+        """Refuse more subscriptions than a line may have. Raises SipError."""
         limit = self._max_per_account
-        if limit is not None and len(self.of(account)) >= limit:
-            raise _too_many()
+        if limit is not None and len(self.of(account)) + more > limit:
+            raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
 
     def add(
         self,
@@ -971,10 +972,6 @@ def _check_dialog(dialog: Dialog) -> None:
     ).encode("latin-1")
     if b"\r" in fields or b"\n" in fields:
         raise ValueError("A header field with a line end")
-
-
-def _too_many() -> SipError:
-    return SipError(503, "Too many subscriptions", ("Retry-After: 300",))
 
 
 def _is_busy(dialog: Dialog) -> bool:
