@@ -303,6 +303,27 @@ async def test_f28_bindings_are_remembered(caller: Caller, restart: Restart) -> 
     assert lower.status == 500
 
 
+@requirement("F28", "G13")
+async def test_f28_a_wall_clock_that_was_set_back_makes_nothing_immortal(
+    caller: Caller, restart: Restart, clock: ManualClock
+) -> None:
+    """What is remembered lasts an hour at most, whatever time it is now."""
+
+    def set_back(_: Memory) -> None:
+        clock.wall_offset -= 30 * 86_400
+
+    subscribed = await caller.subscribe()
+    await caller.call("REGISTER")
+
+    await restart(change=set_back)
+    notify = await subscribed.told()
+    await caller.log_in()
+    query = await caller.call("REGISTER", {"Contact": None})
+
+    assert state_of(notify) == "active;expires=3600"
+    assert parameter(query.get("Contact"), "expires") == "3600"
+
+
 def _spoil(
     kind: Literal["dialogs", "bindings"], name: str, value: object
 ) -> Callable[[Memory], None]:

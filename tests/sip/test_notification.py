@@ -1083,6 +1083,21 @@ async def test_f16_a_silent_phone_behind_nat_is_told_where_it_is_heard(
     await caller.nothing()
 
 
+@requirement("F16", "E14")
+async def test_f16_a_silent_phone_without_instance_is_told_where_it_was(
+    caller: Caller, colleague: Caller, clock: ManualClock
+) -> None:
+    """Another port of its address may be another phone behind the same NAT."""
+    behind_nat = {"Contact": "<sip:201@192.0.2.7:5060>"}
+    subscribed = await caller.subscribe(behind_nat, status=0)
+    await silent(subscribed, clock)
+
+    await colleague.call("REGISTER", behind_nat | {"Contact": "<sip:201@192.0.2.8>"})
+
+    await colleague.nothing()
+    assert len(lamps(await subscribed.told())) == 4
+
+
 @requirement("F16", "F13")
 async def test_f16_a_suspended_phone_of_a_removed_line_is_told_the_end(
     caller: Caller, clock: ManualClock, sync: FeatureSync

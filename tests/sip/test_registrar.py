@@ -257,6 +257,19 @@ async def test_g9_a_binding_expires(caller: Caller, clock: ManualClock) -> None:
     assert after == {"sip:b@h": 100}
 
 
+@requirement("G13")
+async def test_g13_a_binding_that_is_listed_is_never_listed_with_expires_0(
+    caller: Caller, clock: ManualClock
+) -> None:
+    """Not even in its last half second: 0 would say that it is gone."""
+    await caller.call("REGISTER", {"Contact": "<sip:a@h>;expires=100"})
+
+    clock.advance(99.75)
+    last = bindings(await caller.call("REGISTER", QUERY))
+
+    assert last == {"sip:a@h": 1}
+
+
 @requirement("G10")
 @pytest.mark.parametrize(
     ("expires", "status"),
