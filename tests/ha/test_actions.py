@@ -8,6 +8,7 @@ from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import ServiceValidationError, Unauthorized, UnknownUser
+from homeassistant.helpers import entity_registry as er
 import pytest
 import voluptuous as vol
 
@@ -526,6 +527,23 @@ class TestUsers:
 
         assert state_of(hass, WORKSHOP_DND) == ("on" if allowed else "off")
         assert state_of(hass, DND) == "off"
+
+    async def test_a_feature_without_an_entity_is_for_nobody_but_admins(
+        self, hass: HomeAssistant, listener: DfksListener, context: Context
+    ) -> None:
+        """A switch that was removed from the registry takes its permission along."""
+        er.async_get(hass).async_remove(WORKSHOP_DND)
+
+        with pytest.raises(Unauthorized):
+            await set_feature(
+                hass,
+                context,
+                presentity=[WORKSHOP_SIP],
+                feature="DoNotDisturb",
+                status=1,
+            )
+
+        assert stored(listener) == {RECEPTION: {}, WORKSHOP: {}}
 
     async def test_reading_needs_all_features_of_the_line(
         self, hass: HomeAssistant, port: int, context: Context

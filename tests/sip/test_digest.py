@@ -251,6 +251,19 @@ async def test_h4_a_nonce_is_good_for_the_source_that_asked(
     assert is_stale(response)
 
 
+@requirement("H4")
+async def test_h4_a_nonce_that_was_used_is_not_good_for_another_source(
+    caller: Caller, connect: Connect
+) -> None:
+    """One who reads along could go on with it, its next count and all."""
+    assert (await caller.call("REGISTER")).status == 200
+    elsewhere = await connect(local=("127.0.0.2", 0))
+
+    response = await elsewhere.ask(caller.signed_request("REGISTER"))
+
+    assert is_stale(response)
+
+
 @requirement("H4", "F28")
 async def test_h4_a_nonce_of_an_earlier_run_is_stale(
     caller: Caller, clock: ManualClock

@@ -451,6 +451,22 @@ async def test_h12_challenges_come_later_and_later(
     assert (fourth, fifth) == (1, 1)
 
 
+@requirement("H12", "C4")
+async def test_h12_repeats_during_a_delay_get_one_challenge(
+    guesser: Guesser, clock: ManualClock
+) -> None:
+    """A phone that sends again while its challenge waits is told once."""
+    await guesser.guess(3)
+    await guesser.caller.so_far()
+
+    data = guesser.attempt()
+    for _ in range(5):
+        await guesser.send(data)
+    clock.advance(10)
+
+    assert len(await guesser.caller.so_far()) == 1
+
+
 @requirement("H12")
 async def test_h12_the_right_password_makes_up_for_it(
     guesser: Guesser, server: SipServer
@@ -468,16 +484,37 @@ async def test_h12_the_right_password_makes_up_for_it(
 
 
 @requirement("H12")
+@pytest.mark.parametrize(("pause", "let_in"), [(3_599, False), (3_601, True)])
 async def test_h12_failures_are_forgotten_after_an_hour(
-    guesser: Guesser, clock: ManualClock, server: SipServer
+    guesser: Guesser, clock: ManualClock, server: SipServer, pause: float, let_in: bool
 ) -> None:
     """A phone with an old password that asks once an hour is no guesser."""
-    for _ in range(25):
-        await guesser.caller.log_in()
-        await guesser.guess(1)
-        clock.advance(3_601)
+    await guesser.guess(19)
 
-    assert server.guard.lets_in("127.0.0.1")
+    clock.advance(pause)
+    await guesser.caller.so_far()
+    await guesser.caller.log_in()
+    await guesser.guess(1)
+
+    assert server.guard.lets_in("127.0.0.1") is let_in
+
+
+@requirement("H12")
+async def test_h12_failures_are_forgotten_after_a_block(
+    guesser: Guesser, clock: ManualClock, server: SipServer
+) -> None:
+    """Who comes back has as many tries as anybody."""
+    await guesser.guess(20)
+    clock.advance(900)
+    await guesser.caller.so_far()
+    await guesser.caller.log_in()
+
+    await guesser.guess(19)
+    before = server.guard.lets_in("127.0.0.1")
+    await guesser.guess(1)
+
+    assert before
+    assert not server.guard.lets_in("127.0.0.1")
 
 
 @requirement("H12", "C4")
