@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 import pytest
 
+from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
@@ -15,7 +16,7 @@ from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
 from tests.phone.wire import address, parameter
 from tests.server import line_config
 
-from .caller import Caller, lamps, reason_of, state_of
+from .caller import Caller, disconnected, lamps, reason_of, state_of
 from .conftest import Connect
 from .listening import ListeningPeer
 
@@ -356,6 +357,8 @@ def _spoil(
         _spoil("dialogs", "target", "nowhere"),
         _spoil("dialogs", "target", "sip:a@h\r\nX: y"),
         _spoil("dialogs", "call_id", "a\r\nX: y"),
+        _spoil("dialogs", "call_id", "a\rX: y"),
+        _spoil("dialogs", "call_id", "a\nX: y"),
         _spoil("dialogs", "remote", "\u20ac"),
         _spoil("dialogs", "local", 7),
         _spoil("dialogs", "subscriptions", [{}]),
@@ -373,7 +376,7 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
     restart: Restart,
     change: Callable[[Memory], None],
 ) -> None:
-    """The others are taken back, and the server starts."""
+    """That one alone: the others are taken back, and the server starts."""
     await caller.call("REGISTER")
     await stranger.call("REGISTER")
     await caller.subscribe()
@@ -381,9 +384,10 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
 
     sync = await restart(change=change)
 
+    spoilt, good = sync.lines["line-201"], sync.lines["line-202"]
     assert lamps(await other.told())
-    assert sync.lines["line-202"].watchers == 1
-    assert sync.lines["line-202"].bindings
+    assert (good.watchers, len(good.bindings)) == (1, 1)
+    assert spoilt.watchers + len(spoilt.bindings) == 1
 
 
 @requirement("F28", "F7")
@@ -434,6 +438,40 @@ async def test_f28_changes_are_announced(
     assert True in opened
     assert refreshed and True not in refreshed
     assert True in closed
+
+
+@requirement("F28", "E14")
+async def test_f28_a_dialog_that_moves_is_written_at_once(
+    caller: Caller, colleague: Caller, server: SipServer
+) -> None:
+    """After a crash the old address would be told, and nobody be there."""
+    subscribed = await caller.subscribe()
+    said: list[bool] = []
+    server.on_change = lambda *, urgent: said.append(urgent)
+
+    await colleague.ask(caller.sign(subscribed.request()))
+
+    assert True in said
+
+
+@requirement("F28", "E14")
+async def test_f28_a_phone_that_is_back_by_another_connection_is_written_at_once(
+    connect: Connect, server: SipServer, reception: Line
+) -> None:
+    """Its REGISTER alone, which changes no binding, could wait."""
+    first, second = await connect("tcp"), await connect("tcp")
+    contact = {"Contact": first.contact}
+    await first.call("REGISTER", contact)
+    await first.subscribe(contact)
+    await first.close()
+    await disconnected(reception)
+    said: list[bool] = []
+    server.on_change = lambda *, urgent: said.append(urgent)
+
+    await second.call("REGISTER", contact)
+    await second.next_request()
+
+    assert True in said
 
 
 @requirement("F28")

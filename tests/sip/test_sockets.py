@@ -367,6 +367,25 @@ async def test_a_stop_does_not_wait_for_a_connection_that_is_being_opened(
     assert not server._transports._tasks
 
 
+async def test_a_stop_does_not_wait_for_a_peer_that_does_not_read(
+    server: SipServer, caller: Caller
+) -> None:
+    """What it has not taken by then is dropped with its connection."""
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        peer.connect(("127.0.0.1", server.port))
+        await caller.settle()
+        (flow,) = server._transports._streams
+        assert flow._writer is not None
+        while not flow._writer.get_write_buffer_size():
+            flow.send(b"x" * 10_000)
+
+        await asyncio.wait_for(server.stop(), 2)
+        await asyncio.sleep(0)
+
+        assert server.counters()["connections"] == 0
+
+
 async def test_a_request_whose_way_back_is_gone_does_no_harm(
     server: SipServer, caller: Caller
 ) -> None:

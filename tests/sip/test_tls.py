@@ -11,7 +11,8 @@ from custom_components.dfks.features.model import Feature, FeatureChange, Line, 
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, PhoneError, set_dnd
+from tests.phone import DND, Lamp, PhoneError, Response, set_dnd
+from tests.phone.wire import address
 
 from .caller import Caller, disconnected, lamps
 from .certificates import client_context, server_context, write_certificate
@@ -62,6 +63,11 @@ async def secure(connect: Connect, trust: ssl.SSLContext) -> Caller:
     return await connect("tls", tls=trust)
 
 
+def port_of(response: Response) -> int:
+    """Return the port in the Contact of a 200."""
+    return int(address(response.get("Contact")).rpartition(":")[2].partition(";")[0])
+
+
 @requirement("E13")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_e13_a_phones_life_over_tls(
@@ -81,6 +87,19 @@ async def test_e13_a_phones_life_over_tls(
     contact = f"<sip:201@127.0.0.1:{server.tls_port};transport=tls>"
     assert subscribed.response.get("Contact") == notify.get("Contact") == contact
     assert notify.get("Via").startswith(f"SIP/2.0/TLS 127.0.0.1:{server.tls_port};")
+
+
+@requirement("E13", "B16")
+async def test_b16_the_contact_has_the_port_of_its_transport(
+    secure: Caller, caller: Caller, server: SipServer
+) -> None:
+    """Also where a phone of the other kind was answered before."""
+    ports = [
+        port_of(await peer.call("SUBSCRIBE"))
+        for peer in (secure, caller, secure, caller)
+    ]
+
+    assert ports == [server.tls_port, server.port] * 2
 
 
 @requirement("E13")

@@ -795,6 +795,74 @@ async def test_e14_a_dialog_may_move_from_tcp_to_udp(
     assert reception.connected
 
 
+@requirement("E14", "F16")
+async def test_e14_a_route_outlives_the_connection_of_the_subscribe(
+    stream: Caller, caller: Caller, reception: Line
+) -> None:
+    """A proxy closes what is idle; it is connected to when there is something to tell."""
+    async with await ListeningPeer.open() as proxy:
+        route = f"<sip:127.0.0.1:{proxy.port};transport=tcp;lr>"
+        await stream.subscribe({"Record-Route": route})
+        await stream.close()
+        await caller.settle()
+        connected = reception.connected
+
+        await caller.subscribe(body=set_dnd(True))
+        notify = await proxy.next_request()
+
+        assert connected
+        assert notify.values("Route") == [route]
+        assert lamps(notify)[DND] == Lamp(on=True)
+
+
+@requirement("E14")
+async def test_e14_a_dialog_with_a_route_does_not_move_to_a_new_connection(
+    stream: Caller, connect: Connect, caller: Caller
+) -> None:
+    """The next connection from the proxy's address may be another phone's."""
+    async with await ListeningPeer.open() as proxy:
+        route = f"<sip:127.0.0.1:{proxy.port};transport=tcp;lr>"
+        await stream.subscribe({"Record-Route": route})
+        await stream.close()
+        other = await connect("tcp")
+        await other.call("REGISTER")
+
+        await caller.subscribe(body=set_dnd(True))
+        notify = await proxy.next_request()
+
+        assert notify.values("Route") == [route]
+        await other.nothing()
+
+
+@requirement("E14", "E15")
+async def test_e14_a_proxy_named_by_host_is_reached_by_its_connection(
+    stream: Caller,
+) -> None:
+    """Its name need not be known here."""
+    route = "<sip:proxy.invalid;transport=tcp;lr>"
+
+    subscribed = await stream.subscribe({"Record-Route": route})
+
+    assert subscribed.first.values("Route") == [route]
+
+
+@requirement("B16", "B19")
+async def test_b16_the_contact_names_the_transport_of_each_phone(
+    stream: Caller, caller: Caller, server: SipServer
+) -> None:
+    """A line's phones on TCP and UDP are told by turns."""
+    over_tcp = await stream.subscribe()
+    over_udp = await caller.subscribe()
+
+    told = []
+    for subscribed in (over_tcp, over_udp):
+        response = await subscribed.send(body=set_dnd(True))
+        told += [response.get("Contact"), (await subscribed.told()).get("Contact")]
+
+    contact = f"sip:201@127.0.0.1:{server.port}"
+    assert told == [f"<{contact};transport=tcp>"] * 2 + [f"<{contact}>"] * 2
+
+
 # Names
 
 
@@ -914,6 +982,18 @@ async def test_e16_no_socket_of_that_kind_is_a_failure(
 
     assert response.status == 200
     assert not reception.connected
+
+
+async def test_flows_of_peers_are_kept_up_to_a_limit(
+    connect: Connect, server: SipServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Datagrams from ever new ports take no memory."""
+    monkeypatch.setattr(sockets, "MAX_FLOWS", 2)
+
+    for _ in range(5):
+        await (await connect()).settle()
+
+    assert len(server._transports._udp[0]._flows) <= 2
 
 
 async def test_more_peers_than_flows_are_kept_for_get_their_own(

@@ -512,6 +512,7 @@ class Notifier:
                     continue
                 dialog.move_to(flow)
                 self._follow_stream(dialog, before)
+                self.changed(urgent=True)
                 self._go_on_in(dialog)
             if subscription.suspended:
                 self._resume(subscription)
