@@ -5,6 +5,7 @@ nothing of the integration, and is strict: what a phone would choke on is collec
 `violations`.
 """
 
+from .calls import Bell, Call, CallState
 from .digest import Challenge, Digest
 from .documents import (
     ALWAYS,
@@ -40,6 +41,9 @@ __all__ = [
     "NO_ANSWER",
     "SILENCE",
     "Answer",
+    "Bell",
+    "Call",
+    "CallState",
     "Challenge",
     "Dialog",
     "Digest",

@@ -217,6 +217,8 @@ class Phone:
         self.notifications: list[Notification] = []
         self.strays: list[Request] = []
         """Requests that fit no subscription; they were answered with 481."""
+        self.servers: dict[str, Callable[[Request], None]] = {}
+        """What answers requests, by method; NOTIFY and OPTIONS need none."""
         self.log: list[Logged] = []
         self.violations: list[str] = []
         self.lost = ""
@@ -412,7 +414,7 @@ class Phone:
 
     async def notification(self, timeout: float | None = 2.0) -> Notification:
         """Return the next NOTIFY that was not taken yet; None waits for ever."""
-        await self._wait(
+        await self.wait_until(
             lambda: len(self.notifications) > self._taken, timeout, "NOTIFY"
         )
         self._taken += 1
@@ -432,7 +434,7 @@ class Phone:
             except KeyError:  # a lamp that the phone knows nothing of yet
                 return False
 
-        await self._wait(fulfilled, timeout, "NOTIFY that fulfils the condition")
+        await self.wait_until(fulfilled, timeout, "NOTIFY that fulfils the condition")
         self._taken = len(self.notifications)
         return self.features
 
@@ -460,7 +462,9 @@ class Phone:
         def received() -> list[bytes]:
             return [entry.raw for entry in self.log if not entry.sent]
 
-        await self._wait(lambda: len(received()) > self._taken_raw, timeout, "message")
+        await self.wait_until(
+            lambda: len(received()) > self._taken_raw, timeout, "message"
+        )
         self._taken_raw += 1
         return received()[self._taken_raw - 1]
 
@@ -527,7 +531,7 @@ class Phone:
     ) -> None:
         """Take the server's side from the 2xx or the NOTIFY, whichever came first."""
         if dialog.remote_tag and dialog.remote_tag != tag:
-            self._note(
+            self.note(
                 f"{message.title}: the tag was {dialog.remote_tag}, now it is {tag}"
             )
         if not dialog.remote_tag:
@@ -606,10 +610,10 @@ class Phone:
         try:
             message = parse(data)
         except WireError as error:
-            self._note(str(error))
+            self.note(str(error))
         else:
             if source != self.link.remote:
-                self._note(
+                self.note(
                     f"{message.title}: came from {source}, not {self.link.remote}"
                 )
             if isinstance(message, Response):
@@ -622,14 +626,14 @@ class Phone:
         known = self._answers.get(response.branch)
         if known is not None:
             if known != response.raw:
-                self._note(f"{response.title}: differs from the one sent before")
+                self.note(f"{response.title}: differs from the one sent before")
             return
         request, future = self._pending.get(response.branch, (None, None))
         if request is None or future is None:
-            self._note(f"{response.title}: answers nothing that is under way")
+            self.note(f"{response.title}: answers nothing that is under way")
             return
         for violation in check_response(request, response):
-            self._note(f"{response.title}: {violation}")
+            self.note(f"{response.title}: {violation}")
         if response.status < 200:
             return
         self._answers[response.branch] = response.raw
@@ -640,9 +644,12 @@ class Phone:
         if request.method == "NOTIFY":
             self._on_notify(request)
             return
+        if (server := self.servers.get(request.method)) is not None:
+            server(request)
+            return
         status = 200 if request.method == "OPTIONS" else 405
         if status == 405:
-            self._note(f"{request.title}: a phone does not serve it")
+            self.note(f"{request.title}: a phone does not serve it")
         extra = [("Allow", "NOTIFY, OPTIONS")]
         self.send_raw(request.response(status, extra=extra).encode())
 
@@ -656,7 +663,7 @@ class Phone:
             self.send_raw(request.response(481).encode())
             return
         if request.cseq[0] <= dialog.remote_cseq:
-            self._note(f"{request.title}: CSeq was {dialog.remote_cseq} already")
+            self.note(f"{request.title}: CSeq was {dialog.remote_cseq} already")
             self.send_raw(request.response(500).encode())
             return
         found, violations = check_notify(
@@ -668,7 +675,7 @@ class Phone:
             granted=dialog.expires,
         )
         for violation in violations:
-            self._note(f"{request.title}: {violation}")
+            self.note(f"{request.title}: {violation}")
         notification = Notification(
             request=request, documents=found, violations=violations
         )
@@ -683,9 +690,9 @@ class Phone:
 
     def _on_copy(self, seen: Notification, request: Request) -> None:
         if seen.raw != request.raw:
-            self._note(f"{request.title}: was sent again with other bytes")
+            self.note(f"{request.title}: was sent again with other bytes")
         if self.transport != "udp":
-            self._note(f"{request.title}: was sent again over a stream")
+            self.note(f"{request.title}: was sent again over a stream")
         seen.copies += 1
         answer, reply = self._replies.get(request.branch, (SILENCE, b""))
         if not answer.status or seen.copies <= answer.lost:
@@ -728,9 +735,13 @@ class Phone:
 
     # --- Waiting ---
 
-    async def _wait(
+    async def wait_until(
         self, condition: Callable[[], bool], timeout: float | None, awaited: str
     ) -> None:
+        """Wait until messages have made a condition true; None waits for ever.
+
+        `awaited` is what the PhoneTimeout says did not come.
+        """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
         began = len(self.log)
@@ -761,7 +772,8 @@ class Phone:
         ]
         return PhoneTimeout(f"no {awaited} within {timeout:g} s", "\n".join(lines))
 
-    def _note(self, violation: str) -> None:
+    def note(self, violation: str) -> None:
+        """Take note of a breach of the rules."""
         self.violations.append(violation)
 
 
