@@ -3,12 +3,13 @@
 import asyncio
 import sys
 
-from . import crash, crowd, faults, kamailio, noise, programs
+from . import asterisk, crash, crowd, faults, kamailio, noise, programs
 from .checks import perform
 
 CHECKS = (
     *programs.CHECKS,
     *kamailio.CHECKS,
+    *asterisk.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
     *crowd.CHECKS,

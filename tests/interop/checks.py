@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 import os
-import shutil
 import sys
 import time
 import traceback
+
+from .debian import is_there
 
 # Seconds for all checks together; what comes later than that has failed.
 TOTAL = 360.0
@@ -37,7 +38,7 @@ class Check:
     @property
     def missing(self) -> list[str]:
         """The programs that are needed and not there."""
-        return [name for name in self.needs if shutil.which(name) is None]
+        return [name for name in self.needs if not is_there(name)]
 
 
 async def perform(checks: Iterable[Check]) -> int:

@@ -1,7 +1,7 @@
 """The lower two floors on a loopback port, watched: what the checks talk to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 import contextlib
 from dataclasses import dataclass, field
 import logging
@@ -191,7 +191,9 @@ def lamps_of(line: Line) -> dict[str, Lamp]:
     return lamps
 
 
-async def until_equal(house: House, phones: list[Phone], seconds: float = 10.0) -> None:
+async def until_equal(
+    house: House, phones: Sequence[Phone], seconds: float = 10.0
+) -> None:
     """Return when all lamps show what the model has."""
 
     def differences() -> list[str]:
@@ -205,7 +207,7 @@ async def until_equal(house: House, phones: list[Phone], seconds: float = 10.0) 
     await until(lambda: not differences(), lambda: "\n".join(differences()), seconds)
 
 
-def require_clean(phones: list[Phone], *but: str) -> None:
+def require_clean(phones: Sequence[Phone], *but: str) -> None:
     """Raise CheckFailed where a phone saw a breach of the rules.
 
     What holds one of the texts of `but` is let pass.
