@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 import shutil
 import socket
 import ssl
+import warnings
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.config_entries import ConfigEntryState
@@ -45,7 +46,7 @@ from .common import (
     turn,
 )
 from .conftest import OpenPhone
-from .pem import write_pem
+from .pem import write_pem, write_signed_pem
 
 EXPIRED = timedelta(days=-1)
 
@@ -118,6 +119,21 @@ async def desk(tls_port: int) -> AsyncIterator[Desk]:
         yield Desk(stack, tls_port)
 
 
+def shake_hands(phone: ssl.SSLContext, files: TlsFiles) -> tuple[str, str]:
+    """Return version and cipher of a connection. Raises ssl.SSLError where it fails."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = load_certificate(files).context.wrap_bio(up, down, server_side=True)
+    client = phone.wrap_bio(down, up, server_hostname=LOCALHOST)
+    for side in (client, server) * 3:
+        # It has said what it can, and needs an answer.
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    version, cipher = client.version(), client.cipher()
+    assert version is not None
+    assert cipher is not None
+    return version, cipher[0]
+
+
 async def look(hass: HomeAssistant) -> None:
     """Let the time come at which the files are looked at."""
     async_fire_time_changed(hass, dt_util.utcnow() + LOOK_INTERVAL)
@@ -149,6 +165,93 @@ async def test_key_and_switch_move_together(
     await phone.until(lambda lamps: not lamps[DND_FEATURE].on)
     assert phone.violations == []
     assert issue(hass) is None
+
+
+class TestHandshake:
+    """What phones of different ages agree on with the listener."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> TlsFiles:
+        """Return a certificate with an RSA key, which every phone can use."""
+        return write_pem(tmp_path, "server", rsa_bits=2048)
+
+    @pytest.fixture
+    def phone(self, files: TlsFiles) -> ssl.SSLContext:
+        """Return what a phone connects with."""
+        return client_context(Path(files.certificate))
+
+    def test_phone_of_today_gets_tls_1_3(
+        self, files: TlsFiles, phone: ssl.SSLContext
+    ) -> None:
+        """With no setting at all."""
+        version, _ = shake_hands(phone, files)
+        assert version == "TLSv1.3"
+
+    @pytest.mark.parametrize(
+        "cipher",
+        [
+            "ECDHE-RSA-AES256-GCM-SHA384",
+            "ECDHE-RSA-CHACHA20-POLY1305",
+            "ECDHE-RSA-AES128-SHA",
+            "AES128-GCM-SHA256",
+            "AES256-SHA256",
+            "AES256-SHA",
+            "AES128-SHA",
+        ],
+    )
+    def test_phone_with_one_cipher_of_tls_1_2_gets_it(
+        self, files: TlsFiles, phone: ssl.SSLContext, cipher: str
+    ) -> None:
+        """Some have neither AES-GCM nor elliptic curves."""
+        phone.maximum_version = ssl.TLSVersion.TLSv1_2
+        phone.set_ciphers(cipher)
+
+        assert shake_hands(phone, files) == ("TLSv1.2", cipher)
+
+    def test_best_cipher_is_chosen_whatever_the_phone_prefers(
+        self, files: TlsFiles, phone: ssl.SSLContext
+    ) -> None:
+        """Its order may be as old as its firmware."""
+        phone.maximum_version = ssl.TLSVersion.TLSv1_2
+        phone.set_ciphers("AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES256-GCM-SHA384")
+
+        _, cipher = shake_hands(phone, files)
+        assert cipher == "ECDHE-RSA-AES256-GCM-SHA384"
+
+    @pytest.mark.parametrize(
+        "cipher", ["AECDH-AES256-SHA", "NULL-SHA256", "AES128-CCM8"]
+    )
+    def test_cipher_that_protects_too_little_is_refused(
+        self, files: TlsFiles, phone: ssl.SSLContext, cipher: str
+    ) -> None:
+        """No certificate, no encryption, or a tag that can be guessed."""
+        phone.maximum_version = ssl.TLSVersion.TLSv1_2
+        phone.set_ciphers(f"{cipher}:@SECLEVEL=0")
+
+        with pytest.raises(ssl.SSLError, match="NO_SHARED_CIPHER"):
+            shake_hands(phone, files)
+
+    def test_tls_1_1_is_refused(self, files: TlsFiles, phone: ssl.SSLContext) -> None:
+        """It has been withdrawn."""
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            phone.minimum_version = ssl.TLSVersion.TLSv1
+            phone.maximum_version = ssl.TLSVersion.TLSv1_1
+        phone.set_ciphers("ALL:@SECLEVEL=0")
+
+        with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
+            shake_hands(phone, files)
+
+    def test_phones_certificate_of_a_home_made_authority_is_taken(
+        self, files: TlsFiles, phone: ssl.SSLContext, tmp_path: Path
+    ) -> None:
+        """It lacks key usage and key identifiers, as those of many makers do."""
+        authority = write_pem(tmp_path, "authority")
+        own = write_signed_pem(tmp_path, "phone", authority)
+        phone.load_cert_chain(own.certificate, own.key)
+
+        mutual = replace(files, clients=authority.certificate)
+        version, _ = shake_hands(phone, mutual)
+        assert version == "TLSv1.3"
 
 
 class TestMutual:
@@ -401,7 +504,7 @@ class TestFiles:
 
     def test_weak_key_is_refused_in_the_words_of_openssl(self, tmp_path: Path) -> None:
         """There are more reasons than anybody could translate."""
-        files = write_pem(tmp_path, "server", weak=True)
+        files = write_pem(tmp_path, "server", rsa_bits=1024)
 
         with pytest.raises(TlsError) as err:
             load_certificate(files)

@@ -10,20 +10,35 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+type Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
 
 def self_signed(
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
+    key: Key, name: str, *, valid_for: timedelta = timedelta(days=1)
+) -> x509.Certificate:
+    """Return a certificate of a key for 127.0.0.1."""
+    return signed(key, name, name, key, valid_for=valid_for)
+
+
+def signed(
+    key: Key,
     name: str,
+    issuer: str,
+    issuer_key: Key,
     *,
     valid_for: timedelta = timedelta(days=1),
 ) -> x509.Certificate:
-    """Return a certificate of a key for 127.0.0.1."""
+    """Return a certificate of a key for 127.0.0.1, signed by an authority.
+
+    It says as little as a home-made one: key usage and key identifiers are left out.
+    """
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)])
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(authority)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=2))
@@ -35,7 +50,7 @@ def self_signed(
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .sign(issuer_key, hashes.SHA256())
     )
 
 
