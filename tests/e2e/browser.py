@@ -212,7 +212,9 @@ class Browser:
         return self._page.locator("hui-tile-card").filter(has_text=name)
 
     def _switch(self, name: str) -> Locator:
-        return self._page.locator(f'ha-switch[aria-label^="Toggle {name} "]')
+        # The label is on the element until 2026.10, later on the input inside.
+        label = f'[aria-label^="Toggle {name} "]'
+        return self._page.locator(f"ha-switch:is({label}, :has({label}))")
 
 
 @asynccontextmanager
