@@ -213,6 +213,25 @@ class TestWhichScript:
 
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
 
+    async def test_a_script_removed_long_ago_is_not_waited_for(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+    ) -> None:
+        """It was waited for just after its end; keys must not wait for it ever after."""
+        await load_scripts(hass, mine=script())
+        await choose(hass, entry, set_script="script.mine")
+        await load_scripts(hass, other=script())
+        later = dt_util.utcnow() + timedelta(seconds=61)
+        with (
+            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 60),
+            patch.object(dt_util, "utcnow", return_value=later),
+        ):
+            async with asyncio.timeout(5):
+                with pytest.raises(HomeAssistantError, match="missing"):
+                    await turn(hass, DND, "on")
+
     async def test_a_script_that_vanishes_before_its_call_says_nothing(
         self, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
