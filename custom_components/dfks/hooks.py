@@ -4,8 +4,9 @@ The set script is asked about every change before it is stored, the get script a
 each feature when a phone asks for the full state. Which scripts these are is looked up
 at each call, because scripts come, go and are renamed while Home Assistant runs.
 
-A set script that does not work refuses the change: a veto must not fail open. So an
-empty answer counts as consent only where the script has really run to its end.
+A set script that does not work refuses all but what turns a feature off: a veto must
+not fail open. So an empty answer counts as consent only where the script has really run
+to its end.
 """
 
 import asyncio
@@ -337,7 +338,7 @@ class ScriptHooks(Hooks):
         if self._set_problem != (script, error.refusal):
             self._set_problem = (script, error.refusal)
             _LOGGER.warning(
-                "%s does not decide about changes, so they are refused: %s",
+                "%s does not decide about changes, so features can only be turned off: %s",
                 script,
                 error.reason,
             )

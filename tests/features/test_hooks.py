@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 import contextvars
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -37,6 +39,12 @@ DND_ON = FeatureChange(
 )
 DND_OFF = FeatureChange(
     feature=Feature.DO_NOT_DISTURB, status=False, origin=Origin.ENTITY
+)
+ALWAYS_TO_300 = FeatureChange(
+    feature=Feature.CALL_FORWARDING_ALWAYS,
+    status=True,
+    forward_to="300",
+    origin=Origin.ENTITY,
 )
 BY_ACTION = FeatureChange(
     feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ACTION
@@ -527,6 +535,106 @@ class TestSetHook:
 
         assert line.states() == {}
         assert [error.refusal for error in hooks.failures] == [refusal, refusal]
+
+    @pytest.mark.parametrize(
+        ("hook", "refusal"),
+        [
+            (fails(ValueError("oh no")), Refusal.HOOK_FAILED),
+            (fails(HookError("?", Refusal.HOOK_BUSY)), Refusal.HOOK_BUSY),
+            (fails(HookError("?", Refusal.HOOK_MISSING)), Refusal.HOOK_MISSING),
+            (fails(HookError("?", Refusal.HOOK_TOO_SLOW)), Refusal.HOOK_TOO_SLOW),
+            (says(Ruling(ring_count=101)), Refusal.HOOK_BAD_ANSWER),
+        ],
+    )
+    async def test_failure_keeps_nothing_on(
+        self,
+        sync: FeatureSync,
+        line: Line,
+        phone: Phone,
+        hook: Callable[[Line, object], Awaitable[Ruling]],
+        refusal: Refusal,
+    ) -> None:
+        """Calls would go on to a paid target until somebody mends the hook."""
+        await phone.set_forward("no-answer", True, "0900", 1)
+        await phone.notification()
+        hooks = FunctionHooks(rule=hook)
+        sync.hooks = hooks
+        await phone.set_forward("no-answer", False, "0901", 2)
+
+        assert (await phone.notification()).features == {
+            NO_ANSWER: Lamp(False, "0900", 1)
+        }
+        assert [error.refusal for error in hooks.failures] == [refusal]
+
+    async def test_failure_lets_home_assistant_turn_off_and_clear(
+        self, sync: FeatureSync, line: Line
+    ) -> None:
+        """Off is the outcome; to clear the target is another way to ask for it."""
+        await sync.change("line-201", ALWAYS_TO_300)
+        sync.hooks = FunctionHooks(rule=fails(ValueError("oh no")))
+        off = await sync.change("line-201", replace(ALWAYS_TO_300, status=False))
+        assert off.state == FeatureState(False, "300")
+
+        clear = replace(ALWAYS_TO_300, status=None, forward_to="")
+        assert (await sync.change("line-201", clear)).state == FeatureState()
+
+    @pytest.mark.parametrize(
+        "wish", [{"forward_to": "0900"}, {"status": True, "forward_to": "0900"}]
+    )
+    async def test_failure_redirects_nothing(
+        self, sync: FeatureSync, line: Line, wish: dict[str, Any]
+    ) -> None:
+        """A new target for what is on is refused."""
+        await sync.change("line-201", ALWAYS_TO_300)
+        sync.hooks = FunctionHooks(rule=fails(ValueError("oh no")))
+        with pytest.raises(HookError):
+            await sync.change(
+                "line-201",
+                FeatureChange(
+                    feature=Feature.CALL_FORWARDING_ALWAYS, origin=Origin.ENTITY, **wish
+                ),
+            )
+        assert line.state(Feature.CALL_FORWARDING_ALWAYS) == FeatureState(True, "300")
+
+    async def test_veto_against_off_is_obeyed(
+        self, sync: FeatureSync, line: Line, phone: Phone
+    ) -> None:
+        """The hook works, and may want a feature to stay on."""
+        await sync.change("line-201", DND_ON)
+        await phone.notification()
+        sync.hooks = FunctionHooks(rule=fails(ChangeRefused("no")))
+        await phone.set_dnd(False)
+
+        assert (await phone.notification()).features == {DND: Lamp(True)}
+        with pytest.raises(ChangeRefused, match="no"):
+            await sync.change("line-201", DND_OFF)
+        assert line.state(Feature.DO_NOT_DISTURB).status
+
+    async def test_late_answer_is_ignored(
+        self, sync: FeatureSync, line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a hook that does not even stop when it is told to."""
+        monkeypatch.setattr(hooks_module, "STOP_TIMEOUT", 0.01)
+        await sync.change("line-201", DND_ON)
+        end, ended = asyncio.Event(), asyncio.Event()
+
+        async def hook(_line: Line, _change: FeatureChange) -> Ruling:
+            while not end.is_set():
+                try:
+                    await end.wait()
+                except asyncio.CancelledError:
+                    continue
+            ended.set()
+            return Ruling(status=True)
+
+        sync.hook_timeout = 0.02
+        sync.hooks = FunctionHooks(rule=hook)
+        assert not (await sync.change("line-201", DND_OFF)).state.status
+        end.set()
+        await ended.wait()
+        await settled(sync)
+
+        assert not line.state(Feature.DO_NOT_DISTURB).status
 
     async def test_slow_hook_refuses_and_the_next_change_has_its_turn(
         self, sync: FeatureSync, phone: Phone

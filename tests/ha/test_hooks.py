@@ -850,6 +850,24 @@ class TestFailures:
         await turn(hass, DND, "on")
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
 
+    async def test_failing_script_keeps_nothing_on(
+        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    ) -> None:
+        """Neither for a phone nor for a switch; that it fails is shown all the same."""
+        await write_text(hass, ALWAYS_TARGET, "0900")
+        await turn(hass, ALWAYS, "on")
+        await turn(hass, DND, "on")
+        phone = await open_phone()
+        await load_scripts(hass, dfks_set=script({"action": "test.not_there"}))
+        told = await lamps_after(phone, phone.set_forward("always", False, "0900"))
+        assert told.features == {desk.ALWAYS: desk.Lamp(False, "0900")}
+        await turn(hass, DND, "off")
+
+        assert (state_of(hass, ALWAYS), state_of(hass, DND)) == ("off", "off")
+        assert issue(hass) == "set_script_failed"
+        with pytest.raises(HomeAssistantError, match="Reception was not changed"):
+            await turn(hass, ALWAYS, "on")
+
     async def test_slow_script_refuses(
         self,
         hass: HomeAssistant,

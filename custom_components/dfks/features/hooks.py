@@ -56,8 +56,8 @@ class Ruling:
 class HookError(ChangeRefused):
     """A hook did not do its work.
 
-    That refuses the change as well: a veto must not fail open, because a forwarding
-    can cost money.
+    That refuses what turns a feature on or redirects it: a veto must not fail open,
+    because a forwarding can cost money. For the same reason it never keeps one on.
     """
 
     def __init__(self, reason: str, refusal: Refusal = Refusal.HOOK_FAILED) -> None:

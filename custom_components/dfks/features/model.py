@@ -1,7 +1,7 @@
 """Features, their states, and the phone lines that have them."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 import re
 from typing import NamedTuple
@@ -115,6 +115,18 @@ class FeatureChange:
             status = False
         ring_count = state.ring_count if self.ring_count is None else self.ring_count
         return FeatureState(status, forward_to, ring_count)
+
+    @property
+    def off_part(self) -> FeatureChange | None:
+        """The part of this change that turns the feature off; None: it does not.
+
+        Clearing the target is one way to do so. A target or a ring count that comes
+        with it is left out.
+        """
+        if self.status is not False and self.forward_to != "":
+            return None
+        cleared = "" if self.forward_to == "" else None
+        return replace(self, status=False, forward_to=cleared, ring_count=None)
 
 
 @dataclass(frozen=True, slots=True)

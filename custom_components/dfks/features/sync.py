@@ -252,7 +252,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     async def _ask_set_hook(
         self, line: Line, change: FeatureChange
     ) -> tuple[Ruling, FeatureChange]:
-        """Return what the hook says, and the change that comes of it."""
+        """Return what the hook says, and the change that comes of it.
+
+        A hook that does not work keeps no feature on. Raises ChangeRefused.
+        """
         try:
             ruling = await call_hook(
                 lambda: self.hooks.rule(line, change),
@@ -262,7 +265,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             return ruling, _ruled(change, ruling)
         except HookError as err:
             self.hooks.rule_failed(err)
-            raise
+            if (off := change.off_part) is None:
+                raise
+            return Ruling(), off
 
     async def _commit_hidden(
         self, line: Line, change: FeatureChange, sender: Subscription
