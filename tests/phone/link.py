@@ -88,8 +88,9 @@ class UdpLink:
 
     async def close(self) -> None:
         """Close the socket."""
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
 
     def _readable(self) -> None:
         with contextlib.suppress(OSError):

@@ -65,7 +65,7 @@ def _name(node: ast.expr) -> str:
 def bearers() -> list[Bearer]:
     """Read the tests."""
     found = []
-    for path in sorted(FOLDER.glob("test_*.py")):
+    for path in sorted(FOLDER.rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
@@ -90,7 +90,7 @@ def test_there_are_as_many_rules_as_ever() -> None:
     """None is lost by a slip of the hand, and each stands there once."""
     ids = [rule.id for rule in RULES]
 
-    assert len(ids) == 140
+    assert len(ids) == 253
     assert len(set(ids)) == len(ids)
 
 

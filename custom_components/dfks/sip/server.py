@@ -39,6 +39,9 @@ from .memory import Memory, flow_ends
 from .message import NotSip, Request, Response, SipError, branch_of_ok, parse
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .observer import Observer
+from .proxy.core import Proxy
+from .proxy.pbx import PbxConfig, Upstream
+from .proxy.tokens import SECRET_SIZE, Tokens
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
 from .transaction import ServerTransactions, TransactionKey, transaction_key
 from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
@@ -155,7 +158,7 @@ class SipServer:
             self.timers,
             self._transports.flow_to,
             self._contact,
-            self._sent_by,
+            self.sent_by,
             self._changed,
             max_per_account=config.max_subscriptions_per_line,
         )
@@ -171,12 +174,14 @@ class SipServer:
         self._domains = frozenset(plain_host(domain) for domain in config.domains)
         self._delayed: set[TransactionKey] = set()
         self._tag_key = secrets.token_bytes(16)
-        # What `_sent_by` returns, by transport and local address.
+        # What `sent_by` returns, by transport and local address.
         self._sent_bys: dict[tuple[str, str], str] = {}
         # The Contact written last, and for what: a NOTIFY has that of the 200 before.
         self._contact_for: tuple[str, str, str] | None = None
         self._contact_text = ""
         self._observer: Observer | None = None
+        # Passes messages to PBXs, once there is one.
+        self.proxy: Proxy | None = None
         self._repeats = 0
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
@@ -283,6 +288,44 @@ class SipServer:
         self._observer = observer
         self._requests.on_sent = observer.sent
 
+    # What is passed
+
+    def add_pbx(self, config: PbxConfig, secret: bytes | None = None) -> Upstream:
+        """Pass messages between phones and a PBX from now on.
+
+        `secret` is what an earlier run had, so that calls and bindings go on.
+        """
+        if self.proxy is None:
+            tokens = Tokens(secret or secrets.token_bytes(SECRET_SIZE))
+            self.proxy = Proxy(
+                self.clock, tokens, self, self._packages, self._bindings_changed
+            )
+        upstream = Upstream(config, self._transports.flow_from_here)
+        self.proxy.add_upstream(upstream)
+        return upstream
+
+    def remove_pbx(self, pbx: str) -> None:
+        """Stop passing messages to a PBX."""
+        if self.proxy is not None:
+            self.proxy.remove_upstream(pbx)
+
+    def _bindings_changed(self) -> None:
+        self._changed(urgent=True)
+
+    def is_own(self, host: str, port: int | None, flow: Flow) -> bool:
+        """Whether host and port of a URI are ours on the side of a flow."""
+        if (port or default_port(flow.transport)) != self._port_of(flow):
+            return False
+        host = plain_host(host)
+        return host == plain_host(flow.local[0]) or (
+            self.config.advertised_host is not None
+            and host == plain_host(self.config.advertised_host)
+        )
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Send a message that is passed. Raises FlowError."""
+        self._send(data, flow)
+
     # What is served
 
     def add_package(self, package: EventPackage) -> None:
@@ -349,6 +392,8 @@ class SipServer:
                 return
         if self._observer is not None:
             self._observer.received(data, flow)
+        if self.proxy is not None and self.proxy.take(data, flow):
+            return
         if data[:4] == b"SIP/" and (branch := branch_of_ok(data)) is not None:
             self._requests.succeed(branch)
             return
@@ -411,11 +456,15 @@ class SipServer:
             self.receive(err.head + b"\r\n\r\n", flow)
 
     def _lost(self, flow: Flow) -> None:
+        if self.proxy is not None:
+            self.proxy.lost(flow)
         self.notifier.lost(flow)
         self._requests.lost(flow)
 
     def _unreachable(self, data: bytes) -> None:
         """Take a datagram of ours that ICMP sent back (RFC 3261 18.4)."""
+        if self.proxy is not None:
+            self.proxy.unreachable(data)
         start = data.find(b";branch=") + 8
         branch = data[start : data.find(b";", start)]
         self._requests.unreachable(branch.decode("latin-1"))
@@ -817,7 +866,7 @@ class SipServer:
         octets = text.encode("latin-1")
         return hashlib.blake2s(octets, key=self._tag_key, digest_size=8).hexdigest()
 
-    def _sent_by(self, flow: Flow) -> str:
+    def sent_by(self, flow: Flow) -> str:
         """Return our host and port for Via (RFC 3261 18.1.1)."""
         key = flow.transport, flow.local[0]
         sent_by = self._sent_bys.get(key)
@@ -832,7 +881,7 @@ class SipServer:
         wanted = user, flow.transport, flow.local[0]
         if wanted != self._contact_for:
             self._contact_for = wanted
-            self._contact_text = contact_uri(user, self._sent_by(flow), flow.transport)
+            self._contact_text = contact_uri(user, self.sent_by(flow), flow.transport)
         return self._contact_text
 
     def _port_of(self, flow: Flow) -> int:

@@ -829,6 +829,12 @@ class Transports:
         self._run(self._connect(stream))
         return stream
 
+    def flow_from_here(self, transport: str, host: str, port: int) -> Flow:
+        """Return a flow to an address that has not written to us. Raises FlowError."""
+        if transport == "UDP":
+            return self._udp_flow(host, port)
+        raise FlowError(errno.EPROTONOSUPPORT, "No way over this transport")
+
     def remembered_flow(
         self, transport: str, remote: tuple[str, int], local: tuple[str, int]
     ) -> Flow:
@@ -846,9 +852,12 @@ class Transports:
             flow = ResolvingFlow(host, port, near.local)
             self._run(self._resolve(flow))
             return flow
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         if isinstance(near, UdpFlow) and (len(near.address) == 4) == (":" in host):
             return near.towards(host, port)
+        return self._udp_flow(host, port)
+
+    def _udp_flow(self, host: str, port: int) -> UdpFlow:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         for udp in self._udp:
             if udp.family == family:
                 return udp.flow_to(host, port)

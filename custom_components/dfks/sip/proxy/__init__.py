@@ -1,0 +1,1 @@
+"""What is passed between phones and a PBX, and what is learned from it."""

@@ -1,0 +1,643 @@
+"""What stands between phones and their PBX: passes every message, answers few.
+
+Theory of operation
+-------------------
+Phones name this server as outbound proxy and keep their account at the PBX. What they
+send is passed to the PBX, and what the PBX sends to one of their bindings is passed to
+the phone, by changing octets in place (`wire.splice`): Via, Max-Forwards, Route,
+Record-Route, and the Contact of a REGISTER. Nothing is kept for a message that is
+passed (RFC 3261 16.11): what is needed to bring a response back, or a later request of
+a dialog to its phone, stands in the message itself, as tokens that nobody else can
+write (`tokens`).
+
+There is one kind of destination in each direction: the PBX that is configured, and the
+flow of a binding. Whatever a Request-URI, Route or Contact says, nothing is ever sent
+anywhere else.
+
+    phone, REGISTER for a PBX      Contact mirrored, passed; a 2xx proves the flow
+    phone, event packages here     not taken: the server answers it
+    phone, proven flow             passed to the PBX of its binding
+    phone, not proven              403; ACK and CANCEL are dropped
+    PBX, Contact or Route of ours  passed to the binding's newest flow
+    PBX, anything else             404, in a dialog 481; ACK is dropped
+    response with a branch of ours passed by the Via below
+    all else                       not taken
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Container
+import logging
+
+from ..clock import Clock
+from ..headers import (
+    DEFAULT_PORT,
+    HeaderError,
+    Uri,
+    Via,
+    number,
+    parse_address,
+    parse_uri,
+    parse_via,
+    unbracketed,
+)
+from ..message import SipError
+from ..transport import Flow, FlowError
+from ..wire.splice import PassedMessage, with_source
+from .answers import towards, write_answer
+from .location import Location, ProxyBinding
+from .pbx import Upstream
+from .registrations import PARAMETER, Registrations, transport_parameter
+from .site import ProxyObserver, Site
+from .tokens import TO_PBX, TO_PHONE, TOKEN_SIZE, Tokens, direction_of
+
+_LOGGER = logging.getLogger(__name__)
+
+# Vias and Record-Routes of one message that is passed.
+MAX_VIAS = 70
+MAX_RECORD_ROUTES = 32
+
+# Requests that never open a dialog get no Record-Route (RFC 3261 16.6, 4; 10.3).
+_NO_RECORD_ROUTE = frozenset(
+    {"ACK", "BYE", "CANCEL", "INFO", "MESSAGE", "OPTIONS", "PRACK", "PUBLISH"}
+    | {"REGISTER", "UPDATE"}
+)
+
+# Phones whose flow is remembered for the responses to them.
+MAX_SOURCES = 4096
+
+
+class Proxy:
+    """Passes messages between phones and the PBXs that are configured."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        tokens: Tokens,
+        site: Site,
+        packages: Container[str],
+        changed: Callable[[], None],
+    ) -> None:
+        """Pass nothing yet.
+
+        `packages` are the event packages that are answered here. `changed` is called
+        when there is a binding to remember.
+        """
+        self._tokens = tokens
+        self._site = site
+        self._packages = packages
+        self.location = Location(clock)
+        self.upstreams: dict[str, Upstream] = {}
+        self.registrations = Registrations(clock, tokens, site, self.location, changed)
+        # The flow over which a phone's last request came, by its address.
+        self._sources: OrderedDict[tuple[str, int], Flow] = OrderedDict()
+        # Streams by the number that a branch names them by.
+        self._streams: dict[str, Flow] = {}
+        self._numbers: dict[Flow, str] = {}
+        self._count = 0
+
+    @property
+    def observer(self) -> ProxyObserver | None:
+        """Who is told what is learned."""
+        return self.registrations.observer
+
+    def observe(self, observer: ProxyObserver) -> None:
+        """Tell an observer from now on; there is one at a time."""
+        self.registrations.observer = observer
+
+    # PBXs
+
+    def add_upstream(self, upstream: Upstream) -> None:
+        """Pass to a PBX from now on."""
+        self.upstreams[upstream.config.id] = upstream
+
+    def remove_upstream(self, pbx: str) -> None:
+        """Pass nothing to a PBX any more, and forget its bindings."""
+        self.upstreams.pop(pbx, None)
+        self.location.remove_pbx(pbx)
+
+    def lost(self, flow: Flow) -> None:
+        """Forget a connection that is gone; its bindings wait for the next one."""
+        name = self._numbers.pop(flow, None)
+        if name is not None:
+            del self._streams[name]
+
+    def _source(self, flow: Flow) -> Upstream | None:
+        for upstream in self.upstreams.values():
+            if upstream.is_source(flow):
+                return upstream
+        return None
+
+    def _pbx_of(self, target: Uri, flow: Flow) -> Upstream | None:
+        """Return the PBX that a Request-URI names."""
+        if not target.is_sip or self._site.is_own(target.host, target.port, flow):
+            return None
+        for upstream in self.upstreams.values():
+            if upstream.serves(target.host, target.port):
+                return upstream
+        return None
+
+    # Coming in
+
+    def take(self, data: bytes, flow: Flow) -> bool:
+        """Pass a message, or answer it; False where it is for the server itself."""
+        if not self.upstreams:
+            return False
+        try:
+            message = PassedMessage(data)
+            message.trim()
+        except HeaderError:
+            return False
+        if message.is_response:
+            return self._take_response(message, flow)
+        try:
+            return self._take_request(message, flow)
+        except HeaderError as err:
+            self._refuse(message, flow, SipError(400, str(err)))
+        except SipError as err:
+            self._refuse(message, flow, err)
+        except FlowError as err:
+            _LOGGER.debug("A %s cannot be passed: %s", message.method, err.strerror)
+            self._refuse(message, flow, SipError(503))
+        except Exception:
+            _LOGGER.exception("Unexpected error in a passed %s", message.method)
+            self._refuse(message, flow, SipError(500))
+        return True
+
+    def _take_request(self, message: PassedMessage, flow: Flow) -> bool:
+        """Take a request by where it is from. Raises HeaderError, SipError, FlowError."""
+        upstream = self._source(flow)
+        target = message.target
+        if upstream is not None:
+            return self._from_pbx(message, target, flow, upstream)
+        return self._from_phone(message, target, flow)
+
+    # From a phone
+
+    def _from_phone(self, message: PassedMessage, target: Uri, flow: Flow) -> bool:
+        if message.method == "REGISTER":
+            upstream = self._pbx_of(target, flow)
+            if upstream is None:
+                return False
+            self._pop_own_routes(message, flow)
+            self._check(message, flow)
+            self._register(message, target, flow, upstream)
+            return True
+        in_dialog = message.tag("to") is not None
+        is_own = target.is_sip and self._site.is_own(target.host, target.port, flow)
+        if is_own and not in_dialog and not _is_token(target.user):
+            return False
+        target, token = self._undo_strict_routing(message, target)
+        binding = self._binding_of(message, flow, token)
+        upstream = None
+        if binding is not None:
+            upstream = self.upstreams.get(binding.pbx)
+        elif not is_own:
+            upstream = self._pbx_of(target, flow)
+        if message.method == "SUBSCRIBE" and message.event() in self._packages:
+            if upstream is None or upstream.config.keys_here:
+                return False
+        if upstream is None:
+            return False
+        self._check(message, flow)
+        if binding is None:
+            if message.method in ("ACK", "CANCEL"):
+                return True
+            raise SipError(403, "Register first")
+        self._remember_source(flow)
+        self._check_scheme(target, upstream)
+        self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
+        return True
+
+    def _binding_of(
+        self, message: PassedMessage, flow: Flow, token: str | None
+    ) -> ProxyBinding | None:
+        """Return for which binding a phone speaks, None for whom is not known.
+
+        A flow that is proven speaks for its lines. One that is not (the phone's
+        connection is new, or NAT has moved it) may go on where its address is that of a
+        live binding: the PBX challenges it.
+        """
+        token = self._pop_own_routes(message, flow) or token
+        proven = self.location.proven(flow)
+        user = message.uri_of("from").user
+        if token is not None:
+            named = self.location.find_in_dialog(token)
+            if named is not None and (
+                any(_is_same_line(named, other) for other in proven)
+                or self._is_seen_from(flow.remote[0], named.pbx, named.user)
+            ):
+                return named
+        for binding in proven:
+            if binding.user == user:
+                return binding
+        if proven:
+            return proven[0]
+        host = flow.remote[0]
+        for pbx in self.upstreams:
+            for binding in self.location.of_line(pbx, user):
+                if binding.flow.remote[0] == host:
+                    return binding
+        return None
+
+    def _is_seen_from(self, host: str, pbx: str, user: str) -> bool:
+        return any(
+            binding.flow.remote[0] == host
+            for binding in self.location.of_line(pbx, user)
+        )
+
+    @staticmethod
+    def _check_scheme(target: Uri, upstream: Upstream) -> None:
+        """Refuse what cannot go to the PBX (RFC 3261 16.3, 2; 26.2.2)."""
+        if target.scheme == "sips" and upstream.config.transport != "TLS":
+            raise SipError(416)
+        if not target.is_sip and target.scheme != "tel":
+            raise SipError(416)
+
+    # From the PBX
+
+    def _from_pbx(
+        self, message: PassedMessage, target: Uri, flow: Flow, upstream: Upstream
+    ) -> bool:
+        if message.method == "REGISTER":
+            return False
+        target, token = self._undo_strict_routing(message, target)
+        token = self._pop_own_routes(message, flow) or token
+        in_dialog = message.tag("to") is not None
+        if token is not None:
+            binding = self._find(token, in_dialog=in_dialog)
+        elif target.is_sip and self._site.is_own(target.host, target.port, flow):
+            token = target.parameters.get(PARAMETER)
+            if token is not None:
+                binding = self._find(token, in_dialog=in_dialog)
+            elif not target.user:
+                return False
+            else:
+                binding = self._only_binding(target.user, upstream)
+                if binding is None and message.method in ("SUBSCRIBE", "OPTIONS"):
+                    return False
+            if binding is not None:
+                message.set_uri(binding.contact)
+        else:
+            binding = None
+        self._check(message, flow)
+        if message.method == "NOTIFY" and message.event() in self._packages:
+            self._note_keys(upstream)
+        if binding is None or binding.pbx != upstream.config.id:
+            raise SipError(481 if in_dialog else 404)
+        self._follow_strict_route(message)
+        try:
+            self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
+        except FlowError as err:
+            _LOGGER.debug("A phone cannot be reached: %s", err.strerror)
+            raise SipError(480) from err
+        return True
+
+    def _find(self, token: str, *, in_dialog: bool) -> ProxyBinding | None:
+        if in_dialog:
+            return self.location.find_in_dialog(token)
+        return self.location.find(token)
+
+    def _only_binding(self, user: str, upstream: Upstream) -> ProxyBinding | None:
+        """Return the one binding of a line whose PBX has dropped our token.
+
+        Raises SipError where there are several.
+        """
+        found = self.location.of_line(upstream.config.id, user)
+        if len(found) > 1:
+            _LOGGER.warning(
+                "The PBX does not keep the parameter of a Contact, and a line has"
+                " several phones"
+            )
+            raise SipError(480)
+        return found[0] if found else None
+
+    # Routes
+
+    def _pop_own_routes(self, message: PassedMessage, flow: Flow) -> str | None:
+        """Take our own Route values off the top (16.4); return the token in them.
+
+        A phone that has us as outbound proxy writes one without a token.
+        """
+        if not message.has("route"):
+            return None
+        value = message.first_value("route") or ""
+        uri = parse_uri(parse_address(value).uri)
+        token = uri.user if _is_token(uri.user) else None
+        known = token is not None and self.location.find_in_dialog(token) is not None
+        if not known and not (
+            uri.is_sip and self._site.is_own(uri.host, uri.port, flow)
+        ):
+            return None
+        message.remove_first("route")
+        if token is not None and message.has("route"):
+            # The value of the other side, where the two differ (RFC 5658).
+            other = parse_uri(parse_address(message.first_value("route") or "").uri)
+            if other.user == token:
+                message.remove_first("route")
+        return token
+
+    def _undo_strict_routing(
+        self, message: PassedMessage, target: Uri
+    ) -> tuple[Uri, str | None]:
+        """Give a request that a strict router has sent its own target back (16.4).
+
+        Return it, and our token that stood in its place.
+        """
+        if not (
+            _is_token(target.user)
+            and message.has("route")
+            and PARAMETER not in target.parameters
+            and self.location.find_in_dialog(target.user) is not None
+        ):
+            return target, None
+        last = parse_address(message.remove_last("route")).uri
+        message.set_uri(last)
+        return parse_uri(last), target.user
+
+    @staticmethod
+    def _follow_strict_route(message: PassedMessage) -> None:
+        """Write a request for a next hop that is a strict router (16.6, 6)."""
+        if not message.has("route"):
+            return
+        top = parse_uri(parse_address(message.first_value("route") or "").uri)
+        if "lr" in top.parameters:
+            return
+        message.remove_first("route")
+        message.add(f"Route: <{message.uri}>")
+        message.set_uri(top.text)
+
+    # Passing
+
+    def _check(self, message: PassedMessage, flow: Flow) -> None:
+        """Check what every request that is passed must have, and mark its source.
+
+        RFC 3261 16.3 and 18.2.1. Raises HeaderError and SipError.
+        """
+        via = message.via
+        text = message.first_value("via") or ""
+        message.replace_first("via", with_source(text, via, *flow.remote))
+        message.tag("from")
+        message.tag("to")
+        if not message.first("call-id"):
+            raise HeaderError("Missing Call-ID")
+        if message.cseq[1] != message.method:
+            raise HeaderError("CSeq names another method")
+        if message.count("via") > MAX_VIAS or message.count("record-route") > (
+            MAX_RECORD_ROUTES
+        ):
+            raise SipError(400, "Too many hops")
+        forwards = number(message.first("max-forwards") or "70", 255)
+        if forwards is None:
+            raise HeaderError("Max-Forwards is not a number")
+        if not forwards:
+            raise SipError(483)
+        self._check_loop(message, flow)
+        options = message.values("proxy-require")
+        if options:
+            raise SipError(420, None, (f"Unsupported: {', '.join(options)}",))
+
+    def _pass(
+        self,
+        message: PassedMessage,
+        source: Flow,
+        way: Flow,
+        token: str,
+        direction: str,
+    ) -> str:
+        """Pass a request; return its branch. Raises FlowError and SipError."""
+        if message.has("max-forwards"):
+            left = number(message.first("max-forwards") or "", 255) or 1
+            message.set("max-forwards", str(left - 1), "Max-Forwards")
+        else:
+            message.put_on_top("Max-Forwards: 70")
+        routes = "\n".join(message.lines("route"))
+        if message.method not in _NO_RECORD_ROUTE:
+            self._record_route(message, source, way, token)
+        branch = self._tokens.branch(
+            direction, message.via, message.uri, routes, _transaction_text(message)
+        )
+        value = branch + self._number(source)
+        sent_by = self._site.sent_by(way)
+        message.put_on_top(f"Via: SIP/2.0/{way.transport} {sent_by};branch={value}")
+        self._send(message, way)
+        return branch
+
+    def _send(self, message: PassedMessage, way: Flow) -> None:
+        if way.reliable and not message.has("content-length"):
+            message.add(f"Content-Length: {len(message.body)}")
+        self._site.send(message.octets(), way)
+
+    def _check_loop(self, message: PassedMessage, flow: Flow) -> None:
+        """Refuse a request that comes back as it was passed (16.3, 4)."""
+        routes = "\n".join(message.lines("route"))
+        for text in message.values("via"):
+            if ";branch=" + TO_PBX not in text and ";branch=" + TO_PHONE not in text:
+                continue
+            via = parse_via(text)
+            if self._site.is_own(via.host, via.port, flow) and self._tokens.is_loop(
+                via.branch, message.uri, routes
+            ):
+                raise SipError(482)
+
+    def _record_route(
+        self, message: PassedMessage, source: Flow, way: Flow, token: str
+    ) -> None:
+        """Stay in the way of the dialog: one value, or one a side (RFC 5658)."""
+        sides = [
+            f"Record-Route: <sip:{token}@{self._site.sent_by(flow)}"
+            f"{transport_parameter(flow)};lr>"
+            for flow in (source, way)
+        ]
+        message.put_on_top(sides[0])
+        if sides[1] != sides[0]:
+            message.put_on_top(sides[1])
+
+    def _number(self, flow: Flow) -> str:
+        """Return what a branch says of the connection that its request came by."""
+        if not flow.reliable:
+            return ""
+        name = self._numbers.get(flow)
+        if name is None:
+            self._count += 1
+            name = self._numbers[flow] = f"{self._count:x}"
+            self._streams[name] = flow
+        return f".{name}"
+
+    def _remember_source(self, flow: Flow) -> None:
+        if flow.reliable:
+            return
+        self._sources[flow.remote] = flow
+        if len(self._sources) > MAX_SOURCES:
+            self._sources.popitem(last=False)
+
+    # Responses
+
+    def _take_response(self, message: PassedMessage, flow: Flow) -> bool:
+        """Pass a response by the Via below ours (16.7); others are not taken."""
+        try:
+            via = message.via
+            direction = direction_of(via.branch)
+            if direction is None:
+                return False
+            self._pass_response(message, via, direction, flow)
+        except HeaderError as err:
+            _LOGGER.debug("A response is dropped: %s", err)
+        except FlowError as err:
+            _LOGGER.debug("A response cannot be passed: %s", err.strerror)
+        return True
+
+    def _pass_response(
+        self, message: PassedMessage, via: Via, direction: str, flow: Flow
+    ) -> None:
+        """Pass a response with a branch that may be ours. Raises HeaderError, FlowError."""
+        if not self._site.is_own(via.host, via.port, flow):
+            return
+        upstream = self._source(flow)
+        if (upstream is None) is (direction == TO_PBX):
+            return
+        message.remove_first("via")
+        if not message.has("via"):
+            return
+        sender = message.via
+        branch, _, number_of_stream = via.branch.partition(".")
+        if not self._tokens.is_own_branch(direction, branch, sender):
+            return
+        way = self._way_back(message, sender, number_of_stream, direction)
+        if upstream is not None:
+            self.registrations.note_answer(upstream)
+            method = message.cseq[1]
+            if method == "REGISTER":
+                self.registrations.answered(message, branch)
+            elif (
+                method == "SUBSCRIBE"
+                and 200 <= message.status < 300
+                and message.event() in self._packages
+            ):
+                self._note_keys(upstream)
+        self._send(message, way)
+
+    def _way_back(
+        self, message: PassedMessage, sender: Via, stream: str, direction: str
+    ) -> Flow:
+        """Return the flow of a response (RFC 3261 18.2.2). Raises FlowError."""
+        if stream:
+            flow = self._streams.get(stream)
+            if flow is not None and not flow.closed:
+                return flow
+            return self._way_of_binding(message)
+        host = sender.parameters.get("received") or unbracketed(sender.host)
+        port = number(sender.parameters.get("rport") or "", 65535)
+        port = port or sender.port or DEFAULT_PORT
+        if direction == TO_PHONE:
+            for upstream in self.upstreams.values():
+                if any(host == known for known, _ in upstream.addresses):
+                    return towards(upstream.flow(), host, port)
+            raise FlowError(0, "No PBX at the address of a Via")
+        flow = self._sources.get((host, port))
+        if flow is not None and not flow.closed:
+            return flow
+        for (known, _), near in reversed(self._sources.items()):
+            if known == host:
+                return towards(near, host, port)
+        return self._way_of_binding(message)
+
+    def _way_of_binding(self, message: PassedMessage) -> Flow:
+        """Return the newest flow of the phone whose connection is gone.
+
+        Raises FlowError.
+        """
+        for text in message.values("record-route"):
+            user = parse_uri(parse_address(text).uri).user
+            binding = self.location.find_in_dialog(user) if _is_token(user) else None
+            if binding is not None:
+                return binding.flow
+        raise FlowError(0, "The connection of a request is gone")
+
+    def _register(
+        self, message: PassedMessage, target: Uri, flow: Flow, upstream: Upstream
+    ) -> None:
+        """Pass a REGISTER, with Contacts that lead here. Raises as `_take_request`."""
+        self._check_scheme(target, upstream)
+        way = upstream.flow()
+        pending = self.registrations.prepare(message, flow, upstream, way)
+        self._remember_source(flow)
+        branch = self._pass(message, flow, way, "", TO_PBX)
+        self.registrations.passed(branch, pending)
+
+    def _note_keys(self, upstream: Upstream) -> None:
+        if upstream.config.keys_here and self.observer is not None:
+            self.observer.synchronizes_keys(upstream.config.id)
+
+    # Answers of our own
+
+    def unreachable(self, data: bytes) -> None:
+        """Answer a request that was passed and came back by ICMP (16.9).
+
+        As much of it as ICMP has kept.
+        """
+        head, blank, _ = data.partition(b"\r\n\r\n")
+        if not blank:
+            head = head.rpartition(b"\r\n")[0]
+        try:
+            message = PassedMessage(head + b"\r\n\r\n")
+            via = message.via
+            direction = direction_of(via.branch)
+            message.remove_first("via")
+            if direction is None or message.is_response or message.method == "ACK":
+                return
+            sender = message.via
+            branch, _, stream = via.branch.partition(".")
+            if not self._tokens.is_own_branch(direction, branch, sender):
+                return
+            way = self._way_back(message, sender, stream, direction)
+            status = 503 if direction == TO_PBX else 480
+            self._site.send(
+                write_answer(message, SipError(status), self._tag(message)), way
+            )
+        except HeaderError as err:
+            _LOGGER.debug("A datagram that came back is not answered: %s", err)
+        except FlowError as err:
+            _LOGGER.debug("No answer to a request that came back: %s", err.strerror)
+
+    def _refuse(self, message: PassedMessage, flow: Flow, err: SipError) -> None:
+        """Answer a request that is not passed, and keep nothing of it."""
+        if message.method == "ACK":
+            return
+        try:
+            via = message.via
+            text = message.first_value("via") or ""
+            message.replace_first("via", with_source(text, via, *flow.remote))
+            way = flow
+            if not flow.reliable and "rport" not in via.parameters:
+                way = towards(flow, flow.remote[0], via.port or DEFAULT_PORT)
+            self._site.send(write_answer(message, err, self._tag(message)), way)
+        except HeaderError as error:
+            _LOGGER.debug("A request cannot be answered: %s", error)
+        except FlowError as error:
+            _LOGGER.debug("No answer to %s: %s", flow.remote[0], error.strerror)
+
+    def _tag(self, message: PassedMessage) -> str:
+        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
+        return self._tokens.loop_part(message.uri, message.first("via") or "")
+
+
+def _is_token(user: str) -> bool:
+    """Whether a user part may be a token of ours."""
+    return len(user) == TOKEN_SIZE and user.isalnum() and user.islower()
+
+
+def _is_same_line(one: ProxyBinding, other: ProxyBinding) -> bool:
+    return (one.pbx, one.user) == (other.pbx, other.user)
+
+
+def _transaction_text(message: PassedMessage) -> str:
+    """Return what tells transactions apart whose branches do not (16.11)."""
+    digits = (message.first("cseq") or "").partition(" ")[0]
+    return "\n".join(
+        (
+            message.uri,
+            message.tag("from") or "",
+            message.first("call-id") or "",
+            digits,
+        )
+    )

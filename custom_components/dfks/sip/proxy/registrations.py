@@ -1,0 +1,331 @@
+"""REGISTERs on their way to a PBX and their answers: where bindings come from.
+
+A phone's Contact is replaced by one that leads here before the REGISTER is passed, and
+put back in the answer, so that the PBX sends calls here and the phone sees its own
+registration (RFC 3261 10.2.4). A 2xx proves the flow that the REGISTER came by.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ..clock import Clock
+from ..headers import Uri, encode_user, number, parse_address, parse_uri, plain_host
+from ..message import SipError
+from ..transport import Flow
+from ..wire.splice import PassedMessage
+from .location import MAX_EXPIRES, Location, ProxyBinding
+from .pbx import ContactMode, Upstream
+from .site import ProxyObserver, Site
+from .tokens import Tokens
+
+# Our parameter of a mirrored Contact.
+PARAMETER = "fk"
+
+# REGISTERs whose answers are waited for, and seconds that they are (timer F).
+MAX_PENDING = 1024
+PENDING_SECONDS = 32.0
+
+# Refusals of a phone's password that are passed before its REGISTERs are answered
+# here, and the seconds in which they are counted: a PBX that bans an address would ban
+# all phones at once. The same for how long they are.
+MAX_REFUSALS = 5
+REFUSAL_SECONDS = 300.0
+MAX_REFUSAL_SOURCES = 1024
+
+# REGISTERs in a row without an answer after which a PBX counts as out of reach.
+MAX_UNANSWERED = 3
+
+
+@dataclass(slots=True)
+class PendingContact:
+    """One Contact of a REGISTER that was passed."""
+
+    token: str
+    uri: str
+    instance: str | None
+    expires: int
+
+
+@dataclass(slots=True)
+class PendingRegister:
+    """A REGISTER whose answer is waited for."""
+
+    upstream: Upstream
+    user: str
+    domain: str
+    flow: Flow
+    user_agent: str | None
+    contacts: list[PendingContact]
+    # `Contact: *`
+    all_contacts: bool
+    with_credentials: bool
+    until: float
+    answered: bool = False
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """When a phone's password was refused, in seconds of the monotonic clock."""
+
+    times: list[float] = field(default_factory=list)
+
+
+class Registrations:
+    """The REGISTERs whose answers are waited for, and what is learned from answers."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        tokens: Tokens,
+        site: Site,
+        location: Location,
+        changed: Callable[[], None],
+    ) -> None:
+        """Put bindings into `location`; `changed` is called when there is a new one."""
+        self._clock = clock
+        self._tokens = tokens
+        self._site = site
+        self._location = location
+        self._changed = changed
+        self.observer: ProxyObserver | None = None
+        self._pending: OrderedDict[str, PendingRegister] = OrderedDict()
+        self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
+        self._unanswered: dict[str, int] = {}
+
+    # On the way to the PBX
+
+    def prepare(
+        self, message: PassedMessage, flow: Flow, upstream: Upstream, way: Flow
+    ) -> PendingRegister:
+        """Write Contacts that lead here into a REGISTER.
+
+        Raises HeaderError, and SipError where it is not to be passed.
+        """
+        to = message.uri_of("to")
+        self._check_refusals(flow.remote[0], to.user)
+        pending = PendingRegister(
+            upstream=upstream,
+            user=to.user,
+            domain=plain_host(to.host),
+            flow=flow,
+            user_agent=message.first("user-agent"),
+            contacts=[],
+            all_contacts=False,
+            with_credentials=message.has("authorization"),
+            until=self._clock.monotonic() + PENDING_SECONDS,
+        )
+        self._read_contacts(message, pending, way)
+        if not self._location.has_room({item.token for item in pending.contacts}):
+            raise SipError(503, "Too many bindings", ("Retry-After: 300",))
+        return pending
+
+    def passed(self, branch: str, pending: PendingRegister) -> None:
+        """Wait for the answer to a REGISTER that has gone out."""
+        self._drop_old()
+        self._pending.setdefault(branch, pending)
+
+    def _read_contacts(
+        self, message: PassedMessage, pending: PendingRegister, way: Flow
+    ) -> None:
+        mirrors = pending.upstream.config.contact_mode is ContactMode.MIRROR
+        default = number(message.first("expires") or "", 2**32 - 1)
+        for text in message.values("contact"):
+            if text == "*":
+                pending.all_contacts = True
+                continue
+            address = parse_address(text)
+            uri = parse_uri(address.uri)
+            instance = address.parameters.get("+sip.instance")
+            identity = address.uri
+            if instance:
+                identity = f"{instance} {address.parameters.get('reg-id') or ''}"
+            aor = f"{pending.user}@{pending.domain}"
+            token = self._tokens.binding(pending.upstream.config.id, aor, identity)
+            expires = number(address.parameters.get("expires") or "", 2**32 - 1)
+            if expires is None:
+                expires = 3600 if default is None else default
+            pending.contacts.append(
+                PendingContact(token, address.uri, instance, expires)
+            )
+            if mirrors:
+                own = self._mirrored(uri, token, way)
+                message.replace_value(
+                    "contact", text, _with_uri(text, address.uri, own)
+                )
+        if not mirrors and pending.contacts:
+            value = f"<sip:{pending.contacts[0].token}@{self._site.sent_by(way)}"
+            message.put_on_top(f"Path: {value}{transport_parameter(way)};lr>")
+            if "path" not in [item.lower() for item in message.values("supported")]:
+                message.add("Supported: path")
+
+    def _mirrored(self, uri: Uri, token: str, way: Flow) -> str:
+        """Return a Contact that leads here, of the same user (16.6)."""
+        user = f"{encode_user(uri.user)}@" if uri.user else ""
+        return (
+            f"{uri.scheme}:{user}{self._site.sent_by(way)}{transport_parameter(way)}"
+            f";{PARAMETER}={token}"
+        )
+
+    # On the way back
+
+    def answered(self, message: PassedMessage, branch: str) -> None:
+        """Read the answer to a REGISTER, and show the phone its own Contact in it."""
+        pending = self._pending.get(branch)
+        if pending is None or message.status < 200:
+            return
+        first, pending.answered = not pending.answered, True
+        if message.status < 300:
+            self._accepted(message, pending)
+        elif message.status in (401, 403) and first and pending.with_credentials:
+            self._refused(message, pending)
+
+    def _accepted(self, message: PassedMessage, pending: PendingRegister) -> None:
+        self._refusals.pop((pending.flow.remote[0], pending.user), None)
+        left = {contact.token: contact for contact in pending.contacts}
+        values = message.values("contact")
+        default = number(message.first("expires") or "", 2**32 - 1)
+        granted: dict[str, int] = {}
+        strange: list[str] = []
+        for text in values:
+            address = parse_address(text)
+            uri = parse_uri(address.uri)
+            contact = left.get(uri.parameters.get(PARAMETER) or "")
+            if contact is None:
+                contact = next(
+                    (item for item in pending.contacts if item.uri == address.uri), None
+                )
+            if contact is None:
+                known = self._location.find(uri.parameters.get(PARAMETER) or "")
+                if known is not None:
+                    self._show(message, text, address.uri, known.contact)
+                else:
+                    strange.append(text)
+                continue
+            self._grant(message, contact, text, default, granted)
+        if len(pending.contacts) == 1 and not granted and len(strange) == 1:
+            # The PBX has written it in its own way (`rewrite_contact`).
+            self._grant(message, pending.contacts[0], strange[0], default, granted)
+        self._learn(pending, granted)
+
+    def _grant(
+        self,
+        message: PassedMessage,
+        contact: PendingContact,
+        text: str,
+        default: int | None,
+        granted: dict[str, int],
+    ) -> None:
+        address = parse_address(text)
+        expires = number(address.parameters.get("expires") or "", 2**32 - 1)
+        if expires is None:
+            expires = contact.expires if default is None else default
+        granted[contact.token] = min(expires, MAX_EXPIRES)
+        self._show(message, text, address.uri, contact.uri)
+
+    @staticmethod
+    def _show(message: PassedMessage, text: str, ours: str, theirs: str) -> None:
+        if ours != theirs:
+            message.replace_value("contact", text, _with_uri(text, ours, theirs))
+
+    def _learn(self, pending: PendingRegister, granted: dict[str, int]) -> None:
+        """Take what the PBX has granted; what was asked to end has ended."""
+        now = self._clock.monotonic()
+        pbx = pending.upstream.config.id
+        if pending.all_contacts:
+            for binding in self._location.of_line(pbx, pending.user):
+                if binding.flow.remote[0] == pending.flow.remote[0]:
+                    self._end(binding)
+        for contact in pending.contacts:
+            expires = granted.get(contact.token, 0)
+            if not expires or not contact.expires:
+                known = self._location.find(contact.token)
+                if known is not None:
+                    self._end(known)
+                continue
+            binding = ProxyBinding(
+                token=contact.token,
+                pbx=pbx,
+                user=pending.user,
+                domain=pending.domain,
+                contact=contact.uri,
+                instance=contact.instance,
+                user_agent=pending.user_agent,
+                flow=pending.flow,
+                expires_at=now + expires,
+            )
+            self._location.update(binding)
+            self._changed()
+            if self.observer is not None:
+                self.observer.registered(binding)
+
+    def _end(self, binding: ProxyBinding) -> None:
+        self._location.end(binding)
+        self._changed()
+        if self.observer is not None:
+            self.observer.unregistered(binding)
+
+    def _drop_old(self) -> None:
+        """Let go of REGISTERs that were answered, or not, some time ago."""
+        now = self._clock.monotonic()
+        while self._pending:
+            branch, pending = next(iter(self._pending.items()))
+            if pending.until > now and len(self._pending) < MAX_PENDING:
+                return
+            del self._pending[branch]
+            if not pending.answered:
+                self._note_silence(pending.upstream)
+
+    # What is noticed
+
+    def _note_silence(self, upstream: Upstream) -> None:
+        pbx = upstream.config.id
+        count = self._unanswered[pbx] = self._unanswered.get(pbx, 0) + 1
+        if count == MAX_UNANSWERED and self.observer is not None:
+            self.observer.reachable_changed(pbx, reachable=False)
+
+    def note_answer(self, upstream: Upstream) -> None:
+        """Count a PBX as reachable: it has answered."""
+        pbx = upstream.config.id
+        if self._unanswered.pop(pbx, 0) >= MAX_UNANSWERED and self.observer is not None:
+            self.observer.reachable_changed(pbx, reachable=True)
+
+    def _refused(self, message: PassedMessage, pending: PendingRegister) -> None:
+        """Count a password that the PBX has refused; a stale nonce is no such."""
+        challenge = message.first("www-authenticate") or ""
+        if "stale=true" in challenge.lower().replace('"', "").replace(" ", ""):
+            return
+        now = self._clock.monotonic()
+        key = pending.flow.remote[0], pending.user
+        refusals = self._refusals.setdefault(key, _Refusals())
+        recent = [time for time in refusals.times if time > now - REFUSAL_SECONDS]
+        refusals.times = [*recent, now]
+        if len(self._refusals) > MAX_REFUSAL_SOURCES:
+            self._refusals.popitem(last=False)
+        if len(refusals.times) == MAX_REFUSALS and self.observer is not None:
+            self.observer.password_refused(
+                pending.upstream.config.id, pending.user, pending.flow.remote[0]
+            )
+
+    def _check_refusals(self, source: str, user: str) -> None:
+        """Refuse a phone that has tried a wrong password too often. Raises SipError."""
+        refusals = self._refusals.get((source, user))
+        if refusals is None or len(refusals.times) < MAX_REFUSALS:
+            return
+        left = refusals.times[-1] + REFUSAL_SECONDS - self._clock.monotonic()
+        if left > 0:
+            raise SipError(403, "Wrong password", (f"Retry-After: {int(left) + 1}",))
+        del self._refusals[source, user]
+
+
+def transport_parameter(flow: Flow) -> str:
+    """Return what a URI says of a flow's transport; UDP needs no word."""
+    return "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+
+
+def _with_uri(text: str, old: str, new: str) -> str:
+    """Return a Contact value with another URI, and all else as it stands."""
+    if f"<{old}>" in text:
+        return text.replace(f"<{old}>", f"<{new}>", 1)
+    # Without <> the parameters behind the URI are the field's (20.10).
+    return text.replace(old, f"<{new}>", 1)

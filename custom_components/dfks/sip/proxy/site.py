@@ -1,0 +1,38 @@
+"""What a proxy asks of the server that it is part of, and what it tells others."""
+
+from typing import Protocol
+
+from ..transport import Flow
+from .location import ProxyBinding
+
+
+class ProxyObserver(Protocol):
+    """Told what is learned from passed messages. Quick, never raising."""
+
+    def registered(self, binding: ProxyBinding) -> None:
+        """Take a binding that the PBX has accepted, or accepted again."""
+
+    def unregistered(self, binding: ProxyBinding) -> None:
+        """Take a binding that its phone has ended."""
+
+    def password_refused(self, pbx: str, user: str, source: str) -> None:
+        """Hear of a phone whose REGISTERs are answered here from now on."""
+
+    def reachable_changed(self, pbx: str, *, reachable: bool) -> None:
+        """Hear of a PBX that stops answering, or answers again."""
+
+    def synchronizes_keys(self, pbx: str) -> None:
+        """Hear of a PBX that turns out to synchronize the keys itself."""
+
+
+class Site(Protocol):
+    """What a proxy asks of the server that it is part of."""
+
+    def sent_by(self, flow: Flow) -> str:
+        """Return our host and port on a flow, as they stand in a Via."""
+
+    def is_own(self, host: str, port: int | None, flow: Flow) -> bool:
+        """Whether host and port of a URI are ours on the side of a flow."""
+
+    def send(self, data: bytes, flow: Flow) -> None:
+        """Send a message. Raises FlowError."""

@@ -1,0 +1,71 @@
+"""A phone, a PBX and the server between them, each with its own socket."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
+
+import pytest
+
+from custom_components.dfks.sip.proxy.pbx import PbxConfig
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from tests.clock import ManualClock
+
+from .peers import DOMAIN, Pbx, ProxiedPhone
+
+# The same over restarts of a server within a test.
+SECRET = bytes(range(32))
+
+
+@pytest.fixture
+async def pbx_peer() -> AsyncIterator[Pbx]:
+    """Return a PBX that is told each answer by the test."""
+    async with await Pbx.listen() as pbx:
+        yield pbx
+
+
+@pytest.fixture
+def pbx_config(pbx_peer: Pbx) -> PbxConfig:
+    """Return what is configured of the PBX; tests override it."""
+    host, port = pbx_peer.local
+    return PbxConfig(id="pbx-1", host=host, port=port, domains=(DOMAIN,))
+
+
+@pytest.fixture
+async def server(
+    config: ServerConfig, clock: ManualClock, pbx_peer: Pbx, pbx_config: PbxConfig
+) -> AsyncIterator[SipServer]:
+    """Run a server that passes to the PBX."""
+    server = SipServer(config, clock)
+    server.add_pbx(pbx_config, SECRET)
+    await server.start()
+    pbx_peer.towards(server.port)
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def open_phone(
+    server: SipServer,
+) -> AsyncIterator[Callable[..., Awaitable[ProxiedPhone]]]:
+    """Return what opens phones whose outbound proxy is the server."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_phone(user: str = "201", transport: str = "udp") -> ProxiedPhone:
+            phone = await ProxiedPhone.open(
+                ("127.0.0.1", server.port), transport, user=user
+            )
+            return await stack.enter_async_context(phone)
+
+        yield open_phone
+
+
+@pytest.fixture
+async def phone(open_phone: Callable[..., Awaitable[ProxiedPhone]]) -> ProxiedPhone:
+    """Return a phone of line 201 that has not registered."""
+    return await open_phone()
+
+
+@pytest.fixture
+async def registered(phone: ProxiedPhone, pbx_peer: Pbx) -> ProxiedPhone:
+    """Return the phone once the PBX has accepted its REGISTER."""
+    await pbx_peer.register(phone)
+    return phone
