@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from datetime import timedelta
 import errno
+from functools import partial
 import gc
 import logging
 from pathlib import Path
@@ -19,16 +20,18 @@ from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HassJob, HomeAssistant
 from homeassistant.helpers import (
     device_registry as dr,
     entity_registry as er,
     issue_registry as ir,
 )
+from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 from homeassistant.util.async_ import get_scheduled_timer_handles
 import pytest
 
+import custom_components.dfks
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature, Line
 from custom_components.dfks.listener import DfksListener
@@ -66,6 +69,11 @@ ALIVE = (
 )
 
 TESTS = Path(__file__).parents[1]
+INTEGRATION = custom_components.dfks.__name__
+FOLDER = Path(custom_components.dfks.__file__).parent
+
+# How deep a timer's function may be wrapped: a job, in it a partial, in it a method.
+WRAPPINGS = 6
 
 type KeepBusy = Callable[[], Awaitable[None]]
 type Leave = Callable[[HomeAssistant, MockConfigEntry], Awaitable[None]]
@@ -112,9 +120,29 @@ def _is_tests(task: asyncio.Task[Any]) -> bool:
 
 def _is_ours(handle: asyncio.TimerHandle) -> bool:
     """Whether a timer is the listener's, or one of Home Assistant's made for it."""
-    parts = [handle._callback, *(handle._args or ())]  # type: ignore[attr-defined]
-    parts += [getattr(part, "__self__", None) for part in parts]
-    return any(DOMAIN in f"{type(part).__module__} {part!r}" for part in parts)
+    parts: list[Any] = [handle._callback, *(handle._args or ())]  # type: ignore[attr-defined]
+    for _ in range(WRAPPINGS):
+        if any(_is_integrations(part) for part in parts):
+            return True
+        parts = [inner for part in parts for inner in _unwrap(part)]
+    return False
+
+
+def _unwrap(part: object) -> list[object]:
+    """Return what a method, a partial, a closure, or a job of Home Assistant's calls."""
+    names = "__self__", "__func__", "__wrapped__", "func", "target", "action"
+    inner = [getattr(part, name, None) for name in names]
+    inner += [cell.cell_contents for cell in getattr(part, "__closure__", None) or ()]
+    return [item for item in inner if item is not None]
+
+
+def _is_integrations(part: object) -> bool:
+    """Whether a function or an object comes from the integration's modules or files."""
+    module = getattr(part, "__module__", None) or ""
+    code = getattr(part, "__code__", None)
+    return f"{module}.".startswith(f"{INTEGRATION}.") or (
+        code is not None and FOLDER in Path(code.co_filename).parents
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -186,6 +214,30 @@ async def fail(hass: HomeAssistant, entry: MockConfigEntry) -> None:
         assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
     await unload(hass, entry)
+
+
+async def test_timer_of_others_is_none_of_the_listeners(
+    hass: HomeAssistant, tmp_path: Path
+) -> None:
+    """Even where the domain is in a path, as in a checkout called ha-dfks."""
+    handle = hass.loop.call_later(60, print, tmp_path / "ha-dfks")
+
+    assert DOMAIN in repr(handle)
+    assert not _is_ours(handle)
+    handle.cancel()
+
+
+async def test_timer_that_calls_the_listener_is_its_own(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """However deep Home Assistant and functools have wrapped what is called."""
+    listener = await set_up(hass, entry)
+    before = len(traces(hass, entry).timers)
+
+    cancel = async_call_later(hass, 60, HassJob(partial(listener.async_stop)))
+
+    assert len(traces(hass, entry).timers) == before + 1
+    cancel()
 
 
 @pytest.mark.parametrize("leave", [unload, stop, fail, remove])
