@@ -13,8 +13,8 @@ from custom_components.dfks.sip.message import (
     Request,
     Response,
     SipError,
-    branch_of_ok,
     parse,
+    parse_plain_ok,
     read_tag,
 )
 
@@ -279,9 +279,9 @@ END = "Content-Length: 0\r\n"
         f"{ANSWER}Contact: <sip:201@h>\r\nUser-Agent: \r\n{END}Server: x/1 (y)\r\n",
     ],
 )
-def test_a_plain_answer_is_known_by_its_branch(text: str) -> None:
+def test_a_plain_answer_is_known_by_branch_and_call_id(text: str) -> None:
     """Whatever else stands in it."""
-    assert branch_of_ok(f"{text}\r\n".encode()) == "z9hG4bKx"
+    assert parse_plain_ok(f"{text}\r\n".encode()) == ("z9hG4bKx", "c")
 
 
 LINES = [
@@ -289,6 +289,9 @@ LINES = [
     "Via: SIP/2.0/UDP h;branch=z9hG4bKother",
     "Via: SIP/2.0/UDP h;branch=z9hG4bKx, SIP/2.0/UDP i;branch=z9hG4bKy",
     "v: SIP/2.0/UDP h;branch=z9hG4bKx",
+    "Call-ID: d",
+    "call-id: d",
+    "i: d",
     "CSeq: 1 SUBSCRIBE",
     "cseq: 2 SUBSCRIBE",
     "Content-Length: 0",
@@ -310,13 +313,13 @@ def test_what_is_taken_for_a_plain_answer_is_one(more: list[str], body: str) -> 
     """Read in full it says the same."""
     data = f"{ANSWER}{END}{''.join(f'{line}\r\n' for line in more)}\r\n{body}".encode()
 
-    branch = branch_of_ok(data)
+    found = parse_plain_ok(data)
 
-    if branch is not None:
+    if found is not None:
         response = parse(data)
         assert isinstance(response, Response)
         assert (response.status, response.method) == (200, "NOTIFY")
-        assert response.branch == branch
+        assert (response.branch, response.get("call-id")) == found
 
 
 STARTS = [

@@ -311,6 +311,44 @@ async def test_d4_a_second_answer_means_nothing(
     await caller.nothing()
 
 
+@requirement("D5")
+async def test_d5_an_answer_may_come_from_another_address(
+    caller: Caller, colleague: Caller, clock: ManualClock, reception: Line
+) -> None:
+    """A phone with two addresses answers from either (17.1.3)."""
+    subscribed = await caller.subscribe(status=0)
+
+    colleague.answer(subscribed.first)
+    await colleague.settle()
+    clock.advance(32)
+
+    await caller.nothing()
+    assert reception.connected
+
+
+@requirement("D5")
+@pytest.mark.parametrize("status", [200, 481])
+async def test_d5_a_line_cannot_answer_for_another(
+    caller: Caller, stranger: Caller, reception: Line, status: int
+) -> None:
+    """Even one that has seen the branch must know the Call-ID as well."""
+    subscribed = await caller.subscribe(status=0)
+    other = await stranger.subscribe()
+    forged = subscribed.first.response(status).encode()
+
+    stranger.send(
+        forged.replace(
+            subscribed.response.call_id.encode(), other.response.call_id.encode()
+        )
+    )
+    await stranger.settle()
+    await subscribed.send(body=set_dnd(True))
+
+    assert reception.watchers == 1
+    # The first NOTIFY still waits for its answer.
+    await caller.nothing()
+
+
 @requirement("D6")
 async def test_d6_a_stream_delivers_once(
     stream: Caller, clock: ManualClock, reception: Line
@@ -340,10 +378,14 @@ async def test_d9_each_notify_has_a_branch_of_its_own(
         await subscribed.send(body=set_dnd(on))
         notifies.append(await subscribed.told())
 
-    assert len({notify.branch for notify in notifies}) == 4
+    branches = {notify.branch for notify in notifies}
+    assert len(branches) == 4
+    # 64 random bits: no two begin alike, and none is the one before plus one.
+    assert len({branch[7:15] for branch in branches}) == 4
+    assert all(len(branch) >= 7 + 16 for branch in branches)
     for notify in notifies:
         via = notify.get("Via")
-        assert notify.branch.startswith("z9hG4bK") and len(notify.branch) > 16
+        assert notify.branch.startswith("z9hG4bK")
         sent_by = via.partition(";")[0].split()[1]
         assert split_host(sent_by) == ("127.0.0.1", server.port)
         assert has_parameter(via, "rport") and not parameter(via, "rport")

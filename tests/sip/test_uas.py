@@ -774,6 +774,10 @@ async def test_b21_ack_is_never_answered(
         {"CSeq: ": "CSeqq: "},
         {"Via: ": "Viaa: "},
         {"Call-ID: ": "Call-ID "},
+        {"Call-ID: ": "Call-ID: x"},
+        {"SIP/2.0 200": "SIP/2.0 481", "Call-ID: ": "Call-ID: x"},
+        {"Call-ID: ": "X: ", "Content-Length: ": "Content-Length:"},
+        {"SIP/2.0 200": "SIP/2.0 481", "Call-ID: ": "X: "},
     ],
     ids=str,
 )

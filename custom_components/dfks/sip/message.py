@@ -182,16 +182,20 @@ def _write_plain_request() -> re.Pattern[str]:
 _PLAIN_REQUEST = _write_plain_request()
 
 # A field of a response that says nothing about where it belongs or where it ends.
-_OTHER_FIELDS = rb"(?:(?!(?i:CSeq|Content-Length|l)\b)[A-Za-z\-]++: [ -~]*+\r\n)*+"
+_OTHER_FIELDS = (
+    rb"(?:(?!(?i:Call-ID|i|CSeq|Content-Length|l)\b)[A-Za-z\-]++: [ -~]*+\r\n)*+"
+)
 # What most responses to a NOTIFY look like.
 _PLAIN_OK = re.compile(
     rb"SIP/2\.0 200 [ -~]*+\r\n"
     rb'Via: SIP/2\.0/[A-Z]++ [^;,"\s]++;branch=([A-Za-z0-9]++)(?:;[^;,"\s]++)*+\r\n'
     rb"%b"
+    rb"Call-ID: ([!-~]++)\r\n"
+    rb"%b"
     rb"CSeq: [0-9]{1,9}+ NOTIFY\r\n"
     rb"%b"
     rb"Content-Length: 0\r\n"
-    rb"%b\r\n" % ((_OTHER_FIELDS,) * 3)
+    rb"%b\r\n" % ((_OTHER_FIELDS,) * 4)
 )
 
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
@@ -393,13 +397,15 @@ def _read_branch(via: str) -> str:
     return parse_via(split_list(via)[0]).branch
 
 
-def branch_of_ok(data: bytes) -> str | None:
-    """Return the branch of a plain 200 to a NOTIFY, None for whatever else it is.
+def parse_plain_ok(data: bytes) -> tuple[str, str] | None:
+    """Return branch and Call-ID of a plain 200 to a NOTIFY, None for all else.
 
     Half of all messages are such; there is nothing else in them for us.
     """
     plain = _PLAIN_OK.fullmatch(data)
-    return None if plain is None else plain[1].decode("latin-1")
+    return (
+        None if plain is None else (plain[1].decode("ascii"), plain[2].decode("ascii"))
+    )
 
 
 def parse(data: bytes) -> Request | Response:

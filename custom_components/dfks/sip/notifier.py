@@ -633,6 +633,7 @@ class Notifier:
         )
         subscription.in_flight = self.requests.send(
             branch,
+            dialog.call_id,
             head.encode("latin-1") + told.body,
             flow,
             subscription,

@@ -36,7 +36,7 @@ from .headers import (
     unbracketed,
 )
 from .memory import Memory, flow_ends
-from .message import NotSip, Request, Response, SipError, branch_of_ok, parse
+from .message import NotSip, Request, Response, SipError, parse, parse_plain_ok
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .observer import Observer
 from .proxy.core import Proxy
@@ -394,8 +394,8 @@ class SipServer:
             self._observer.received(data, flow)
         if self.proxy is not None and self.proxy.take(data, flow):
             return
-        if data[:4] == b"SIP/" and (branch := branch_of_ok(data)) is not None:
-            self._requests.succeed(branch)
+        if data[:4] == b"SIP/" and (answered := parse_plain_ok(data)) is not None:
+            self._requests.succeed(*answered)
             return
         try:
             message = parse(data)

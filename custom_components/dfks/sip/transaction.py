@@ -12,7 +12,7 @@ all that timer K is for.
 
 from collections import deque
 from collections.abc import Callable
-import secrets
+import os
 from typing import override
 
 from .clock import Clock, Timer, Timers
@@ -29,6 +29,9 @@ TIMEOUT = 64 * T1
 SWEEP = 1.0
 
 MAGIC_COOKIE = "z9hG4bK"
+
+# Random octets in a branch.
+BRANCH_OCTETS = 8
 
 type TransactionKey = tuple[str | int | None, ...]
 type MergeKey = tuple[str | int | None, ...]
@@ -154,6 +157,7 @@ class ClientTransaction[SubjectT](Timer):
         "_interval",
         "_owner",
         "branch",
+        "call_id",
         "flow",
         "subject",
     )
@@ -162,6 +166,7 @@ class ClientTransaction[SubjectT](Timer):
         self,
         owner: ClientTransactions[SubjectT],
         branch: str,
+        call_id: str,
         data: bytes,
         flow: Flow,
         subject: SubjectT,
@@ -171,6 +176,7 @@ class ClientTransaction[SubjectT](Timer):
         self.queue = None
         self._owner = owner
         self.branch = branch
+        self.call_id = call_id
         self._data = data
         self.flow = flow
         self.subject = subject
@@ -233,48 +239,58 @@ class ClientTransactions[SubjectT]:
         self.repeats = 0
         # Called with each request that has gone out, and its flow.
         self.on_sent: Callable[[bytes, Flow], None] | None = None
-        # Unpredictable and new with every start, and a count (RFC 3261 8.1.1.7).
-        self._prefix = f"{MAGIC_COOKIE}{secrets.token_hex(8)}"
-        self._count = 0
 
     def __len__(self) -> int:
         """Return the number of live transactions."""
         return len(self._waiting)
 
-    def new_branch(self) -> str:
-        """Return a branch parameter that no other request has."""
-        self._count += 1
-        return f"{self._prefix}{self._count:x}"
+    @staticmethod
+    def new_branch() -> str:
+        """Return a branch parameter that no other request has (RFC 3261 8.1.1.7).
+
+        Nobody can guess it, not even a phone that knows those of its own NOTIFYs: an
+        answer under a guessed branch could end the subscription of another phone.
+        """
+        return MAGIC_COOKIE + os.urandom(BRANCH_OCTETS).hex()
 
     def send(
         self,
         branch: str,
+        call_id: str,
         data: bytes,
         flow: Flow,
         subject: SubjectT,
     ) -> ClientTransaction[SubjectT]:
         """Send a request; raises FlowError where it cannot even be tried."""
-        transaction = ClientTransaction(self, branch, data, flow, subject)
+        transaction = ClientTransaction(self, branch, call_id, data, flow, subject)
         self._waiting[branch] = transaction
         return transaction
 
     def receive(self, response: Response) -> None:
-        """Hand a response to its transaction; a stray one is dropped (17.1.3)."""
+        """Hand a response to its transaction; a stray one is dropped (17.1.3).
+
+        Its source does not count: a phone may have two addresses.
+        """
         transaction = self._waiting.get(response.branch)
-        if transaction is None or response.method != "NOTIFY":
+        if (
+            transaction is None
+            or response.method != "NOTIFY"
+            or response.get("call-id") != transaction.call_id
+        ):
             return
         if response.status < 200:
             transaction.proceed()
         elif response.status < 300:
-            self.succeed(response.branch)
+            self.succeed(response.branch, transaction.call_id)
         else:
             self.forget(transaction)
             self._on_error(transaction.subject, response)
 
-    def succeed(self, branch: str) -> None:
+    def succeed(self, branch: str, call_id: str) -> None:
         """Take a 2xx for the request of this branch; a stray one is dropped."""
-        transaction = self._waiting.pop(branch, None)
-        if transaction is not None:
+        transaction = self._waiting.get(branch)
+        if transaction is not None and transaction.call_id == call_id:
+            del self._waiting[branch]
             self.timers.cancel(transaction)
             self._on_success(transaction.subject)
 
