@@ -10,10 +10,10 @@ from homeassistant.loader import async_get_integration
 
 from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener
-from .phone_store import PhoneStore
-from .removal import async_say_goodbye
 from .services import async_setup_services
-from .store import StateStore
+from .storage.dialogs import PhoneStore
+from .storage.states import StateStore
+from .termination import async_say_goodbye
 
 PLATFORMS = [
     Platform.BINARY_SENSOR,

@@ -67,9 +67,10 @@ from .const import (
     SUBENTRY_TYPE_LINE,
 )
 from .forms import Errors, Words, filled, form_section
-from .hooks import script_entity_id, script_key
 from .line_flow import LineSubentryFlow
-from .listener import DfksConfigEntry, bind_problem, bind_reason
+from .listener import DfksConfigEntry
+from .scripting.script_hooks import script_entity_id, script_key
+from .settings import bind_problem, bind_reason
 from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.headers import DEFAULT_PORT, DEFAULT_TLS_PORT, unbracketed
 from .sip.redaction import DEFAULT_REALM

@@ -38,13 +38,8 @@ from .const import (
 )
 from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
-from .listener import (
-    DfksConfigEntry,
-    DfksListener,
-    line_config,
-    line_subentries,
-    line_unique_id,
-)
+from .listener import DfksConfigEntry, DfksListener
+from .settings import line_config, line_subentries, line_unique_id
 from .sip.guard import parse_networks
 from .sip.message import NotSip, Request, Response, SipError, parse
 from .sip.notifier import Subscription

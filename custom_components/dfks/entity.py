@@ -12,6 +12,7 @@ from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
+from .errors import refused
 from .features.model import (
     ChangeRefused,
     ConnectionChanged,
@@ -23,8 +24,8 @@ from .features.model import (
     LineEvent,
     Origin,
 )
-from .listener import DfksConfigEntry, line_unique_id
-from .refusal import refused
+from .listener import DfksConfigEntry
+from .settings import line_unique_id
 
 
 @dataclass(frozen=True, kw_only=True)

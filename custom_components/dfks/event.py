@@ -12,7 +12,12 @@ from .const import ATTR_FEATURE, FEATURE_KEYS
 from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
 from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
 from .listener import DfksConfigEntry
-from .values import FIELD_FORWARD_TO, FIELD_RING_COUNT, FIELDS, shown_origin
+from .scripting.variables import (
+    FIELD_FORWARD_TO,
+    FIELD_RING_COUNT,
+    FIELDS,
+    shown_origin,
+)
 
 PARALLEL_UPDATES = 0
 

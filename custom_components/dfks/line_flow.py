@@ -39,12 +39,13 @@ from .const import (
 )
 from .features.model import NotifyStyle
 from .forms import Errors, Words, filled, form_section
-from .knocking import Knock, Knocks
-from .listener import DfksListener, line_auth_name, line_subentries
-from .monitor import LinePhone
-from .names import is_auth_name, is_plain, is_user
-from .pairing import async_phone_settings, propose_password
-from .vendors import OTHER, VENDORS, vendor_of
+from .listener import DfksListener
+from .phones.identifiers import is_auth_name, is_plain, is_user
+from .phones.monitor import LinePhone
+from .phones.provisioning import async_phone_settings, propose_password
+from .phones.unknown import Knock, Knocks
+from .phones.vendors import OTHER, VENDORS, vendor_of
+from .settings import line_auth_name, line_subentries
 
 
 class LineSubentryFlow(ConfigSubentryFlow):

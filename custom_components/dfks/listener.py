@@ -7,61 +7,34 @@ difference. Only a change of the listener's own settings asks for a reload. The 
 dialogs go on after it, as they do after a restart.
 """
 
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-import errno
 import logging
-import os
-from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
-from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
-from .const import (
-    CONF_ADVERTISED_HOST,
-    CONF_ADVERTISED_PORT,
-    CONF_ALLOWED_NETWORKS,
-    CONF_AUTH_NAME,
-    CONF_DIGEST,
-    CONF_DOMAINS,
-    CONF_FEATURES,
-    CONF_MAX_EXPIRES,
-    CONF_MAX_FAILURES,
-    CONF_REALM,
-    CONF_STYLE,
-    CONF_TLS,
-    CONF_TRUSTED_PROXIES,
-    CONF_USER,
-    DEFAULT_ALLOWED_NETWORKS,
-    DEFAULT_DIGEST,
-    DEFAULT_MAX_EXPIRES,
-    DIGEST_ALGORITHMS,
-    DOMAIN,
-    FEATURE_KEYS,
-    SUBENTRY_TYPE_LINE,
-)
-from .features.model import (
-    Feature,
-    FeatureChanged,
-    Line,
-    LineConfig,
-    LineEvent,
-    NotifyStyle,
-)
+from .const import DOMAIN, FEATURE_KEYS
+from .features.model import Feature, FeatureChanged, Line, LineConfig, LineEvent
 from .features.sync import FeatureSync
-from .hooks import ScriptHooks
-from .monitor import PhoneMonitor
-from .phone_store import PhoneStore
-from .shut_outs import ShutOuts
+from .phones.blocked import ShutOuts
+from .phones.monitor import PhoneMonitor
+from .scripting.script_hooks import ScriptHooks
+from .settings import (
+    bind_problem,
+    bind_reason,
+    line_config,
+    line_subentries,
+    line_unique_id,
+    server_config,
+)
 from .sip.clock import LoopClock
-from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
-from .sip.headers import DEFAULT_TLS_PORT
-from .sip.server import ServerConfig, SipServer
+from .sip.server import SipServer
 from .sip.transport import probe, probe_tls, split_hosts
-from .store import LineStates, StateStore
+from .storage.dialogs import PhoneStore
+from .storage.states import LineStates, StateStore
 from .tls import CertificateKeeper, tls_files
 
 _LOGGER = logging.getLogger(__name__)
@@ -71,26 +44,6 @@ type DfksConfigEntry = ConfigEntry[DfksListener]
 # Adds a platform's entities of a line, those of the features named; None stands for
 # the entities that belong to the line as a whole.
 type AddLineEntities = Callable[[Line, Container[Feature | None]], None]
-
-# Why an address and port cannot be listened on, as the key of the message that says
-# so; whatever is not here is told in the operating system's words.
-_BIND_PROBLEMS: Final = {
-    errno.EADDRINUSE: "port_in_use",
-    errno.EADDRNOTAVAIL: "address_not_available",
-    errno.EAFNOSUPPORT: "address_not_available",
-    errno.EACCES: "port_privileged",
-    errno.EPERM: "port_privileged",
-}
-
-
-def bind_problem(err: OSError) -> str:
-    """Return the translation key of the message for a failed bind."""
-    return _BIND_PROBLEMS.get(err.errno or 0, "cannot_bind")
-
-
-def bind_reason(err: OSError) -> str:
-    """Return the operating system's own words, without address or traceback."""
-    return os.strerror(err.errno) if err.errno and err.errno > 0 else str(err)
 
 
 @contextmanager
@@ -108,64 +61,6 @@ def _not_ready(host: str, port: int) -> Iterator[None]:
                 "reason": bind_reason(err),
             },
         ) from err
-
-
-def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
-    """Return the listener's settings as the SIP floor takes them."""
-    data, options = entry.data, entry.options
-    return ServerConfig(
-        host=data[CONF_HOST],
-        port=data[CONF_PORT],
-        tls_port=data.get(CONF_TLS, {}).get(CONF_PORT, DEFAULT_TLS_PORT),
-        realm=data[CONF_REALM],
-        advertised_host=data.get(CONF_ADVERTISED_HOST),
-        advertised_port=data.get(CONF_ADVERTISED_PORT),
-        algorithms=DIGEST_ALGORITHMS[options.get(CONF_DIGEST, DEFAULT_DIGEST)],
-        allowed_networks=parse_networks(
-            options.get(CONF_ALLOWED_NETWORKS, DEFAULT_ALLOWED_NETWORKS)
-        ),
-        trusted_proxies=parse_networks(options.get(CONF_TRUSTED_PROXIES, "")),
-        domains=tuple(split_hosts(options.get(CONF_DOMAINS, ""))),
-        max_failures=options.get(CONF_MAX_FAILURES, DEFAULT_MAX_FAILURES),
-        max_expires=options.get(CONF_MAX_EXPIRES, DEFAULT_MAX_EXPIRES),
-    )
-
-
-def line_auth_name(line: Mapping[str, Any]) -> str:
-    """Return the user name of the digest credentials of a line, given its data."""
-    name: str = line.get(CONF_AUTH_NAME) or line[CONF_USER]
-    return name
-
-
-def line_config(subentry: ConfigSubentry) -> LineConfig:
-    """Return a subentry's line as the feature floor takes it."""
-    data = subentry.data
-    return LineConfig(
-        id=subentry.subentry_id,
-        user=data[CONF_USER],
-        password=data[CONF_PASSWORD],
-        auth_name=line_auth_name(data),
-        assigned=tuple(
-            feature
-            for feature, key in FEATURE_KEYS.items()
-            if key in data[CONF_FEATURES]
-        ),
-        style=NotifyStyle(data[CONF_STYLE]),
-    )
-
-
-def line_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:
-    """Return the subentries that are phone lines, by id."""
-    return {
-        subentry_id: subentry
-        for subentry_id, subentry in entry.subentries.items()
-        if subentry.subentry_type == SUBENTRY_TYPE_LINE
-    }
-
-
-def line_unique_id(entry: ConfigEntry[Any], line_id: str) -> str:
-    """Return what identifies a line's device, and starts its entities' unique ids."""
-    return f"{entry.entry_id}_{line_id}"
 
 
 class DfksListener:

@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 
 from .const import DOMAIN
 from .listener import DfksConfigEntry
-from .shut_outs import ATTR_SOURCE
+from .phones.blocked import ATTR_SOURCE
 
 
 class ReadmitFlow(ConfirmRepairFlow):

@@ -18,7 +18,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
 from .features.model import FeatureChanged, Line, LineEvent
 from .listener import DfksConfigEntry
-from .monitor import LinePhone, SyncStatus
+from .phones.monitor import LinePhone, SyncStatus
 
 PARALLEL_UPDATES = 0
 

@@ -31,6 +31,7 @@ from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
 from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
+from .errors import invalid, refused
 from .features.model import (
     ChangeRefused,
     Feature,
@@ -39,9 +40,8 @@ from .features.model import (
     Line,
     Origin,
 )
-from .listener import DfksConfigEntry, DfksListener, line_unique_id
-from .refusal import invalid, refused
-from .values import (
+from .listener import DfksConfigEntry, DfksListener
+from .scripting.variables import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
     FIELDS,
@@ -51,6 +51,7 @@ from .values import (
     read_target,
     shown_value,
 )
+from .settings import line_unique_id
 
 if TYPE_CHECKING:
     from probatio import Schema

@@ -15,9 +15,9 @@ from .entity import (
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
+from .errors import invalid
 from .features.model import FORWARDINGS, Feature, LineEvent
 from .listener import DfksConfigEntry
-from .refusal import invalid
 
 PARALLEL_UPDATES = 0
 

@@ -15,16 +15,16 @@ import pytest
 
 from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
 from custom_components.dfks.features.model import NotifyStyle, Refusal
-from custom_components.dfks.hooks import ISSUE_TEXTS
-from custom_components.dfks.monitor import SyncStatus
-from custom_components.dfks.shut_outs import ISSUE_SHUT_OUT
+from custom_components.dfks.phones.blocked import ISSUE_SHUT_OUT
+from custom_components.dfks.phones.monitor import SyncStatus
+from custom_components.dfks.phones.vendors import OTHER
+from custom_components.dfks.scripting.script_hooks import ISSUE_TEXTS
 from custom_components.dfks.tls import (
     ISSUE_EXPIRED,
     ISSUE_NOT_RENEWED,
     ISSUE_NOT_SERVED,
     TlsProblem,
 )
-from custom_components.dfks.vendors import OTHER
 
 INTEGRATION = Path(__file__).parents[2] / "custom_components" / DOMAIN
 MANIFEST: dict[str, Any] = json.loads((INTEGRATION / "manifest.json").read_text())

@@ -194,7 +194,7 @@ class TestWhichScript:
         """Although the entity registry goes on to know it."""
         await load_scripts(hass, dfks_set=script(ASK))
         await load_scripts(hass)
-        with patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0):
+        with patch("custom_components.dfks.scripting.script_hooks.RELOAD_TIMEOUT", 0):
             await turn(hass, DND, "on")
 
         assert (state_of(hass, DND), issue(hass)) == ("on", None)
@@ -206,7 +206,7 @@ class TestWhichScript:
         await load_scripts(hass, dfks_set=script(*answer(refuse="no")))
         await load_scripts(hass)
         with (
-            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0.02),
+            patch("custom_components.dfks.scripting.script_hooks.RELOAD_TIMEOUT", 0.02),
             patch.object(dt_util, "utcnow", return_value=dt_util.utcnow()),
         ):
             await turn(hass, DND, "on")
@@ -225,7 +225,7 @@ class TestWhichScript:
         await load_scripts(hass, other=script())
         later = dt_util.utcnow() + timedelta(seconds=61)
         with (
-            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 60),
+            patch("custom_components.dfks.scripting.script_hooks.RELOAD_TIMEOUT", 60),
             patch.object(dt_util, "utcnow", return_value=later),
         ):
             async with asyncio.timeout(5):
@@ -602,7 +602,7 @@ class TestSetAnswers:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """Of the phone whose key was pressed; nobody else hears of it."""
-        caplog.set_level(logging.INFO, "custom_components.dfks.hooks")
+        caplog.set_level(logging.INFO, "custom_components.dfks.scripting.script_hooks")
         await load_scripts(hass, dfks_set=script(*answer(refuse="no")))
         phone, other = await open_phone(), await open_phone()
         told = await lamps_after(phone, phone.set_forward("always", True, "0900"))
@@ -992,7 +992,7 @@ class TestFailures:
         )
         await choose(hass, entry, **chosen)
         with (
-            patch("custom_components.dfks.hooks.RELOAD_TIMEOUT", 0.02),
+            patch("custom_components.dfks.scripting.script_hooks.RELOAD_TIMEOUT", 0.02),
             pytest.raises(HomeAssistantError, match="missing"),
         ):
             await turn(hass, DND, "on")

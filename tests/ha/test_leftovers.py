@@ -35,7 +35,7 @@ import custom_components.dfks
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature, Line
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.monitor import LinePhone
+from custom_components.dfks.phones.monitor import LinePhone
 from custom_components.dfks.sip.notifier import Dialog, Subscription
 from custom_components.dfks.sip.registrar import Binding
 from custom_components.dfks.sip.server import SipServer

@@ -15,8 +15,8 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.phone_store import PhoneStore
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
+from custom_components.dfks.storage.dialogs import PhoneStore
 from tests.phone import DND as DND_FEATURE, FEATURES, SILENCE, Notification, Phone
 
 from .common import (
@@ -593,7 +593,7 @@ class TestRemoval:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """A phone that does not answer has to find out by itself."""
-        monkeypatch.setattr("custom_components.dfks.removal.ANSWER_TIME", 0.02)
+        monkeypatch.setattr("custom_components.dfks.termination.ANSWER_TIME", 0.02)
         phone = await open_phone()
         phone.answer = lambda _: SILENCE
         await hass.config_entries.async_remove(entry.entry_id)

@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from custom_components.dfks.vendors import OTHER, VENDORS, Acting, Vendor, vendor_of
+from custom_components.dfks.phones.vendors import (
+    OTHER,
+    VENDORS,
+    Acting,
+    Vendor,
+    vendor_of,
+)
 
 PHONES = Path(__file__).parents[2] / "docs" / "phones.md"
 

@@ -12,16 +12,16 @@ from typing import Final
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from .features.model import FeatureChanged, Line, LineConfig, LineEvent
-from .features.publisher import Publisher
-from .features.sync import FeatureSync
-from .knocking import Knocks, shown_user_agent
-from .sip.clock import Timer
-from .sip.message import Request
-from .sip.registrar import Account
-from .sip.server import SipServer
-from .sip.trace import Trace
-from .sip.transport import Flow
+from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
+from ..features.publisher import Publisher
+from ..features.sync import FeatureSync
+from ..sip.clock import Timer
+from ..sip.message import Request
+from ..sip.registrar import Account
+from ..sip.server import SipServer
+from ..sip.trace import Trace
+from ..sip.transport import Flow
+from .unknown import Knocks, shown_user_agent
 
 # Seconds in which a phone that has registered gets round to subscribing.
 SUBSCRIBE_WAIT: Final = 30.0

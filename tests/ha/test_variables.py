@@ -3,7 +3,7 @@
 import pytest
 
 from custom_components.dfks.features.model import Feature
-from custom_components.dfks.values import (
+from custom_components.dfks.scripting.variables import (
     BadValueError,
     read_feature,
     read_rings,

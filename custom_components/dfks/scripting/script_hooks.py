@@ -32,7 +32,7 @@ from homeassistant.helpers.trace import script_execution_get, trace_get
 from homeassistant.setup import async_wait_component
 from homeassistant.util import dt as dt_util
 
-from .const import (
+from ..const import (
     CONF_GET_SCRIPT,
     CONF_SET_SCRIPT,
     DEFAULT_GET_SCRIPT,
@@ -40,8 +40,8 @@ from .const import (
     DOMAIN,
     SCRIPT_DOMAIN,
 )
-from .features.hooks import HookError, Hooks, Ruling
-from .features.model import (
+from ..features.hooks import HookError, Hooks, Ruling
+from ..features.model import (
     ChangeRefused,
     Feature,
     FeatureChange,
@@ -50,8 +50,8 @@ from .features.model import (
     Origin,
     Refusal,
 )
-from .features.sync import FeatureSync
-from .values import (
+from ..features.sync import FeatureSync
+from .variables import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
     read_refusal,

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from .names import is_user, printable
-from .sip.message import Request
-from .sip.transport import Flow
+from ..sip.message import Request
+from ..sip.transport import Flow
+from .identifiers import is_user, printable
 
 # Phones in the list, and of one address: behind one address there may be a few.
 MAX_KNOCKS: Final = 20

@@ -12,11 +12,12 @@ from typing import Final
 from homeassistant.core import HomeAssistant
 
 from .features.sync import FeatureSync
-from .listener import DfksConfigEntry, line_config, line_subentries, server_config
-from .phone_store import PhoneStore
+from .listener import DfksConfigEntry
+from .settings import line_config, line_subentries, server_config
 from .sip.clock import LoopClock
 from .sip.server import SipServer
-from .store import StateStore
+from .storage.dialogs import PhoneStore
+from .storage.states import StateStore
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -3,14 +3,14 @@
 from homeassistant.core import HomeAssistant
 import pytest
 
-from custom_components.dfks.knocking import (
+from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.phones.unknown import (
     MAX_KNOCKS,
     MAX_PER_ADDRESS,
     MAX_USER_AGENT,
     Knock,
     Knocks,
 )
-from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip.message import Request, parse
 from custom_components.dfks.sip.transport import GoneFlow
 from tests.phone import Phone

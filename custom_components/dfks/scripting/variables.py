@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
 
-from .const import FEATURE_KEYS
-from .features.hooks import Ruling
-from .features.model import MAX_RING_COUNT, Feature, FeatureState, Origin, is_target
+from ..const import FEATURE_KEYS
+from ..features.hooks import Ruling
+from ..features.model import MAX_RING_COUNT, Feature, FeatureState, Origin, is_target
 
 FIELD_FORWARD_TO: Final = "forwardTo"
 FIELD_RING_COUNT: Final = "ringCount"

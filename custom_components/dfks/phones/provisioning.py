@@ -9,7 +9,7 @@ from homeassistant.components import network
 from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import HomeAssistant
 
-from .const import (
+from ..const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_TLS,
@@ -17,8 +17,8 @@ from .const import (
     CONF_VENDOR,
     PHONES_URL,
 )
-from .listener import line_auth_name
-from .sip.transport import split_hosts
+from ..settings import line_auth_name
+from ..sip.transport import split_hosts
 from .vendors import OTHER, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and

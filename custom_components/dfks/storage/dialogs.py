@@ -25,8 +25,8 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
-from .const import DOMAIN
-from .sip.memory import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
+from ..const import DOMAIN
+from ..sip.memory import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
-from .const import DOMAIN
-from .sip.guard import SHUT_OUT, Guard
+from ..const import DOMAIN
+from ..sip.guard import SHUT_OUT, Guard
 
 # Issues at one time; an attack from many addresses is for the log.
 MAX_ISSUES: Final = 20

@@ -12,8 +12,8 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
-from .const import DOMAIN
-from .features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
+from ..const import DOMAIN
+from ..features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
 
 STORAGE_VERSION: Final = 1
 

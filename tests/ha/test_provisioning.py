@@ -10,9 +10,9 @@ from homeassistant.helpers.selector import SelectSelector, TextSelector
 import pytest
 
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.monitor import SyncStatus
-from custom_components.dfks.pairing import async_phone_settings
-from custom_components.dfks.vendors import VENDORS
+from custom_components.dfks.phones.monitor import SyncStatus
+from custom_components.dfks.phones.provisioning import async_phone_settings
+from custom_components.dfks.phones.vendors import VENDORS
 from tests.clock import ManualClock
 
 from .common import (

@@ -1,0 +1,1 @@
+"""What is known of phones: who is there, who tried, and what to type into them."""

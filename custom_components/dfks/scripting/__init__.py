@@ -1,0 +1,1 @@
+"""Home Assistant scripts as hooks of the event package."""
