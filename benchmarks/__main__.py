@@ -59,7 +59,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--short",
         action="store_true",
-        help="one round of little time: about a minute, and rough",
+        help="one round of little time: about three minutes, and rough",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument(

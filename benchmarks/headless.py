@@ -6,7 +6,7 @@ whatever else the machine does meets all of them. Figures are in seconds and oct
 
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from functools import partial
+from itertools import count
 from pathlib import Path
 import socket
 from statistics import fmean
@@ -14,8 +14,8 @@ import tempfile
 import time
 from typing import Final, NamedTuple
 
-from .phones import Load, Phone, Phones, percentile
-from .processes import HOST, Server, echo, headless, machine_cpu
+from .phones import REST, Load, Phone, Phones, percentile
+from .processes import EVERYWHERE, HOST, Server, bare, headless, machine_cpu
 
 type Figures = dict[str, float]
 
@@ -28,34 +28,46 @@ LOST: Final = 4.0
 
 PASSWORD: Final = "benchmark"
 
-# Dialogs in which changes are made.
+# Lines that phones subscribe to or change: so many that none of them changes twice
+# within a second, however fast the server is.
+LINES: Final = 40_000
+# Dialogs in which changes are made at a rate.
 DIALOGS: Final = 1000
 RATE: Final = 100.0
+HIGH_RATE: Final = 500.0
 # Seconds of a slice at that rate.
 LATENCY_SLICE: Final = 0.5
 WATCHERS: Final = 1000
 MANY: Final = 10_000
 # Refreshes a second where each of them refreshes once a minute.
 REFRESH_RATE: Final = MANY / 60
+# Lines of a small house, and of the largest.
 FEW: Final = 10
+FULL_HOUSE: Final = 50_000
+# Watchers of a line beside whom one of them refreshes.
+NEIGHBOURS: Final = 50
 
 # Seconds after which the last transaction has ended (timer J) and was swept.
 TRANSACTIONS: Final = 34.0
 
 
 class Effort(NamedTuple):
-    """How long to measure: seconds of each kind of load, and how often in a turn."""
+    """How long to measure: seconds of each kind of load, and how often in a turn.
+
+    `high_rate` is of Home Assistant, `busy` of the lower floors at the same rate.
+    """
 
     slice: float
     slices: int
     latency: float
     refresh: float
+    busy: float
     high_rate: float
     fans: int
 
 
-SHORT: Final = Effort(0.25, 3, 2.0, 3.0, 5.0, 2)
-FULL: Final = Effort(0.25, 12, 10.0, 20.0, 60.0, 5)
+SHORT: Final = Effort(0.25, 3, 2.0, 3.0, 3.0, 5.0, 2)
+FULL: Final = Effort(0.25, 12, 10.0, 20.0, 12.0, 60.0, 5)
 
 # The share of a core that other programs may take, and how often a slice is tried.
 QUIET: Final = 0.1
@@ -125,9 +137,7 @@ def take_turns(costs: dict[str, Cost], effort: Effort) -> Figures:
     for _ in range(effort.slices):
         for cost in costs.values():
             cost.run(effort.slice)
-    return {name: cost.each for name, cost in costs.items()} | {
-        "disturbance": fmean(cost.disturbance for cost in costs.values())
-    }
+    return {name: cost.each for name, cost in costs.items()}
 
 
 # Bare asyncio
@@ -146,23 +156,26 @@ class Echoes:
         """Close the socket."""
         self._socket.close()
 
-    def closed(self, seconds: float) -> int:
-        """Keep a number of datagrams under way; return how many came back."""
+    def closed(self, seconds: float = 3600.0, datagrams: int = 1 << 60) -> int:
+        """Keep a number of datagrams under way, for some seconds or some of them.
+
+        Returns how many came back.
+        """
         send, receive = self._socket.send, self._socket.recv
         for _ in range(WINDOW):
             send(DATAGRAM)
-        count = 0
+        sent = WINDOW
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while sent < datagrams and time.monotonic() < end:
             receive(65_535)
             send(DATAGRAM)
-            count += 1
+            sent += 1
         for _ in range(WINDOW):
             receive(65_535)
-        return count + WINDOW
+        return sent
 
-    def open(self, rate: float, seconds: float) -> list[float]:
-        """Send at a rate per second; return how long each was away."""
+    def open(self, rate: float, seconds: float) -> list[tuple[float, float]]:
+        """Send at a rate per second; return when each was sent, and when it was back."""
         self._socket.setblocking(False)
         times = []
         began = time.monotonic()
@@ -175,7 +188,7 @@ class Echoes:
                 with suppress(BlockingIOError):
                     self._socket.recv(65_535)
                     break
-            times.append(time.monotonic() - sent_at)
+            times.append((sent_at, time.monotonic()))
         self._socket.settimeout(LOST)
         return times
 
@@ -184,55 +197,90 @@ class Echoes:
 
 
 def measure_exchanges(effort: Effort) -> Figures:
-    """Measure new subscriptions and changes, digest on and off, and bare asyncio."""
+    """Measure new subscriptions and changes beside bare asyncio.
+
+    With the server at one address, and at all of them without digest and with it.
+    """
     with ExitStack() as stack:
-        costs = {
-            "bare": _bare_cost(stack, "protocol"),
-            "bare_reader": _bare_cost(stack, "reader"),
-        }
-        for prefix, password in (("", None), ("digest_", PASSWORD)):
-            server, phones = _start(stack, password)
-            costs[f"{prefix}new"] = Cost(server, subscribing(phones))
-            costs[f"{prefix}change"] = _changing(stack, password, DIALOGS, WINDOW)
-        return take_turns(costs, effort)
+        costs = {"bare": _bare_cost(stack)}
+        for prefix, host, password in (
+            ("one_", HOST, None),
+            ("", EVERYWHERE, None),
+            ("digest_", EVERYWHERE, PASSWORD),
+        ):
+            costs[f"{prefix}new"] = _subscribing(stack, host, password)
+            costs[f"{prefix}change"] = _changing(stack, host, password)
+        figures = take_turns(costs, effort)
+        figures["disturbance"] = fmean(cost.disturbance for cost in costs.values())
+        return figures
 
 
-def _start(stack: ExitStack, password: str | None = None) -> tuple[Server, Phones]:
-    options = () if password is None else (f"--password={password}",)
-    server, port = headless(*options)
+def _start(
+    stack: ExitStack,
+    *options: str,
+    host: str = EVERYWHERE,
+    password: str | None = None,
+) -> tuple[Server, Phones]:
+    if password is not None:
+        options = (*options, f"--password={password}")
+    server, port = headless(*options, host=host)
     stack.enter_context(server)
     return server, stack.enter_context(Phones(port, password=password))
 
 
-def _bare_cost(stack: ExitStack, way: str) -> Cost:
-    server, port = echo(way)
+def _start_bare(stack: ExitStack) -> tuple[Server, Echoes]:
+    server, port = bare("echo")
     stack.enter_context(server)
     echoes = Echoes(port)
     stack.callback(echoes.close)
+    return server, echoes
+
+
+def _bare_cost(stack: ExitStack) -> Cost:
+    server, echoes = _start_bare(stack)
     return Cost(server, echoes.closed)
 
 
-def subscribing(phones: Phones) -> Callable[[float], int]:
-    """Return the load of new phones."""
+def _subscribing(stack: ExitStack, host: str, password: str | None) -> Cost:
+    """Return the cost of new phones at lines that are there."""
+    server, phones = _start(stack, f"--lines={LINES}", host=host, password=password)
+    numbers = count()
+    return Cost(server, subscribing(phones, lambda: b"%d" % (next(numbers) % LINES)))
+
+
+def subscribing(
+    phones: Phones, user: Callable[[], bytes | None] = lambda: None
+) -> Callable[[float], int]:
+    """Return the load of new phones, by their user parts."""
     return lambda seconds: require_all(
-        phones.closed(lambda: phones.subscribe(phones.new()), seconds=seconds)
+        phones.closed(lambda: phones.subscribe(phones.new(user())), seconds=seconds)
     )
 
 
-def _changing(
-    stack: ExitStack, password: str | None, dialogs: int, window: int
+def _changing(stack: ExitStack, host: str, password: str | None) -> Cost:
+    """Return the cost of changes, each of another line."""
+    server, phones = _start(stack, host=host, password=password)
+    next_phone = phones.pick(phones.fill(LINES), rest=REST)
+    return _cost(server, phones, _calling(phones.press, next_phone))
+
+
+def _cost(
+    server: Server, phones: Phones, start: Callable[[], None], window: int = WINDOW
 ) -> Cost:
-    """Return the cost of changes in some dialogs, each of its own line."""
-    server, phones = _start(stack, password)
-    next_phone = phones.pick(phones.fill(dialogs))
+    """Return the cost of the exchanges that `start` starts."""
     return Cost(
         server,
         lambda seconds: require_all(
-            phones.closed(
-                lambda: phones.press(next_phone()), seconds=seconds, window=window
-            )
+            phones.closed(start, seconds=seconds, window=window)
         ),
     )
+
+
+def _calling(
+    act: Callable[[Phone], None], next_phone: Callable[[], Phone]
+) -> Callable[[], None]:
+    """Return what has one phone after the other do something."""
+    return lambda: act(next_phone())
 
 
 def require_all(load: Load) -> int:
@@ -248,42 +296,62 @@ def require_all(load: Load) -> int:
 
 
 def measure_latency(effort: Effort) -> Figures:
-    """Measure how long a phone's lamp takes at RATE, and bare asyncio's round trip."""
-    figures: Figures = {}
+    """Measure how long a phone's lamp takes at RATE, and what HIGH_RATE repeats.
+
+    Beside the skeleton, and the round trip of bare asyncio.
+    """
     with ExitStack() as stack:
-        server, port = echo("protocol")
+        server, echoes = _start_bare(stack)
+
+        def echo(rate: float, seconds: float) -> list[float]:
+            return [back - sent for sent, back in echoes.open(rate, seconds)]
+
+        figures = _percentiles("bare_", _in_slices(server, effort.latency / 2, echo))
+        server, port = bare("skeleton")
         stack.enter_context(server)
-        echoes = Echoes(port)
-        stack.callback(echoes.close)
-        away = _in_slices(server, effort.latency / 2, partial(echoes.open, RATE))
-        figures["bare_p50"] = percentile(away, 0.5)
-        figures["bare_p99"] = percentile(away, 0.99)
+        phones = stack.enter_context(Phones(port))
+        figures |= _pressing("skeleton_", server, phones, effort)
         server, phones = _start(stack)
-        next_phone = phones.pick(phones.fill(DIALOGS))
+        figures |= _pressing("", server, phones, effort)
+        next_phone = phones.pick(phones.fill(DIALOGS), rest=REST)
+        load = phones.open(
+            lambda: phones.press(next_phone()), rate=HIGH_RATE, seconds=effort.busy
+        )
+        require_all(load)
+        return figures | {"repeats": float(load.repeated + load.repeats)}
 
-        def press(seconds: float) -> list[float]:
-            load = phones.open(
-                lambda: phones.press(next_phone()), rate=RATE, seconds=seconds
-            )
-            require_all(load)
-            return load.latencies
 
-        latencies = _in_slices(server, effort.latency, press)
-        figures["p50"] = percentile(latencies, 0.5)
-        figures["p99"] = percentile(latencies, 0.99)
-    return figures
+def _pressing(prefix: str, server: Server, phones: Phones, effort: Effort) -> Figures:
+    """Return how long the lamps of a server's phones take."""
+    next_phone = phones.pick(phones.fill(DIALOGS), rest=REST)
+
+    def press(rate: float, seconds: float) -> list[float]:
+        load = phones.open(
+            lambda: phones.press(next_phone()), rate=rate, seconds=seconds
+        )
+        require_all(load)
+        return load.latencies
+
+    return _percentiles(prefix, _in_slices(server, effort.latency, press))
+
+
+def _percentiles(prefix: str, times: list[float]) -> Figures:
+    return {
+        f"{prefix}p50": percentile(times, 0.5),
+        f"{prefix}p99": percentile(times, 0.99),
+    }
 
 
 def _in_slices(
-    server: Server, seconds: float, load: Callable[[float], list[float]]
+    server: Server, seconds: float, load: Callable[[float, float], list[float]]
 ) -> list[float]:
-    """Return the times of a load, measured half a second at a time.
+    """Return the times of a load at RATE, measured half a second at a time.
 
     Whoever else runs for a moment makes the one in a hundred that p99 is about.
     """
     times: list[float] = []
     for _ in range(round(seconds / LATENCY_SLICE)):
-        times += least_disturbed(server, lambda: load(LATENCY_SLICE)).result
+        times += least_disturbed(server, lambda: load(RATE, LATENCY_SLICE)).result
     return times
 
 
@@ -293,10 +361,8 @@ def _in_slices(
 def measure_fan_out(effort: Effort) -> Figures:
     """Measure one change to WATCHERS phones of a line."""
     with ExitStack() as stack:
-        bare = _bare_cost(stack, "protocol")
-        server, port = headless("--report")
-        stack.enter_context(server)
-        phones = stack.enter_context(Phones(port))
+        echo = _bare_cost(stack)
+        server, phones = _start(stack, "--report")
         watchers = phones.fill(WATCHERS, lambda _: b"fan")
         phones.listen(0.5)
         held, lasts = [], []
@@ -311,10 +377,10 @@ def measure_fan_out(effort: Effort) -> Figures:
         lasts.clear()
         held.clear()
         for _ in range(effort.fans):
-            bare.run(effort.slice)
+            echo.run(effort.slice)
             fan.run(effort.slice)
     return {
-        "fan_bare": bare.each,
+        "fan_bare": echo.each,
         "fan": fan.each,
         "fan_last": percentile(lasts, 0.5),
         "fan_held": percentile(held, 0.5),
@@ -324,7 +390,10 @@ def measure_fan_out(effort: Effort) -> Figures:
 def fan_out(
     phones: Phones, watchers: list[Phone], trigger: Callable[[], None]
 ) -> float:
-    """Return the seconds until the last watcher was told. Raises RuntimeError."""
+    """Return the seconds until the last watcher was told. Raises RuntimeError.
+
+    The line has its rest then.
+    """
     began = time.monotonic()
     trigger()
     phones.listen(5.0, lambda: min(phone.told_at for phone in watchers) > began)
@@ -332,7 +401,7 @@ def fan_out(
     missing = sum(phone.told_at < began for phone in watchers)
     if missing:
         raise RuntimeError(f"{missing} watchers were not told")
-    phones.listen(0.2)
+    phones.listen(REST)
     return last
 
 
@@ -344,7 +413,7 @@ class Crowd:
 
     def __init__(self, stack: ExitStack, password: str | None) -> None:
         """Have them subscribe, with digest where there is a password."""
-        self._server, self._phones = _start(stack, password)
+        self._server, self._phones = _start(stack, password=password)
         self._phones.fill(200)
         time.sleep(0.2)
         before = self._server.memory()
@@ -392,10 +461,7 @@ class Crowds:
 def _bare_share(effort: Effort) -> Figures:
     """Measure bare asyncio with as many datagrams as refreshes have."""
     with ExitStack() as stack:
-        server, port = echo("protocol")
-        stack.enter_context(server)
-        echoes = Echoes(port)
-        stack.callback(echoes.close)
+        server, echoes = _start_bare(stack)
         before, began = server.cpu(), time.monotonic()
         echoes.open(2 * REFRESH_RATE, effort.refresh / 2)
         return {"refresh_bare": (server.cpu() - before) / (time.monotonic() - began)}
@@ -430,10 +496,23 @@ def _all_told(phones: list[Phone], since: float) -> bool:
 
 
 def measure_flatness(effort: Effort) -> Figures:
-    """Measure changes with FEW lines and with MANY."""
+    """Measure changes by the lines that there are, refreshes by those who watch a line.
+
+    A change is to another number each time, because few lines have no rest.
+    """
     with ExitStack() as stack:
-        costs = {
-            "flat_few": _changing(stack, None, FEW, FEW),
-            "flat_many": _changing(stack, None, MANY, FEW),
-        }
+        costs = {}
+        for name, lines in (("few", FEW), ("many", FULL_HOUSE)):
+            server, phones = _start(stack)
+            next_phone = phones.pick(phones.fill(lines))
+            costs[f"flat_{name}"] = _cost(
+                server, phones, _calling(phones.forward, next_phone), FEW
+            )
+        for name, watchers in (("alone", 1), ("watched", NEIGHBOURS)):
+            server, phones = _start(stack)
+            users = [b"%d" % (index // watchers) for index in range(DIALOGS)]
+            next_phone = phones.pick(phones.fill(DIALOGS, users.__getitem__))
+            costs[f"flat_{name}"] = _cost(
+                server, phones, _calling(phones.subscribe, next_phone)
+            )
         return take_turns(costs, effort)

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 import io
+from itertools import count
 from pathlib import Path
 import signal
 import socket
@@ -24,24 +25,34 @@ from dev.demo.api import Api, log_in
 from dev.demo.settings import DemoLine, Options
 from dev.ports import free_port
 
-from .headless import PASSWORD, RATE, TRANSACTIONS, Echoes, Effort, Figures, require_all
-from .phones import Load, Phone, Phones, percentile
+from .headless import (
+    HIGH_RATE,
+    PASSWORD,
+    RATE,
+    TRANSACTIONS,
+    Echoes,
+    Effort,
+    Figures,
+    require_all,
+)
+from .listener import Note
+from .phones import REST, Load, Phone, Phones, percentile
 from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, headless
 
-# Lines, each with a phone and all its entities.
-LINES: Final = 250
+# Lines, each with a phone and all its entities: so many that a line rests long enough
+# between two changes at RATE, and between four at HIGH_RATE.
+LINES: Final = 300
 
-# Changes of one turn. The server takes no more than 20,000 requests of one source in
-# 32 s, and all phones here are one source.
-CHANGES: Final = 2000
+# Times that every line is changed in one turn, once a REST.
+TIMES: Final = 7
 
-# Seconds of one turn with bare entities; it makes about as many changes.
-BARE: Final = 0.4
-
-HIGH_RATE: Final = 500.0
+# The server takes no more than 20,000 requests of one source in 32 s, and all phones
+# here are one source.
 ROOM: Final = 18_000
 
-# Seconds that Home Assistant may take to start, or to do anything it was asked for.
+# Seconds that Home Assistant may take to start and get its lines, or to do anything
+# else that it was asked for.
+INSTALLING: Final = 400.0
 PATIENCE: Final = 120.0
 
 # No more than this belongs to Home Assistant's own life, in CPU seconds a second.
@@ -61,7 +72,16 @@ logger:
   default: error
 bare_entities:
   port: {port}
+  count: {count}
 """
+
+
+class Used(NamedTuple):
+    """CPU seconds of all threads, of the event loop's and of the recorder's."""
+
+    total: float
+    loop: float
+    recorder: float
 
 
 class House(NamedTuple):
@@ -75,21 +95,39 @@ class House(NamedTuple):
     bare: Echoes
     bare_port: int
 
-    def press(self, rate: float, seconds: float) -> Load:
-        """Press keys, one phone after the other. Raises RuntimeError."""
-        next_phone = self.phones.pick(self.dialogs)
+    def press(self, seconds: float) -> Load:
+        """Press keys at RATE, one phone after the other. Raises RuntimeError."""
+        next_phone = self.phones.pick(self.dialogs, rest=REST)
         load = self.phones.open(
-            lambda: self.phones.press(next_phone()), rate=rate, seconds=seconds
+            lambda: self.phones.press(next_phone()), rate=RATE, seconds=seconds
         )
         require_all(load)
         return load
 
-    def press_many(self) -> int:
-        """Press keys as fast as they are answered; return how many."""
+    def press_fast(self, seconds: float) -> Load:
+        """Press keys at HIGH_RATE. Raises RuntimeError.
+
+        One key of all phones and then another, so that each rests.
+        """
         next_phone = self.phones.pick(self.dialogs)
-        return require_all(
-            self.phones.closed(lambda: self.phones.press(next_phone()), count=CHANGES)
-        )
+        presses = count()
+
+        def press() -> None:
+            forwards = next(presses) // LINES % 2
+            act = self.phones.forward if forwards else self.phones.press
+            act(next_phone())
+
+        load = self.phones.open(press, rate=HIGH_RATE, seconds=seconds)
+        require_all(load)
+        return load
+
+    def press_all(self) -> int:
+        """Press a key of every phone; return how many there are."""
+        return _press_all(self.phones, self.dialogs)
+
+    def turn_all(self) -> int:
+        """Turn every bare entity; return how many there are."""
+        return self.bare.closed(datagrams=LINES)
 
     def act(self, domain: str, action: str) -> None:
         """Have Home Assistant run an action."""
@@ -107,19 +145,20 @@ class House(NamedTuple):
             asking.sendto(b"", (HOST, self.bare_port))
             return float(asking.recv(100))
 
-    def cost(self, load: Callable[[], int]) -> tuple[float, float]:
-        """Return the CPU seconds of each of what `load` does, and the recorder's part.
+    def cost(self, load: Callable[[], int]) -> Used:
+        """Return the CPU seconds of each of what `load` does.
 
-        All threads, until the recorder has written it. It must be settled before.
+        It is done TIMES times. Until the recorder has written it; it must be settled
+        before.
         """
         before = self.server.cpu_by_thread()
-        count = load()
+        done = repeat(load)
         self.settle()
         used = {
-            name: (seconds - before.get(name, 0.0)) / count
+            name: (seconds - before.get(name, 0.0)) / done
             for name, seconds in self.server.cpu_by_thread().items()
         }
-        return sum(used.values()), used.get("Recorder", 0.0)
+        return Used(sum(used.values()), used["main"], used.get("Recorder", 0.0))
 
     def settle(self) -> None:
         """Return when the recorder has written what there was to write."""
@@ -132,12 +171,30 @@ class House(NamedTuple):
             busy = self.server.cpu() - before > QUIET
 
 
+def repeat(load: Callable[[], int]) -> int:
+    """Put a load TIMES times on a server, once a REST; return how much was done."""
+    done = 0
+    for _ in range(TIMES):
+        rested = time.monotonic() + REST
+        done += load()
+        time.sleep(max(0.0, rested - time.monotonic()))
+    return done
+
+
+def _press_all(phones: Phones, dialogs: list[Phone]) -> int:
+    """Press a key of every phone, as fast as they are answered; return how many."""
+    next_phone = phones.pick(dialogs, rest=REST)
+    return require_all(
+        phones.closed(lambda: phones.press(next_phone()), exchanges=len(dialogs))
+    )
+
+
 def measure(effort: Effort, turns: int) -> list[Figures]:
     """Measure `turns` times what a change costs, and once how it fares under load."""
     with _running() as house:
         rounds = [_measure_change(house) for _ in range(turns)]
         rounds[0] |= _measure_latency(house, effort)
-        if 2 * turns * CHANGES + HIGH_RATE * effort.high_rate > ROOM:
+        if 2 * turns * TIMES * LINES + HIGH_RATE * effort.high_rate > ROOM:
             house.phones.listen(TRANSACTIONS)
         rounds[0] |= _measure_high_rate(house, effort)
     return rounds
@@ -152,58 +209,87 @@ def _measure_change(house: House) -> Figures:
     """
     server, port = headless(f"--password={PASSWORD}")
     with server, Phones(port, password=PASSWORD) as phones:
-        next_phone = phones.pick(phones.fill(LINES))
-        phones.closed(lambda: phones.press(next_phone()), count=CHANGES // 4)
+        dialogs = phones.fill(LINES)
+        _press_all(phones, dialogs)
+        phones.listen(REST)
         before = server.cpu()
-        load = phones.closed(lambda: phones.press(next_phone()), count=CHANGES)
-        alone = (server.cpu() - before) / require_all(load)
+        done = repeat(lambda: _press_all(phones, dialogs))
+        alone = (server.cpu() - before) / done
     house.settle()
-    change, recorder = house.cost(house.press_many)
-    own, own_recorder = house.cost(lambda: house.bare.closed(BARE))
+    change = house.cost(house.press_all)
+    own = house.cost(house.turn_all)
     house.act("recorder", "disable")
-    unrecorded, _ = house.cost(house.press_many)
+    unrecorded = house.cost(house.press_all)
     house.act("recorder", "enable")
     return {
         "ha_alone": alone,
-        "ha_change": change,
-        "ha_recorder": recorder,
-        "ha_own": own,
-        "ha_own_recorder": own_recorder,
-        "ha_unrecorded": unrecorded,
+        "ha_change": change.total,
+        "ha_recorder": change.recorder,
+        "ha_own": own.total,
+        "ha_own_recorder": own.recorder,
+        "ha_more": change.loop - own.loop,
+        "ha_unrecorded": unrecorded.total,
     }
 
 
 def _measure_latency(house: House, effort: Effort) -> Figures:
-    """Measure from a phone's key to the changed state at a WebSocket client."""
-    command = [sys.executable, "-m", "benchmarks.listener", house.url, house.token]
+    """Measure from a phone's key to the changed state at a WebSocket client.
+
+    Beside Home Assistant's own, from a datagram that turns a bare switch.
+    """
     house.phones.patient = True
     house.longest_collection()
-    with Server(command, core=GENERATOR_CORE) as listener:
-        load = house.press(RATE, effort.latency)
+    with _listening(house) as listener:
+        load = house.press(effort.latency)
         house.phones.listen(1.0)
-        heard = defaultdict(list)
-        for entity, heard_at in listener.report():
-            heard[entity].append(heard_at)
-    pressed = defaultdict(list)
-    for user, pressed_at in load.started:
-        pressed[f"switch.line_{user.decode()}_do_not_disturb"].append(pressed_at)
-    times = [
-        heard_at - pressed_at
-        for entity, moments in pressed.items()
-        for pressed_at, heard_at in zip(moments, heard[entity], strict=True)
-    ]
+        times = _delays(
+            [(_switch(user), pressed_at) for user, pressed_at in load.started],
+            listener.report(),
+        )
+        collection = house.longest_collection()
+        turned = house.bare.open(RATE, effort.latency)
+        house.phones.listen(1.0)
+        own = _delays(
+            [
+                (f"switch.switch_{number % LINES}", sent_at)
+                for number, (sent_at, _) in enumerate(turned)
+            ],
+            listener.report(),
+        )
     return {
         "ha_p50": percentile(times, 0.5),
         "ha_p99": percentile(times, 0.99),
-        "ha_collection": house.longest_collection(),
+        "ha_collection": collection,
+        "ha_own_p50": percentile(own, 0.5),
+        "ha_own_p99": percentile(own, 0.99),
     }
+
+
+def _listening(house: House) -> Server:
+    command = [sys.executable, "-m", "benchmarks.listener", house.url, house.token]
+    return Server(command, core=GENERATOR_CORE)
+
+
+def _delays(changed: list[Note], heard: list[Note]) -> list[float]:
+    """Return the seconds between changes of entities and when they were heard of."""
+    moments = defaultdict(list)
+    for entity, heard_at in heard:
+        moments[entity].append(heard_at)
+    changes = defaultdict(list)
+    for entity, changed_at in changed:
+        changes[entity].append(changed_at)
+    return [
+        heard_at - changed_at
+        for entity, times in changes.items()
+        for changed_at, heard_at in zip(times, moments[entity], strict=True)
+    ]
 
 
 def _measure_high_rate(house: House, effort: Effort) -> Figures:
     """Count what was sent twice in a long load of many changes a second."""
     house.longest_collection()
     before = house.server.cpu()
-    load = house.press(HIGH_RATE, effort.high_rate)
+    load = house.press_fast(effort.high_rate)
     share = (house.server.cpu() - before) / load.seconds
     return {
         "ha_repeats": float(load.repeated + load.repeats),
@@ -230,7 +316,7 @@ def _running() -> Iterator[House]:
         with redirect_stdout(io.StringIO()):
             asyncio.run(directory.prepare(options))
         bare_port = free_port()
-        configuration = CONFIGURATION.format(port=bare_port)
+        configuration = CONFIGURATION.format(port=bare_port, count=LINES)
         (options.config / "configuration.yaml").write_text(configuration)
         components = options.config / "custom_components"
         (components / "bare_entities").symlink_to(BENCHMARKS / "bare_entities")
@@ -255,9 +341,13 @@ def _user(number: int) -> bytes:
     return b"%d" % (1000 + number)
 
 
+def _switch(user: bytes) -> str:
+    return f"switch.line_{user.decode()}_do_not_disturb"
+
+
 async def _install(server: Server, url: str, sip_port: int) -> str:
     """Set up listener and lines as a user does, and return an access token."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(INSTALLING):
         await _wait_until_up(server, url)
         async with log_in(url) as api:
             while (await api.get("/api/config"))["state"] != "RUNNING":
@@ -287,10 +377,7 @@ async def _wait_until_up(server: Server, url: str) -> None:
 
 async def _wait_for_entities(api: Api) -> None:
     """Return when each line has its switches."""
-    wanted = {
-        f"switch.line_{_user(number).decode()}_do_not_disturb"
-        for number in range(LINES)
-    }
+    wanted = {_switch(_user(number)) for number in range(LINES)}
     while True:
         states = await api.get("/api/states")
         if wanted <= {state["entity_id"] for state in states}:

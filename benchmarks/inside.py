@@ -30,20 +30,29 @@ from benchmarks.messages import (
     challenge_of,
     dialog_of,
     do_not_disturb,
+    forwarding,
     subscribe,
 )
-from benchmarks.serve import build
+from benchmarks.serve import add_lines, build
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import SocketAddress, UdpFlow, UdpSocket
 
-KINDS: Final = ("new", "change", "refresh", "digest-new", "digest-change")
+KINDS: Final = (
+    "new",
+    "change",
+    "forward",
+    "refresh",
+    "watched-refresh",
+    "digest-new",
+    "digest-change",
+)
 
 PASSWORD: Final = b"benchmark"
 PEER: Final = ("127.0.0.1", 40_000)
 LOCAL: Final = ("127.0.0.1", 5060)
 
-# Dialogs in which changes are made.
-DIALOGS: Final = 100
+# Watchers of each line where a refresh is watched.
+WATCHERS: Final = 50
 
 # Exchanges whose instructions are counted: the difference between the two.
 FEW: Final = 500
@@ -69,6 +78,7 @@ class Wire:
 class Dialog(NamedTuple):
     """What a phone knows of its dialog."""
 
+    user: bytes
     call_id: bytes
     to_tag: bytes | None
     uri: bytes
@@ -85,7 +95,7 @@ class Phones:
         self._digest = digest
         self._challenge = None
         if digest:
-            self._challenge = challenge_of(self._ask(self.write_new()))
+            self._challenge = challenge_of(self._ask(self.write_new(b"asking")))
 
     def _receive(self, data: bytes) -> None:
         # One flow a datagram, as the socket makes it.
@@ -111,32 +121,32 @@ class Phones:
             raise RuntimeError(f"Not as expected: {sent}")
         self._receive(answer(sent[1])[0])
 
-    def open(self) -> Dialog:
+    def open(self, user: bytes) -> Dialog:
         """Subscribe; return the dialog."""
-        request = self.write_new()
+        request = self.write_new(user)
         to_tag, target = dialog_of(self._ask(request))
         assert to_tag and target
-        return Dialog(b"call-%d" % self._count, to_tag, target)
+        return Dialog(user, b"call-%d" % self._count, to_tag, target)
 
-    def write_new(self) -> bytes:
+    def write_new(self, user: bytes) -> bytes:
         """Write the SUBSCRIBE of a new phone."""
         call_id = b"call-%d" % (self._count + 1)
-        return self.write(Dialog(call_id, None, b"sip:u%b@127.0.0.1:5060" % call_id))
+        uri = b"sip:%b@127.0.0.1:5060" % user
+        return self.write(Dialog(user, call_id, None, uri))
 
     def write(self, dialog: Dialog, body: bytes = b"") -> bytes:
         """Write a SUBSCRIBE."""
         self._count += 1
-        user = b"u" + dialog.call_id
         more = _TYPE_LINE if body else b""
         if self._challenge is not None:
             more += authorization(
-                self._challenge, user, PASSWORD, dialog.uri, self._count
+                self._challenge, dialog.user, PASSWORD, dialog.uri, self._count
             )
         return subscribe(
             uri=dialog.uri,
             here=b"127.0.0.1:40000",
             server=b"127.0.0.1:5060",
-            user=user,
+            user=dialog.user,
             call_id=dialog.call_id,
             from_tag=b"f" + dialog.call_id,
             to_tag=dialog.to_tag,
@@ -149,25 +159,27 @@ class Phones:
 
 
 async def prepare(kind: str, count: int) -> Callable[[], None]:
-    """Return what has `count` exchanges of a kind made."""
+    """Return what has `count` exchanges of a kind made, each of another phone."""
     digest = kind.startswith("digest-")
     server = build(0, PASSWORD.decode() if digest else None)
     # Bound, so that its Contact is one; nothing comes over the socket.
     await server.start()
-    phones = Phones(server, digest=digest)
     # As many in any case, so that writing them makes no difference.
     total = max(count, MANY)
+    watchers = WATCHERS if kind == "watched-refresh" else 1
+    users = [b"%d" % (1000 + number // watchers) for number in range(total)]
+    add_lines(server, {user.decode(): None for user in users})
+    phones = Phones(server, digest=digest)
     if kind.endswith("new"):
-        requests = [phones.write_new() for _ in range(total)]
+        requests = [phones.write_new(user) for user in users]
     else:
-        dialogs = [phones.open() for _ in range(DIALOGS)]
-        bodies = [do_not_disturb(b"true"), do_not_disturb(b"false")]
-        if kind == "refresh":
-            bodies = [b"", b""]
-        requests = [
-            phones.write(dialogs[number % DIALOGS], bodies[number // DIALOGS % 2])
-            for number in range(total)
-        ]
+        body = b""
+        if kind.endswith("change"):
+            body = do_not_disturb(b"true")
+        elif kind == "forward":
+            body = forwarding(b"2001")
+        dialogs = [phones.open(user) for user in users]
+        requests = [phones.write(dialog, body) for dialog in dialogs]
     del requests[count:]
 
     def run() -> None:

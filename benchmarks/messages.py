@@ -43,6 +43,19 @@ def do_not_disturb(status: bytes) -> bytes:
     ) % (_NAMESPACE, status)
 
 
+def forwarding(number: bytes) -> bytes:
+    """Return the document of a phone that forwards all calls to a number."""
+    return (
+        b'<?xml version="1.0" encoding="ISO-8859-1"?>\r\n'
+        b'<SetForwarding xmlns="%b">\r\n'
+        b"  <device></device>\r\n"
+        b"  <forwardingType>forwardImmediate</forwardingType>\r\n"
+        b"  <activateForward>true</activateForward>\r\n"
+        b"  <forwardDN>%b</forwardDN>\r\n"
+        b"</SetForwarding>\r\n"
+    ) % (_NAMESPACE, number)
+
+
 def subscribe(
     *,
     uri: bytes,

@@ -12,7 +12,7 @@ rate, as real phones do, and shows how long they take.
 
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 import select
 import socket
 import time
@@ -27,6 +27,7 @@ from .messages import (
     challenge_of,
     dialog_of,
     do_not_disturb,
+    forwarding,
     publish,
     subscribe,
 )
@@ -36,6 +37,9 @@ from .processes import HOST
 T1: Final = 0.5
 PATIENCE: Final = 4.0
 LOOK: Final = 0.1
+
+# Seconds between two changes of a line: servers damp what goes to and fro.
+REST: Final = 1.0
 
 # Datagrams taken in one go.
 BURST: Final = 256
@@ -144,6 +148,7 @@ class Phones:
         # Another prefix with each generator, so that Call-IDs do not come again.
         self._prefix = b"%x" % time.monotonic_ns()
         self._count = 0
+        self._numbers = count(200_000_000)
         self._phones: dict[bytes, Phone] = {}
         self._waiting: dict[bytes, Phone] = {}
         self._challenge: Challenge | None = None
@@ -185,6 +190,12 @@ class Phones:
         phone.value = b"false" if phone.value == b"true" else b"true"
         phone.wanted = b"doNotDisturbOn>" + phone.value
         self._start(phone, _DOCUMENTS[phone.value])
+
+    def forward(self, phone: Phone) -> None:
+        """Forward all calls to a number that no phone has forwarded to before."""
+        number = b"%d" % next(self._numbers)
+        phone.wanted = b"forwardTo>" + number
+        self._start(phone, forwarding(number))
 
     def publish(self, user: bytes) -> None:
         """Have a server without our package tell the watchers of a user something."""
@@ -233,30 +244,25 @@ class Phones:
         start: Callable[[], None],
         *,
         window: int = 24,
-        seconds: float | None = None,
-        count: int | None = None,
+        seconds: float = 3600.0,
+        exchanges: int = 1 << 60,
     ) -> Load:
         """Keep a number of exchanges under way, for some seconds or some of them."""
         load = self._load = Load()
-        began = time.monotonic()
-        end = began + (3600.0 if seconds is None else seconds)
-        left = 1 << 60 if count is None else count
+        began = now = time.monotonic()
+        end = began + seconds
         look_at = began + LOOK
-        missing = min(window, left)
-        while True:
-            left -= missing
-            for _ in range(missing):
+        left = exchanges
+        while now < end and (left or self._waiting):
+            for _ in range(min(window - len(self._waiting), left)):
                 start()
-            missing = self._receive_burst()
+                left -= 1
+            if not self._receive_burst():
+                self._sleep(0.01)
             now = time.monotonic()
             if now > look_at:
-                missing += self._look(now)
+                self._look(now)
                 look_at = now + LOOK
-            if now > end or not (left or self._waiting):
-                break
-            missing = min(missing, left)
-            if not missing:
-                self._sleep(0.01)
         load.seconds = time.monotonic() - began
         self._finish()
         return load
@@ -297,24 +303,28 @@ class Phones:
         return load
 
     def fill(
-        self, count: int, user: Callable[[int], bytes] | None = None
+        self, number: int, user: Callable[[int], bytes] | None = None
     ) -> list[Phone]:
         """Return new phones that have subscribed. Raises RuntimeError."""
-        phones = [self.new(user and user(number)) for number in range(count)]
+        phones = [self.new(user and user(index)) for index in range(number)]
         todo = iter(phones)
-        load = self.closed(lambda: self.subscribe(next(todo)), count=count)
+        load = self.closed(lambda: self.subscribe(next(todo)), exchanges=number)
         if load.failures:
-            raise RuntimeError(f"{load.failures} of {count} phones cannot subscribe")
+            raise RuntimeError(f"{load.failures} of {number} phones cannot subscribe")
         return phones
 
-    def pick(self, phones: list[Phone]) -> Callable[[], Phone]:
-        """Return what returns one phone after the other that has nothing under way."""
+    def pick(self, phones: list[Phone], *, rest: float = 0.0) -> Callable[[], Phone]:
+        """Return what returns one phone after the other that has nothing under way.
+
+        One that has begun an exchange `rest` seconds ago, at least.
+        """
         in_turn = cycle(phones)
 
         def next_phone() -> Phone:
             while True:
+                rested = time.monotonic() - rest
                 for phone in islice(in_turn, len(phones)):
-                    if phone.call_id not in self._waiting:
+                    if phone.call_id not in self._waiting and phone.sent_at <= rested:
                         return phone
                 # Where the server stalls, phones stall: nobody presses a key twice.
                 self._receive_burst()
@@ -334,22 +344,23 @@ class Phones:
             select.select([self._socket], [], [], seconds)
 
     def _receive_burst(self) -> int:
-        """Take what is there; return how many exchanges are complete."""
-        complete = 0
-        receive, take = self._socket.recv, self._receive
+        """Take what is there; return how many datagrams it was."""
+        taken = 0
         with suppress(BlockingIOError, ConnectionRefusedError):
-            for _ in range(BURST):
-                complete += take(receive(65_535))
-        return complete
+            while taken < BURST:
+                self._receive(self._socket.recv(65_535))
+                taken += 1
+        return taken
 
-    def _receive(self, data: bytes) -> bool:
-        """Take one datagram; return whether it completes an exchange."""
+    def _receive(self, data: bytes) -> None:
+        """Take one datagram."""
         if data.startswith(b"SIP/2.0 "):
             phone = self._waiting.get(call_id_of(data))
             if phone is None or data[8:9] == b"1":
-                return False
+                return
             if data[8:9] != b"2":
-                return self._refused(phone, data)
+                self._refused(phone, data)
+                return
             if phone.to_tag is None:
                 phone.to_tag, phone.target = dialog_of(data)
             phone.answered = True
@@ -358,10 +369,10 @@ class Phones:
             self._send(ok)
             phone = self._phones.get(call_id)
             if phone is None:
-                return False
+                return
             if cseq == phone.last_notify:
                 self._load.repeats += 1
-                return False
+                return
             phone.last_notify = cseq
             phone.told_at = time.monotonic()
             if (
@@ -369,45 +380,39 @@ class Phones:
                 or call_id not in self._waiting
                 or phone.wanted not in data
             ):
-                return False
+                return
             phone.notified = True
             self._load.latencies.append(phone.told_at - phone.sent_at)
         if phone.answered and phone.notified:
             del self._waiting[phone.call_id]
             self._load.exchanges += 1
-            return True
-        return False
 
-    def _refused(self, phone: Phone, response: bytes) -> bool:
+    def _refused(self, phone: Phone, response: bytes) -> None:
         """Answer a challenge; any other refusal is a failure, and the end."""
         challenge = challenge_of(response)
         if challenge is None or self._password is None or phone.challenged:
             self._fail(phone)
-            return True
+            return
         if challenge != self._challenge:
             self._challenge, self._nonce_count = challenge, 0
         phone.challenged = True
         self._write(phone, phone.request.partition(b"\r\n\r\n")[2])
         self._send(phone.request)
-        return False
 
     def _fail(self, phone: Phone) -> None:
         self._load.failures += 1
         del self._waiting[phone.call_id]
 
-    def _look(self, now: float) -> int:
-        """Send again what has no answer, give up what is too old; return how many."""
-        failed = 0
+    def _look(self, now: float) -> None:
+        """Send again what has no answer, give up what is too old."""
         for phone in list(self._waiting.values()):
             age = now - phone.sent_at
             if age > PATIENCE:
                 self._fail(phone)
-                failed += 1
             elif age > T1 * (2**phone.sendings - 1):
                 phone.sendings += 1
                 self._load.repeated += 1
                 self._send(phone.request)
-        return failed
 
 
 def _open_socket(port: int) -> socket.socket:

@@ -17,6 +17,10 @@ from dev.ports import free_port
 # All that is started and all that is sent stays here.
 HOST: Final = "127.0.0.1"
 
+# Where the server listens unless something else is measured: that is the default of
+# users. It answers this machine alone.
+EVERYWHERE: Final = "0.0.0.0"
+
 BENCHMARKS: Final = Path(__file__).resolve().parent
 
 # The servers get one core, the generator another, where there are two.
@@ -105,10 +109,15 @@ class Server:
         )
 
     def cpu_by_thread(self) -> dict[str, float]:
-        """Return the CPU seconds of the threads so far, by their names."""
+        """Return the CPU seconds of the threads so far, by their names.
+
+        The first of them is `main`.
+        """
         seconds: dict[str, float] = {}
         for thread in _threads(self.pid):
             name = (thread / "comm").read_text().strip()
+            if thread.name == str(self.pid):
+                name = "main"
             seconds[name] = seconds.get(name, 0.0) + _thread_cpu(thread)
         return seconds
 
@@ -170,8 +179,8 @@ def machine_cpu() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def echo(way: str) -> tuple[Server, int]:
-    """Start bare asyncio; return it with its port.
+def bare(way: str) -> tuple[Server, int]:
+    """Start bare asyncio, `echo` or `skeleton`; return it with its port.
 
     Its transport asks for 256 KiB a datagram. With the defaults of glibc each of them is
     mapped and unmapped again, which costs more than all else; told to keep its memory,
@@ -184,15 +193,17 @@ def echo(way: str) -> tuple[Server, int]:
     }
     command = [
         sys.executable,
-        f"{BENCHMARKS}/echo.py",
+        f"{BENCHMARKS}/bare.py",
         f"--port={port}",
         f"--way={way}",
     ]
     return Server(command, environment=keep), port
 
 
-def headless(*options: str, port: int | None = None) -> tuple[Server, int]:
+def headless(
+    *options: str, host: str = EVERYWHERE, port: int | None = None
+) -> tuple[Server, int]:
     """Start the lower two floors; return the server with its port."""
     port = port or free_port()
-    command = [sys.executable, f"{BENCHMARKS}/serve.py", f"--sip-port={port}", *options]
-    return Server(command), port
+    command = [sys.executable, f"{BENCHMARKS}/serve.py", f"--host={host}"]
+    return Server([*command, f"--sip-port={port}", *options]), port

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """The lower two floors without Home Assistant: any user part is a line.
 
-Prints `ready` on a line of its own when it listens on UDP and TCP of 127.0.0.1, and
-runs until it is sent SIGTERM or SIGINT.
+Prints `ready` on a line of its own when it listens on UDP and TCP, and runs until it is
+sent SIGTERM or SIGINT. Whatever the address that it listens on, it answers this machine
+alone.
 """
 
 import argparse
 import asyncio
+from collections.abc import Iterable
 import json
 from pathlib import Path
 import selectors
@@ -26,6 +28,7 @@ sys.path.insert(0, str(_ROOT))
 from custom_components.dfks.features.model import LineConfig  # noqa: E402
 from custom_components.dfks.features.sync import FeatureSync  # noqa: E402
 from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
+from custom_components.dfks.sip.guard import parse_networks  # noqa: E402
 from custom_components.dfks.sip.memory import Memory  # noqa: E402
 from custom_components.dfks.sip.registrar import Account  # noqa: E402
 from custom_components.dfks.sip.server import ServerConfig, SipServer  # noqa: E402
@@ -56,11 +59,12 @@ class WatchedSelector(selectors.DefaultSelector):
         return longest
 
 
-def build(port: int, password: str | None) -> SipServer:
+def build(port: int, password: str | None, host: str = "127.0.0.1") -> SipServer:
     """Return a server whose lines are made when they are first asked for."""
     config = ServerConfig(
-        host="127.0.0.1",
+        host=host,
         port=port,
+        allowed_networks=parse_networks("127.0.0.0/8 ::1"),
         authenticate=password is not None,
         max_subscriptions_per_line=None,
         max_transactions_per_source=None,
@@ -78,15 +82,20 @@ def build(port: int, password: str | None) -> SipServer:
     return server
 
 
-def add_remembered_lines(server: SipServer, memory: Memory) -> None:
-    """Add the lines of the phones of an earlier run."""
+def add_lines(server: SipServer, users: Iterable[str]) -> None:
+    """Make lines before they are asked for."""
     assert server.account_factory is not None
-    for line in {
+    for user in users:
+        server.account_factory(user)
+
+
+def remembered_lines(memory: Memory) -> set[str]:
+    """Return the lines of the phones of an earlier run."""
+    return {
         subscription["line"]
         for dialog in memory["dialogs"]
         for subscription in dialog["subscriptions"]
-    }:
-        server.account_factory(line)
+    }
 
 
 def _report(watched: WatchedSelector, started: float) -> None:
@@ -97,19 +106,16 @@ def _report(watched: WatchedSelector, started: float) -> None:
 
 
 async def serve(
-    port: int,
-    password: str | None,
+    arguments: argparse.Namespace,
     memory: Memory | None = None,
     watched: WatchedSelector | None = None,
 ) -> Memory:
-    """Serve until told to stop; return what is to be remembered.
-
-    Without a password nobody is asked for one.
-    """
+    """Serve until told to stop; return what is to be remembered."""
     loop = asyncio.get_running_loop()
-    server = build(port, password)
+    server = build(arguments.sip_port, arguments.password, arguments.host)
+    add_lines(server, map(str, range(arguments.lines)))
     if memory is not None:
-        add_remembered_lines(server, memory)
+        add_lines(server, remembered_lines(memory))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -132,6 +138,19 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sip-port", type=int, required=True)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="listen on this address; 0.0.0.0 is all of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lines",
+        type=int,
+        default=0,
+        metavar="NUMBER",
+        help="make the lines 0, 1 and so on at the start, not when they are asked for",
+    )
     parser.add_argument("--password", help="the same for all lines; none: no digest")
     parser.add_argument(
         "--memory",
@@ -154,9 +173,7 @@ def main() -> None:
     with asyncio.Runner(
         loop_factory=lambda: asyncio.SelectorEventLoop(watched)
     ) as runner:
-        memory = runner.run(
-            serve(arguments.sip_port, arguments.password, memory, watched)
-        )
+        memory = runner.run(serve(arguments, memory, watched))
     if file is not None:
         file.write_text(json.dumps(memory))
 

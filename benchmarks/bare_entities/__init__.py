@@ -20,9 +20,6 @@ from homeassistant.helpers.typing import ConfigType
 
 DOMAIN = "bare_entities"
 
-# Switches, and as many event entities.
-COUNT = 250
-
 type SetUp = Callable[
     [HomeAssistant, ConfigType, AddEntitiesCallback, dict[str, Any]], Awaitable[None]
 ]
@@ -37,9 +34,9 @@ def set_up_of(platform: str, make: Callable[[int], Entity]) -> SetUp:
         async_add_entities: AddEntitiesCallback,
         discovery_info: dict[str, Any],
     ) -> None:
-        """Add COUNT entities, and say that they are there."""
+        """Add as many entities as are configured, and say that they are there."""
         entities = hass.data[DOMAIN][platform] = [
-            make(number) for number in range(COUNT)
+            make(number) for number in range(discovery_info["count"])
         ]
         async_add_entities(entities)
         discovery_info["ready"].set()
@@ -106,7 +103,13 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
     for platform, ready in waiting.items():
         hass.async_create_task(
-            async_load_platform(hass, platform, DOMAIN, {"ready": ready}, config)
+            async_load_platform(
+                hass,
+                platform,
+                DOMAIN,
+                {"ready": ready, "count": config[DOMAIN]["count"]},
+                config,
+            )
         )
     hass.async_create_background_task(listen(), "listen")
     return True
