@@ -83,35 +83,31 @@ class Visit:
 
     async def press_key(self) -> None:
         """Press do not disturb at the phone; the switch goes on."""
-        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", False)
+        await self._browser.shows_switch("Do not disturb", False)
         require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
-        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", True)
+        await self._browser.shows_switch("Do not disturb", True)
 
     async def click_switch(self) -> None:
         """Turn the switch off; the phone's lamp goes out."""
-        await self._browser.flip(f"{RECEPTION.name} Do not disturb")
+        await self._browser.flip("Do not disturb")
         await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
-        await self._browser.shows_switch(f"{RECEPTION.name} Do not disturb", False)
+        await self._browser.shows_switch("Do not disturb", False)
 
     async def forward(self) -> None:
         """Type a target and turn the forwarding on; the phone shows both."""
         await self._browser.write("Call forwarding always target", "2424")
         await self._phone.until(lambda lamps: lamps[ALWAYS].target == "2424", TELLING)
-        await self._browser.flip(f"{RECEPTION.name} Call forwarding always")
+        await self._browser.flip("Call forwarding always")
         await self._phone.until(lambda lamps: lamps[ALWAYS].on, TELLING)
         lamp = self._phone.features[ALWAYS]
         require(lamp.target == "2424", f"the phone shows the target {lamp.target}")
 
     async def unforward(self) -> None:
         """Turn the forwarding off at the phone; the switch goes off."""
-        await self._browser.shows_switch(
-            f"{RECEPTION.name} Call forwarding always", True
-        )
+        await self._browser.shows_switch("Call forwarding always", True)
         response = await self._phone.set_forward("always", False)
         require(response.ok, "the phone's key was refused")
-        await self._browser.shows_switch(
-            f"{RECEPTION.name} Call forwarding always", False
-        )
+        await self._browser.shows_switch("Call forwarding always", False)
 
     async def make_dashboard(self) -> None:
         """Make a dashboard as docs/dashboard.md says; no card complains."""
@@ -183,7 +179,7 @@ async def take_images(visit: Visit, browser: Browser, url: str) -> None:
     async with browser.narrow():
         await browser.picture(IMAGES / "dashboard-narrow.png")
     await browser.open_line(RECEPTION.name)
-    await browser.shows_switch(f"{RECEPTION.name} Do not disturb", True)
+    await browser.shows_switch("Do not disturb", True)
     await browser.picture(IMAGES / "line.png")
 
 

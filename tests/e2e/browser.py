@@ -212,9 +212,8 @@ class Browser:
         return self._page.locator("hui-tile-card").filter(has_text=name)
 
     def _switch(self, name: str) -> Locator:
-        # The label is on the element until 2026.10, later on the input inside.
-        label = f'[aria-label^="Toggle {name} "]'
-        return self._page.locator(f"ha-switch:is({label}, :has({label}))")
+        row = self._page.locator("hui-toggle-entity-row").filter(has_text=name)
+        return row.locator("ha-switch")
 
 
 @asynccontextmanager
