@@ -164,7 +164,7 @@ class DfksFeatureEntity(DfksEntity):
         try:
             await self._entry.runtime_data.sync.change(self._line.id, change)
         except ChangeRefused as err:
-            raise refused(err, self._line_name) from err
+            raise refused(err, self._line_name, str(self.name)) from err
 
 
 @callback

@@ -15,11 +15,14 @@ def invalid(key: str, **words: str) -> ServiceValidationError:
     )
 
 
-def refused(err: ChangeRefused, line: str) -> HomeAssistantError:
-    """Return the error to raise for a refused change of a line, named as users do.
+def refused(err: ChangeRefused, line: str, feature: str) -> HomeAssistantError:
+    """Return the error to raise for a refused change; line and feature as users know them.
 
-    A veto is an answer to the user. All else is a fault that somebody has to mend.
+    A veto is an answer to the user, and so is that a target is missing. All else is a
+    fault that somebody has to mend.
     """
+    if err.refusal is Refusal.TARGET_MISSING:
+        return invalid("target_missing", line=line, feature=feature)
     if err.refusal is not Refusal.VETO:
         return HomeAssistantError(
             translation_domain=DOMAIN,

@@ -39,6 +39,7 @@ from .features.model import (
     FeatureState,
     Line,
     Origin,
+    Refusal,
 )
 from .listener import DfksConfigEntry, DfksListener
 from .scripting.variables import (
@@ -159,11 +160,6 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
     """Change a feature of some lines and return what has become of it."""
     wish = _read_wish(call.data)
     targets = _find_targets(call)
-    for target in targets:
-        _check_wish(target, wish)
-    await _async_check_permission(
-        call, POLICY_CONTROL, ((target, wish.feature) for target in targets)
-    )
     change = FeatureChange(
         feature=wish.feature,
         status=wish.status,
@@ -173,6 +169,11 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
         param=call.data.get(ATTR_ROUTE_PARAM),
         context=call.context,
     )
+    for target in targets:
+        _check_change(target, change)
+    await _async_check_permission(
+        call, POLICY_CONTROL, ((target, wish.feature) for target in targets)
+    )
     results: list[JsonObjectType] = []
     refusals: list[HomeAssistantError] = []
     for target in targets:
@@ -180,7 +181,7 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
             outcome = await target.listener.sync.change(target.line.id, change)
         except ChangeRefused as err:
             # One line's refusal is no reason to leave out the others.
-            refusals.append(refused(err, target.name))
+            refusals.append(_refused(err, target, wish.feature))
             continue
         results.append(
             {
@@ -285,19 +286,24 @@ def _read_pair(pair: str) -> tuple[str, str]:
     return field.strip(), value.strip()
 
 
-def _check_wish(target: _Target, wish: _Wish) -> None:
+def _check_change(target: _Target, change: FeatureChange) -> None:
     """Raise ServiceValidationError for what the line cannot do."""
-    feature, line = wish.feature, target.line
-    if feature not in line.assigned:
+    feature = change.feature
+    if feature not in target.line.assigned:
         raise invalid("feature_not_assigned", feature=feature.value, line=target.name)
-    if not wish.status or FIELD_FORWARD_TO not in FIELDS[feature]:
-        return
-    stored = line.state(feature)
-    if wish.forward_to is None and stored.status:
-        # A phone may have turned it on without a target; then it is on.
-        return
-    if not (stored.forward_to if wish.forward_to is None else wish.forward_to):
-        raise invalid("target_needed", feature=feature.value, line=target.name)
+    try:
+        target.listener.sync.check(target.line, change)
+    except ChangeRefused as err:
+        raise _refused(err, target, feature) from err
+
+
+def _refused(
+    err: ChangeRefused, target: _Target, feature: Feature
+) -> HomeAssistantError:
+    """Return the error to raise for a change of a line that was refused."""
+    if err.refusal is Refusal.TARGET_MISSING:
+        return invalid("target_needed", feature=feature.value, line=target.name)
+    return refused(err, target.name, feature.value)
 
 
 async def _async_check_permission(

@@ -1,6 +1,7 @@
 """Do not disturb and the call forwardings, on or off."""
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, override
 
@@ -78,7 +79,7 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:
-        """Turn the feature on; a forwarding without a target is refused."""
+        """Turn the feature on; a forwarding that has no target by then is refused."""
         if self.entity_description.needs_target and not self._state.status:
             await self._async_let_target_come_first()
         await self._async_change(status=True)
@@ -88,16 +89,11 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
         """Turn the feature off; a forwarding keeps its target."""
         await self._async_change(status=False)
 
-    @property
-    def _may_turn_on(self) -> bool:
-        # A phone may have turned it on without a target; then it is on.
-        return self._state.status or bool(self._state.forward_to)
-
     async def _async_let_target_come_first(self) -> None:
         # What a scene sets beside the switch is done in this turn of the loop. Calls
         # must not go to the old target meanwhile, nor a script judge by it.
         await asyncio.sleep(0)
-        if not self._may_turn_on:
+        if not self._state.forward_to:
             await self._async_wait_for_target()
 
     async def _async_wait_for_target(self) -> None:
@@ -105,16 +101,14 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
 
         @callback
         def look(_event: LineEvent) -> None:
-            if self._may_turn_on:
+            if self._state.forward_to:
                 target_known.set()
 
         unsubscribe = self._line.subscribe(look)
         try:
-            async with asyncio.timeout(TARGET_WAIT):
-                await target_known.wait()
-        except TimeoutError as err:
-            raise invalid(
-                "target_missing", line=self._line_name, feature=str(self.name)
-            ) from err
+            # Where none comes, the set script may still supply one.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TARGET_WAIT):
+                    await target_known.wait()
         finally:
             unsubscribe()

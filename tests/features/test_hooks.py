@@ -495,6 +495,34 @@ class TestSetHook:
         assert (await phone.notification()).features == {NO_ANSWER: lamp}
         assert line.state(Feature.CALL_FORWARDING_NO_ANSWER).ring_count == 7
 
+    async def test_ruling_may_supply_the_target_of_a_forwarding(
+        self, sync: FeatureSync, phone: Phone
+    ) -> None:
+        """So it is after the hook that a forwarding with nowhere to go is off."""
+        sync.hooks = FunctionHooks(rule=says(Ruling(forward_to="300")))
+        await phone.set_forward("busy", True)
+        assert (await phone.notification()).features == {BUSY: Lamp(True, "300")}
+
+        turn_on = replace(ALWAYS_TO_300, forward_to=None)
+        assert (await sync.change("line-201", turn_on)).state.status
+
+    async def test_ruling_may_turn_on_no_forwarding_with_nowhere_to_go(
+        self, sync: FeatureSync, line: Line, phone: Phone
+    ) -> None:
+        """Whoever asked; nor may a get hook."""
+        sync.hooks = FunctionHooks(
+            rule=says(Ruling(status=True)), supply=says(Ruling(status=True))
+        )
+        await phone.set_forward("busy", False)
+        assert (await phone.notification()).features == {BUSY: Lamp(False)}
+        with pytest.raises(ChangeRefused) as refused:
+            await sync.change("line-201", replace(ALWAYS_TO_300, forward_to=None))
+        assert refused.value.refusal is Refusal.TARGET_MISSING
+
+        await phone.refresh()
+        lamps = (await phone.notification()).features
+        assert [feature for feature in FEATURES if lamps[feature].on] == [DND]
+
     async def test_veto_restores_the_lamp_of_the_sender_only(
         self, sync: FeatureSync, line: Line, phone: Phone, colleague: Phone
     ) -> None:
@@ -872,7 +900,7 @@ class TestGetHook:
         async def hook(_line: Line, feature: Feature) -> Ruling:
             if feature is Feature.DO_NOT_DISTURB:
                 raise ValueError("oh no")
-            return Ruling(status=True)
+            return Ruling(status=True, forward_to="300")
 
         hooks = FunctionHooks(supply=hook)
         sync.hooks = hooks

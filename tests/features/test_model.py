@@ -182,6 +182,16 @@ def test_what_a_change_makes_of_a_state(
     assert change.applied_to(before) == after
 
 
+@pytest.mark.parametrize(
+    ("feature", "on"),
+    [(Feature.DO_NOT_DISTURB, True), (BUSY, False), (NO_ANSWER, False)],
+)
+def test_a_forwarding_without_a_target_is_off(feature: Feature, on: bool) -> None:
+    """It has nowhere to go, unlike DoNotDisturb; rings stay."""
+    assert FeatureState(True, "", 5).of(feature) == FeatureState(on, "", 5)
+    assert FeatureState(True, "1", 5).of(feature) == FeatureState(True, "1", 5)
+
+
 @given(
     feature=features,
     before=states,

@@ -19,6 +19,7 @@ from custom_components.dfks.features.model import (
     LineEvent,
     NotifyStyle,
     Origin,
+    Refusal,
     WatchersChanged,
 )
 from custom_components.dfks.features.sync import FeatureSync
@@ -279,8 +280,6 @@ async def test_a_phone_that_refuses_a_single_document_is_not_asked_again(
             FeatureState(False, "1003", 3),
             Lamp(False, "1003", 3),
         ),
-        # Accepted without a target: the phone's user knows it.
-        (set_forwarding("busy", True), BUSY, FeatureState(True), Lamp(True)),
     ],
 )
 async def test_a_key_changes_the_state_and_every_lamp(
@@ -303,6 +302,41 @@ async def test_a_key_changes_the_state_and_every_lamp(
         assert notification.state == "active"
         assert each.features == DARK | {feature: lamp}
         assert each.violations == []
+
+
+@pytest.mark.parametrize("kind", ["always", "busy", "no-answer"])
+async def test_a_forwarding_with_nowhere_to_go_is_off(
+    phone: Phone, colleague: Phone, events: list[LineEvent], kind: str
+) -> None:
+    """200, and the phone is told so: its lamp must not promise what nobody does."""
+    response = await phone.set_forward(kind, True)
+
+    assert response.status == 200
+    (notification,) = await told(phone)
+    assert [lamp.on for lamp in notification.features.values()] == [False]
+    assert await told(colleague) == []
+    assert changes(events) == []
+
+
+async def test_a_forwarding_with_nowhere_to_go_keeps_its_rings(
+    phone: Phone, line: Line
+) -> None:
+    """What can be stored of a key is."""
+    await phone.set_forward("no-answer", True, rings=7)
+
+    assert line.state(NO_ANSWER) == FeatureState(False, "", 7)
+
+
+async def test_home_assistant_is_refused_a_forwarding_with_nowhere_to_go(
+    phone: Phone, sync: FeatureSync, line: Line
+) -> None:
+    """And nothing of the change is made."""
+    with pytest.raises(ChangeRefused) as refused:
+        await sync.change("line-201", change(NO_ANSWER, True, ring_count=7))
+
+    assert refused.value.refusal is Refusal.TARGET_MISSING
+    assert line.states() == {}
+    assert await told(phone) == []
 
 
 async def test_a_key_is_known_by_its_phone(

@@ -345,17 +345,26 @@ class TestMistakes:
         with pytest.raises(vol.Invalid):
             await set_feature(hass, **data)
 
-    async def test_a_forwarding_that_is_on_needs_no_target(
-        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+    async def test_the_set_script_may_supply_the_target(
+        self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
-        """A phone may have turned it on without one, as for the switch."""
-        phone = await open_phone()
-        await phone.set_forward("busy", True)
-        (line,) = await set_feature(
-            hass, presentity=RECEPTION_SIP, feature="CallForwardingBusy", status=1
+        """As in OpenSIPS; where it does not, the target is missing all the same."""
+        await load_scripts(
+            hass,
+            dfks_set=script(
+                {
+                    "condition": "template",
+                    "value_template": "{{ 'sip:201@' in presentity }}",
+                },
+                *answer(value={"forwardTo": "300"}),
+            ),
         )
+        turn_on = {"feature": "CallForwardingAlways", "status": 1}
+        (line,) = await set_feature(hass, presentity=RECEPTION_SIP, **turn_on)
+        assert (line["status"], line["value"]) == (True, {"forwardTo": "300"})
 
-        assert line["status"] is True
+        with pytest.raises(ServiceValidationError, match="of Workshop has no target"):
+            await set_feature(hass, presentity=WORKSHOP_SIP, **turn_on)
 
     async def test_without_a_listener_there_are_no_lines(
         self, hass: HomeAssistant, listener: DfksListener

@@ -468,6 +468,18 @@ class TestSetAnswers:
         assert state_of(hass, NO_ANSWER_TARGET) == "sip:bob@pbx.example"
         assert state_of(hass, RINGS) == "7"
 
+    async def test_it_may_supply_the_target_for_the_switch(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """After the second in which a scene may still set one."""
+        await load_scripts(hass, dfks_set=script(*answer(value={"forwardTo": "300"})))
+        turning = hass.async_create_task(turn(hass, ALWAYS, "on"))
+        await asyncio.sleep(0)
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=1))
+        await turning
+
+        assert (state_of(hass, ALWAYS), state_of(hass, ALWAYS_TARGET)) == ("on", "300")
+
     @pytest.mark.parametrize("status", [1, 7, "on", "true", True, "{{ 2 }}", "1"])
     async def test_anything_but_zero_is_on(
         self, hass: HomeAssistant, listener: DfksListener, status: object
@@ -499,14 +511,14 @@ class TestSetAnswers:
     async def test_handing_everything_back_changes_nothing(
         self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
     ) -> None:
-        """A phone may forward without a target, also past such a script."""
+        """Neither a target that is not there nor one with leading zeros."""
         await load_scripts(
             hass,
             dfks_set=script(*answer(status="{{ status }}", value="{{ value }}")),
         )
         phone = await open_phone()
-        told = await lamps_after(phone, phone.set_forward("always", True))
-        assert told.features == {desk.ALWAYS: desk.Lamp(True)}
+        told = await lamps_after(phone, phone.set_forward("always", False))
+        assert told.features == {desk.ALWAYS: desk.Lamp(False)}
 
         told = await lamps_after(phone, phone.set_forward("no-answer", True, "0301", 4))
         assert told.features == {desk.NO_ANSWER: desk.Lamp(True, "0301", 4)}
@@ -1281,7 +1293,12 @@ class TestStart:
         await load_scripts(
             hass,
             dfks_set=script(*answer(refuse="no")),
-            dfks_get=script(*answer(status="{{ feature == 'CallForwardingAlways' }}")),
+            dfks_get=script(
+                *answer(
+                    status="{{ feature == 'CallForwardingAlways' }}",
+                    value={"forwardTo": "300"},
+                )
+            ),
         )
         assert (await phone.options()).status == 200
         assert phone.notifications == []

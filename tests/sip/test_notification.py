@@ -9,6 +9,7 @@ from custom_components.dfks.features.hooks import Ruling
 from custom_components.dfks.features.model import (
     Feature,
     FeatureChange,
+    FeatureState,
     Line,
     NotifyStyle,
     Origin,
@@ -1380,6 +1381,24 @@ async def test_f25_one_feature_is_a_single_part_and_none_is_no_body(
 
     assert list(lamps(subscribed.first)) == features
     assert subscribed.first.has("Content-Type") is bool(features)
+
+
+@requirement("F29")
+async def test_f29_a_forwarding_with_nowhere_to_go(
+    caller: Caller, reception: Line
+) -> None:
+    """Taken and told as off; with a target it goes on, and then needs none any more."""
+    subscribed = await caller.subscribe()
+    for target, lamp in (
+        ("", Lamp(on=False)),
+        ("2424", Lamp(on=True, target="2424")),
+        ("", Lamp(on=True, target="2424")),
+    ):
+        response = await subscribed.send(body=set_forwarding("busy", True, target))
+        assert response.status == 200
+        assert lamps(await subscribed.told()) == {BUSY: lamp}
+
+    assert reception.state(Feature.CALL_FORWARDING_BUSY) == FeatureState(True, "2424")
 
 
 BAD_BODIES = {

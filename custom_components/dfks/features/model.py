@@ -78,6 +78,15 @@ class FeatureState(NamedTuple):
     forward_to: str = ""
     ring_count: int = DEFAULT_RING_COUNT
 
+    def of(self, feature: Feature) -> FeatureState:
+        """Return this state as `feature` can have it.
+
+        A forwarding that has no target is off: there is nowhere to go.
+        """
+        if self.status and not self.forward_to and feature in FORWARDINGS:
+            return self._replace(status=False)
+        return self
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureChange:
@@ -104,7 +113,7 @@ class FeatureChange:
             raise ValueError(f"A ring count is not from 0 to {MAX_RING_COUNT}")
 
     def applied_to(self, state: FeatureState) -> FeatureState:
-        """Return the state after this change.
+        """Return the state that this change asks for, be it possible or not.
 
         A forwarding whose target is cleared is off: it would lead nowhere. A phone
         never clears: there an empty target means that it says nothing about it.
@@ -151,6 +160,7 @@ class Refusal(StrEnum):
     # The house itself cannot.
     LINE_REMOVED = "line_removed"
     STOPPING = "stopping"
+    TARGET_MISSING = "target_missing"
     TOO_MANY_WAITING = "too_many_waiting"
 
 

@@ -46,6 +46,7 @@ from .hooks import (
     is_hooks_own,
 )
 from .model import (
+    FORWARDINGS,
     ChangeOutcome,
     ChangeRefused,
     ConnectionChanged,
@@ -115,7 +116,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     ) -> Line:
         """Serve a line. Raises ValueError where user or auth name is taken."""
         hashes = self._server.hash_password(config.auth_name, config.password)
-        line = Line(config, hashes, self._server.config.realm, states or {})
+        known = {
+            feature: state.of(feature) for feature, state in (states or {}).items()
+        }
+        line = Line(config, hashes, self._server.config.realm, known)
         self._server.add_account(line)
         self.lines[config.id] = line
         return line
@@ -168,6 +172,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if line is None:
             raise _removed()
         if self._asks_nobody or is_hooks_own(line, change.feature):
+            _check_target(line, change)
             return self._commit(line, change, None)
         outcome: asyncio.Future[ChangeOutcome] = (
             asyncio.get_running_loop().create_future()
@@ -190,6 +195,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._outcomes.add(outcome)
         outcome.add_done_callback(self._outcomes.discard)
         return await outcome
+
+    def check(self, line: Line, change: FeatureChange) -> None:
+        """Raise ChangeRefused for a change of which it is known that it will be.
+
+        A set hook may still supply the target that a forwarding has not.
+        """
+        if not self.hooks.rules:
+            _check_target(line, change)
 
     @property
     def _asks_nobody(self) -> bool:
@@ -239,6 +252,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             ruling, change = await self._ask_set_hook(line, change)
         if line.id not in self.lines:
             raise _removed()
+        _check_target(line, change)
         if not ruling.notify:
             outcome = self._commit(line, change, sender, quiet=True)
             if sender is not None and sender.ending is not None:
@@ -366,7 +380,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         *,
         quiet: bool = False,
     ) -> ChangeOutcome:
-        """Store a change and tell everybody whom it concerns.
+        """Store a change, as far as it is possible, and tell everybody whom it concerns.
 
         A change that changes nothing is not passed on: a phone whose key dials a
         code that makes the server toggle would otherwise never come to rest. The
@@ -376,7 +390,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """
         feature = change.feature
         old = line.state(feature)
-        new = change.applied_to(old)
+        new = change.applied_to(old).of(feature)
         topics = frozenset((feature,))
         changed = new != old
         if changed:
@@ -499,6 +513,26 @@ def _line(account: Account) -> Line:
     """Return an account that watches this package: all of them are lines."""
     assert isinstance(account, Line)
     return account
+
+
+def _check_target(line: Line, change: FeatureChange) -> None:
+    """Raise ChangeRefused where Home Assistant turns on a forwarding without target.
+
+    A phone's is taken: the phone is told that it is off.
+    """
+    feature = change.feature
+    if (
+        not change.status
+        or change.origin is Origin.PHONE
+        or feature not in FORWARDINGS
+        or (
+            line.state(feature).forward_to
+            if change.forward_to is None
+            else change.forward_to
+        )
+    ):
+        return
+    raise ChangeRefused("There is no target to forward to", Refusal.TARGET_MISSING)
 
 
 def _removed() -> ChangeRefused:

@@ -288,7 +288,7 @@ class ScriptHooks(Hooks):
         }
         answer = await self._set.async_call(variables, _context(change))
         refusal = read_refusal(answer)
-        ruling = Ruling() if refusal is not None else _read(answer, feature, offered)
+        ruling = Ruling() if refusal is not None else _read(answer, feature)
         self._set_works()
         if refusal is not None:
             _LOGGER.info(
@@ -310,7 +310,7 @@ class ScriptHooks(Hooks):
             "param": None,
         }
         answer = await self._get.async_call(variables, Context())
-        ruling = _read(answer, feature, stored)
+        ruling = _read(answer, feature)
         self._get_works()
         return ruling
 
@@ -436,8 +436,8 @@ def _context(change: FeatureChange) -> Context:
     return Context()
 
 
-def _read(answer: Mapping[str, Any], feature: Feature, offered: FeatureState) -> Ruling:
+def _read(answer: Mapping[str, Any], feature: Feature) -> Ruling:
     try:
-        return read_ruling(answer, feature, offered)
+        return read_ruling(answer, feature)
     except ValueError as err:
         raise HookError(f"its answer is wrong: {err}", Refusal.HOOK_BAD_ANSWER) from err

@@ -121,9 +121,7 @@ def read_refusal(answer: Mapping[str, Any]) -> str | None:
     return " ".join(str(refuse).split())[:MAX_REASON] or None
 
 
-def read_ruling(
-    answer: Mapping[str, Any], feature: Feature, offered: FeatureState
-) -> Ruling:
+def read_ruling(answer: Mapping[str, Any], feature: Feature) -> Ruling:
     """Return what a script's answer changes of what it was offered.
 
     Keys that are not known are passed over, and so are fields that the feature does
@@ -144,11 +142,7 @@ def read_ruling(
     rings = values.get(FIELD_RING_COUNT)
     return Ruling(
         status=None if status is None else read_status(status),
-        forward_to=(
-            None
-            if forward_to is None
-            else _unless(read_target(forward_to), offered.forward_to)
-        ),
+        forward_to=None if forward_to is None else read_target(forward_to),
         ring_count=None if rings is None else read_rings(rings),
         assigned=_read_flag(answer, "assigned"),
         notify=_read_flag(answer, "notify"),
@@ -158,14 +152,6 @@ def read_ruling(
 def _read_flag(answer: Mapping[str, Any], key: str) -> bool:
     value = answer.get(key)
     return value is None or read_status(value)
-
-
-def _unless(target: str, offered: str) -> str | None:
-    """Return a target that a script has changed, None for one that it hands back.
-
-    A phone may forward without a target; only a script that says so itself clears it.
-    """
-    return None if target == offered else target
 
 
 def _number(value: object) -> float | None:
