@@ -19,10 +19,12 @@ class ListeningPeer:
         self.port = 0
 
     @classmethod
-    async def open(cls, *, silent: bool = False, port: int = 0) -> Self:
-        """Listen on 127.0.0.1, port 0 is any free one; a silent one answers nothing."""
+    async def open(
+        cls, *, silent: bool = False, host: str = "127.0.0.1", port: int = 0
+    ) -> Self:
+        """Listen on an address, port 0 is any free one; a silent one answers nothing."""
         peer = cls(silent=silent)
-        peer._server = await asyncio.start_server(peer._accept, "127.0.0.1", port)
+        peer._server = await asyncio.start_server(peer._accept, host, port)
         peer.port = peer._server.sockets[0].getsockname()[1]
         return peer
 

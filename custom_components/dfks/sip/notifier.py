@@ -26,6 +26,7 @@ the newest state, and the CSeq of a dialog only ever rises.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+import errno
 import logging
 import math
 import secrets
@@ -42,6 +43,7 @@ from .headers import (
     number,
     parse_address,
     parse_uri,
+    plain_host,
     unbracketed,
     uri_of_plain_contact,
 )
@@ -82,6 +84,9 @@ ALL = frozenset({FULL})
 NOTHING: frozenset[str] = frozenset()
 
 type Topics = frozenset[str]
+
+# What keeps a route from being followed, whatever else happens.
+_NO_SUCH_WAY = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
 
 
 @dataclass(slots=True)
@@ -197,12 +202,7 @@ class Dialog:
     def from_request(cls, request: Request, flow: Flow) -> Dialog:
         """Make the dialog of an initial SUBSCRIBE. Raises SipError."""
         local_tag = secrets.token_hex(8)
-        try:
-            routes = tuple(request.values("record-route"))
-        except HeaderError as err:
-            raise SipError(400, f"Record-Route: {err}") from err
-        if len(routes) > MAX_VALUES:
-            raise SipError(400, "Too many Record-Route values")
+        routes = _routes_of(request)
         dialog = cls(
             call_id=request.call_id,
             local=f"{request.to_text};tag={local_tag}",
@@ -340,6 +340,40 @@ def contact_of(request: Request) -> str | None:
     return uri
 
 
+def _routes_of(request: Request) -> tuple[str, ...]:
+    """Return the route set of a SUBSCRIBE (RFC 3261 12.1.1). Raises SipError."""
+    try:
+        routes = tuple(request.values("record-route"))
+        if len(routes) > MAX_VALUES:
+            raise HeaderError("too many values")
+        for route in routes:
+            if not parse_uri(parse_address(route).uri).is_sip:
+                raise HeaderError("not a SIP URI")
+    except HeaderError as err:
+        raise SipError(400, f"Record-Route: {err}") from err
+    return routes
+
+
+class Network(Protocol):
+    """Finds the ways to next hops."""
+
+    def flow_to(
+        self,
+        transport: str,
+        host: str,
+        port: int,
+        near: Flow,
+        allows: Callable[[str], bool],
+    ) -> Flow:
+        """Return a flow to a next hop. Raises FlowError.
+
+        `allows` decides about each address that a name stands for.
+        """
+
+    def check_family(self, host: str) -> None:
+        """Raise FlowError where nothing can be sent to an address of this kind."""
+
+
 class Notifier:
     """The subscriptions of a server."""
 
@@ -347,15 +381,18 @@ class Notifier:
         self,
         clock: Clock,
         timers: Timers,
-        reach: Callable[[str, str, int, Flow], Flow],
+        network: Network,
+        may_reach: Callable[[str, Account], bool],
         local_contact: Callable[[str, Flow], str],
         via_host: Callable[[Flow], str],
         changed: Changed,
         *,
         max_per_account: int | None = None,
     ) -> None:
-        """Send over flows of `reach` (transport, host, port, near).
+        """Send over flows of `network`.
 
+        `may_reach` says whether NOTIFYs of a line may go to an address that is not the
+        source of the SUBSCRIBE: nobody with a password may have them sent anywhere.
         `local_contact` writes our Contact for a user on a flow, `via_host` our
         sent-by. `changed` is told that there is something new to remember.
         `max_per_account` limits the subscriptions of one line.
@@ -366,7 +403,8 @@ class Notifier:
         self.requests = ClientTransactions(
             clock, timers, self._told, self._refused, self._failed
         )
-        self._reach = reach
+        self._network = network
+        self._may_reach = may_reach
         self._local_contact = local_contact
         self._via_host = via_host
         self._max_per_account = max_per_account
@@ -412,11 +450,13 @@ class Notifier:
         """
         dialog = Dialog.from_request(request, flow)
         subscription = self.add(account, package, dialog, event_id, request)
-        for other in self.of(account):
-            if not fetch and _is_same_phone(other, subscription):
-                self._remove(other)
-                self._go_on_in(other.dialog)
         try:
+            if dialog.routes:
+                self._check_route(dialog)
+            for other in self.of(account):
+                if not fetch and _is_same_phone(other, subscription):
+                    self._remove(other)
+                    self._go_on_in(other.dialog)
             self.check_room(account, 0)
         except SipError:
             self._remove(subscription)
@@ -424,6 +464,14 @@ class Notifier:
         self._dialogs[dialog.local_tag] = dialog
         self._follow_stream(dialog, None)
         return subscription
+
+    def _check_route(self, dialog: Dialog) -> None:
+        """Refuse a route that no NOTIFY could ever follow. Raises SipError."""
+        try:
+            self._find_way(dialog)
+        except FlowError as err:
+            if err.errno in _NO_SUCH_WAY:
+                raise SipError(400, f"Record-Route: {err.strerror}") from err
 
     def check_room(self, account: Account, more: int = 1) -> None:
         """Refuse more subscriptions than a line may have. Raises SipError."""
@@ -645,7 +693,8 @@ class Notifier:
         RFC 3261 12.2.1.1 for the first two. The flow leads to the top Route if there
         is one; else it is the connection of the SUBSCRIBE; else UDP to the Contact if
         that is the host that wrote, and otherwise to where the SUBSCRIBE came from,
-        which gets through NAT. Raises FlowError.
+        which gets through NAT. A next hop that nobody vouches for is not taken: the
+        NOTIFY goes to where the SUBSCRIBE came from then. Raises FlowError.
         """
         if dialog.routes:
             dialog.way = self._find_routed_way(dialog)
@@ -662,11 +711,11 @@ class Notifier:
             return flow
         target = parse_uri(dialog.target)
         if flow.reliable:
-            return self._towards(target, flow) if flow.closed else flow
-        if unbracketed(target.host) == host:
+            return self._towards(target, dialog) if flow.closed else flow
+        if plain_host(target.host) == plain_host(host):
             there = target.port or DEFAULT_PORT
             if there != port:
-                return self._reach("UDP", target.host, there, flow)
+                return self._reach("UDP", target.host, there, dialog)
         return flow
 
     def _find_routed_way(self, dialog: Dialog) -> Flow:
@@ -676,10 +725,16 @@ class Notifier:
             raise FlowError(0, f"Route: {err}") from err
         flow = dialog.flow
         host, port = unbracketed(top.host), top.port or DEFAULT_PORT
+        named = not is_numeric(host)
+        if not named:
+            self._network.check_family(host)
         # A proxy that writes its name is the one whose connection this is, too.
-        is_here = flow.remote[0] == host or not is_numeric(host)
-        if not (flow.reliable and is_here) or flow.closed:
-            flow = self._reach(_transport_of(top), host, port, flow)
+        is_here = named or _is_source(host, flow)
+        if named or self._allows(host, dialog):
+            if not (flow.reliable and is_here) or flow.closed:
+                flow = self._reach(_transport_of(top), host, port, dialog)
+        elif flow.closed:
+            raise FlowError(errno.EACCES, "A Route that is nobody's we know")
         if "lr" in top.parameters:
             dialog.request_uri = dialog.target
             dialog.route_lines = _route_lines(dialog.routes)
@@ -689,10 +744,30 @@ class Notifier:
             dialog.route_lines = _route_lines(rest)
         return flow
 
-    def _towards(self, target: Uri, near: Flow) -> Flow:
-        """Return a flow to a Contact whose connection is gone."""
-        port = target.port or default_port(near.transport)
-        return self._reach(near.transport, target.host, port, near)
+    def _towards(self, target: Uri, dialog: Dialog) -> Flow:
+        """Return a flow to a Contact whose connection is gone. Raises FlowError."""
+        host = unbracketed(target.host)
+        if is_numeric(host) and not self._allows(host, dialog):
+            raise FlowError(errno.EACCES, "A Contact that is nobody's we know")
+        transport = dialog.flow.transport
+        port = target.port or default_port(transport)
+        return self._reach(transport, host, port, dialog)
+
+    def _reach(self, transport: str, host: str, port: int, dialog: Dialog) -> Flow:
+        return self._network.flow_to(
+            transport,
+            host,
+            port,
+            dialog.flow,
+            lambda found: self._allows(found, dialog),
+        )
+
+    def _allows(self, host: str, dialog: Dialog) -> bool:
+        """Whether NOTIFYs of a dialog may go to a numeric address."""
+        return _is_source(host, dialog.flow) or (
+            bool(dialog.subscriptions)
+            and self._may_reach(plain_host(host), dialog.subscriptions[0].account)
+        )
 
     def _told(self, subscription: Subscription) -> None:
         """Take a 2xx to a NOTIFY."""
@@ -995,6 +1070,11 @@ def _same_ends(one: Flow, other: Flow) -> bool:
     return one is other or (
         one.remote == other.remote and one.transport == other.transport
     )
+
+
+def _is_source(host: str, flow: Flow) -> bool:
+    """Whether a numeric address is where a flow leads."""
+    return plain_host(host) == plain_host(flow.remote[0])
 
 
 def _join(topics: Topics, more: Topics) -> Topics:

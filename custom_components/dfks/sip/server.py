@@ -156,7 +156,8 @@ class SipServer:
         self.notifier = Notifier(
             clock,
             self.timers,
-            self._transports.flow_to,
+            self._transports,
+            self._may_reach,
             self._contact,
             self.sent_by,
             self._changed,
@@ -624,6 +625,18 @@ class SipServer:
         self.notifier.heard(account, request, flow)
         if self._observer is not None:
             self._observer.heard(account, request)
+
+    def _may_reach(self, host: str, account: Account) -> bool:
+        """Whether NOTIFYs of a line may go to an address, by the Route or Contact.
+
+        It is a trusted proxy's, or one that phones of the line write from.
+        """
+        if self.guard.trusts(host):
+            return True
+        flows = [binding.flow for binding in account.bindings]
+        flows += [item.dialog.flow for item in self.notifier.of(account)]
+        known = any(plain_host(flow.remote[0]) == host for flow in flows)
+        return known and self.guard.lets_in(host)
 
     # Checks
 

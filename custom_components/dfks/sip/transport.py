@@ -798,16 +798,31 @@ class Transports:
         if self._sweeping:
             self.timers.after(SWEEP, self._sweep)
 
-    def flow_to(self, transport: str, host: str, port: int, near: Flow) -> Flow:
+    def check_family(self, host: str) -> None:
+        """Raise FlowError where no socket is of the kind of a numeric address."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        if all(udp.family != family for udp in self._udp):
+            raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
+
+    def flow_to(
+        self,
+        transport: str,
+        host: str,
+        port: int,
+        near: Flow,
+        allows: Callable[[str], bool] = lambda _: True,
+    ) -> Flow:
         """Return a flow to a next hop, from the same side as `near`.
 
         A name is looked up, and a TCP connection opened, while the flow keeps what is
         sent; where that fails, the flow is lost. Raises FlowError, too, where there are
         as many connections of ours as there may be.
+
+        A name may stand for any address: `allows` decides to which one it may lead.
         """
         host = unbracketed(host)
         if transport == "UDP":
-            return self._udp_flow_to(host, port, near)
+            return self._udp_flow_to(host, port, near, allows)
         hop = transport, host, port
         for stream in self._streams:
             if (stream.transport, *stream.remote) == hop and not stream.closed:
@@ -826,7 +841,7 @@ class Transports:
             raise FlowError(errno.EMFILE, "Too many connections")
         stream = self._outgoing[hop] = StreamFlow(self, transport, (host, port))
         stream.local = near.local
-        self._run(self._connect(stream))
+        self._run(self._connect(stream, allows))
         return stream
 
     def flow_from_here(self, transport: str, host: str, port: int) -> Flow:
@@ -847,10 +862,12 @@ class Transports:
                 return udp.remembered_flow(remote, local[0])
         raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
 
-    def _udp_flow_to(self, host: str, port: int, near: Flow) -> Flow:
+    def _udp_flow_to(
+        self, host: str, port: int, near: Flow, allows: Callable[[str], bool]
+    ) -> Flow:
         if not is_numeric(host):
             flow = ResolvingFlow(host, port, near.local)
-            self._run(self._resolve(flow))
+            self._run(self._resolve(flow, near, allows))
             return flow
         if isinstance(near, UdpFlow) and (len(near.address) == 4) == (":" in host):
             return near.towards(host, port)
@@ -868,16 +885,22 @@ class Transports:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, stream: StreamFlow) -> None:
+    async def _connect(self, stream: StreamFlow, allows: Callable[[str], bool]) -> None:
         loop = asyncio.get_running_loop()
+        host, port = stream.remote
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
-                await loop.create_connection(lambda: stream, *stream.remote)
+                if not is_numeric(host):
+                    host = await _resolve_allowed(host, port, allows)
+                await loop.create_connection(lambda: stream, host, port)
         except OSError as err:
             _LOGGER.debug("No connection to %s: %s", stream.remote[0], err)
             stream.fail()
 
-    async def _resolve(self, flow: ResolvingFlow) -> None:
+    async def _resolve(
+        self, flow: ResolvingFlow, near: Flow, allows: Callable[[str], bool]
+    ) -> None:
+        """Look a name up. Where it stands for nothing allowed, `near` has to do."""
         loop = asyncio.get_running_loop()
         for udp in self._udp:
             try:
@@ -887,11 +910,25 @@ class Transports:
             except OSError as err:
                 _LOGGER.debug("%s is not known: %s", flow.remote[0], err)
                 continue
-            host, port = found[0][4][:2]
-            flow.found(udp.flow_to(str(host), int(port)))
-            return
+            for *_, (host, port, *_) in found:
+                if allows(str(host)):
+                    flow.found(udp.flow_to(str(host), int(port)))
+                    return
+            if isinstance(near, UdpFlow):
+                flow.found(near)
+                return
         flow.fail()
         self._lost(flow)
+
+
+async def _resolve_allowed(host: str, port: int, allows: Callable[[str], bool]) -> str:
+    """Return an address of a name that may be connected to. Raises OSError."""
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for *_, (address, *_) in found:
+        if allows(str(address)):
+            return str(address)
+    raise FlowError(errno.EACCES, "The name stands for no address that may be used")
 
 
 def is_numeric(host: str) -> bool:
