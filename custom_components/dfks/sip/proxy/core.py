@@ -27,6 +27,7 @@ anywhere else.
 from collections import OrderedDict
 from collections.abc import Callable, Container
 import logging
+import re
 
 from ..clock import Clock
 from ..headers import (
@@ -42,19 +43,32 @@ from ..headers import (
 )
 from ..message import SipError
 from ..transport import Flow, FlowError
-from ..wire.splice import PassedMessage, with_source
+from ..wire.splice import PassedMessage
 from .answers import towards, write_answer
 from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .registrations import PARAMETER, Registrations, transport_parameter
 from .site import ProxyObserver, Site
-from .tokens import TO_PBX, TO_PHONE, TOKEN_SIZE, Tokens, direction_of
+from .tokens import (
+    TO_PBX,
+    TO_PHONE,
+    TOKEN_SIZE,
+    Tokens,
+    direction_of,
+    is_loop,
+    is_unique,
+)
 
 _LOGGER = logging.getLogger(__name__)
+
+# Of a request that says nothing (RFC 3261 16.6, 3).
+MAX_FORWARDS = 70
 
 # Vias and Record-Routes of one message that is passed.
 MAX_VIAS = 70
 MAX_RECORD_ROUTES = 32
+
+_OWN_BRANCHES = re.compile(f"{TO_PBX}|{TO_PHONE}".encode())
 
 # Requests that never open a dialog get no Record-Route (RFC 3261 16.6, 4; 10.3).
 _NO_RECORD_ROUTE = frozenset(
@@ -373,9 +387,7 @@ class Proxy:
 
         RFC 3261 16.3 and 18.2.1. Raises HeaderError and SipError.
         """
-        via = message.via
-        text = message.first_value("via") or ""
-        message.replace_first("via", with_source(text, via, *flow.remote))
+        message.mark_source(*flow.remote)
         message.tag("from")
         message.tag("to")
         if not message.first("call-id"):
@@ -386,11 +398,13 @@ class Proxy:
             MAX_RECORD_ROUTES
         ):
             raise SipError(400, "Too many hops")
-        forwards = number(message.first("max-forwards") or "70", 255)
-        if forwards is None:
+        text = message.first("max-forwards")
+        left = MAX_FORWARDS + 1 if text is None else number(text, 255)
+        if left is None:
             raise HeaderError("Max-Forwards is not a number")
-        if not forwards:
+        if not left:
             raise SipError(483)
+        message.set("max-forwards", str(left - 1), "Max-Forwards")
         self._check_loop(message, flow)
         options = message.values("proxy-require")
         if options:
@@ -405,17 +419,12 @@ class Proxy:
         direction: str,
     ) -> str:
         """Pass a request; return its branch. Raises FlowError and SipError."""
-        if message.has("max-forwards"):
-            left = number(message.first("max-forwards") or "", 255) or 1
-            message.set("max-forwards", str(left - 1), "Max-Forwards")
-        else:
-            message.put_on_top("Max-Forwards: 70")
         routes = "\n".join(message.lines("route"))
         if message.method not in _NO_RECORD_ROUTE:
             self._record_route(message, source, way, token)
-        branch = self._tokens.branch(
-            direction, message.via, message.uri, routes, _transaction_text(message)
-        )
+        via = message.via
+        transaction = "" if is_unique(via.branch) else _transaction_text(message)
+        branch = self._tokens.branch(direction, via, message.uri, routes, transaction)
         value = branch + self._number(source)
         sent_by = self._site.sent_by(way)
         message.put_on_top(f"Via: SIP/2.0/{way.transport} {sent_by};branch={value}")
@@ -429,13 +438,15 @@ class Proxy:
 
     def _check_loop(self, message: PassedMessage, flow: Flow) -> None:
         """Refuse a request that comes back as it was passed (16.3, 4)."""
+        if _OWN_BRANCHES.search(message.head) is None:
+            return
         routes = "\n".join(message.lines("route"))
         for text in message.values("via"):
-            if ";branch=" + TO_PBX not in text and ";branch=" + TO_PHONE not in text:
-                continue
             via = parse_via(text)
-            if self._site.is_own(via.host, via.port, flow) and self._tokens.is_loop(
-                via.branch, message.uri, routes
+            if (
+                direction_of(via.branch) is not None
+                and self._site.is_own(via.host, via.port, flow)
+                and is_loop(via.branch, message.uri, routes)
             ):
                 raise SipError(482)
 
@@ -605,8 +616,7 @@ class Proxy:
             return
         try:
             via = message.via
-            text = message.first_value("via") or ""
-            message.replace_first("via", with_source(text, via, *flow.remote))
+            message.mark_source(*flow.remote)
             way = flow
             if not flow.reliable and "rport" not in via.parameters:
                 way = towards(flow, flow.remote[0], via.port or DEFAULT_PORT)
@@ -618,7 +628,7 @@ class Proxy:
 
     def _tag(self, message: PassedMessage) -> str:
         """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
-        return self._tokens.loop_part(message.uri, message.first("via") or "")
+        return self._tokens.tag(message.uri, message.first("via") or "")
 
 
 def _is_token(user: str) -> bool:

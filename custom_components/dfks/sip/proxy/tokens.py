@@ -6,9 +6,9 @@ or a Record-Route names the binding. All of them are keyed hashes, so nobody can
 one, and they stay the same over a restart as long as the secret does.
 """
 
-from base64 import b32encode
 import hashlib
 import hmac
+from zlib import crc32
 
 from ..headers import Via
 
@@ -17,11 +17,10 @@ COOKIE = "z9hG4bK"
 # Octets of a secret.
 SECRET_SIZE = 32
 
-# Characters of five bits. A token has 60 bits of keyed hash; a branch has 50 of the
-# transaction and 15 of where the request was going.
+# Hexadecimal digits. A token is 48 bits of a keyed hash, so is what a branch says of its
+# transaction; 16 bits more say where the request was going.
 TOKEN_SIZE = 12
-TRANSACTION_SIZE = 10
-LOOP_SIZE = 3
+TRANSACTION_SIZE = 12
 
 # What a branch of ours begins with, by direction. Branches of requests that we make
 # ourselves go on with hexadecimal digits.
@@ -36,17 +35,20 @@ class Tokens:
         """Use `secret`, which outlives the process; another one ends all tokens."""
         self._secret = secret
 
-    def _hash(self, size: int, *parts: str) -> str:
+    def _hash(self, *parts: str) -> str:
         octets = "\n".join(parts).encode("utf-8", "surrogateescape")
-        digest = hashlib.blake2s(octets, key=self._secret, digest_size=15).digest()
-        return b32encode(digest)[:size].decode("ascii").lower()
+        return hashlib.blake2s(octets, key=self._secret, digest_size=6).hexdigest()
+
+    def tag(self, *parts: str) -> str:
+        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
+        return self._hash("tag", *parts)
 
     def binding(self, pbx: str, user: str, identity: str) -> str:
         """Return the token of a phone's binding.
 
         `identity` is what stays of a phone when its connection or address changes.
         """
-        return self._hash(TOKEN_SIZE, "binding", pbx, user, identity)
+        return self._hash("binding", pbx, user, identity)
 
     def branch(
         self, direction: str, via: Via, uri: str, routes: str, transaction: str
@@ -62,39 +64,43 @@ class Tokens:
         return (
             direction
             + self._transaction(direction, via, transaction)
-            + self.loop_part(uri, routes)
+            + loop_part(uri, routes)
         )
 
     def _transaction(self, direction: str, via: Via, transaction: str) -> str:
         branch = via.branch
         sender = _sender(via)
         if is_unique(branch):
-            return self._hash(TRANSACTION_SIZE, direction, branch, sender)
+            return self._hash(direction, branch, sender)
         # It cannot be told from a response, so it is signed.
-        plain = self._hash(TRANSACTION_SIZE, direction, transaction, branch, sender)
-        return plain + self._hash(TRANSACTION_SIZE, "signature", plain)
-
-    def loop_part(self, uri: str, routes: str) -> str:
-        """Return what two passings of a request in a loop have in common (16.3, 4)."""
-        return self._hash(LOOP_SIZE, "loop", uri, routes)
+        plain = self._hash(direction, transaction, branch, sender)
+        return plain + self._hash("signature", plain)
 
     def is_own_branch(self, direction: str, branch: str, sender: Via) -> bool:
         """Whether a response's top branch is ours, by the Via below it."""
         own = branch.removeprefix(direction)
         if is_unique(sender.branch):
-            expected = self._hash(
-                TRANSACTION_SIZE, direction, sender.branch, _sender(sender)
-            )
-            return hmac.compare_digest(
-                own[:TRANSACTION_SIZE].encode(), expected.encode()
-            )
+            expected = self._hash(direction, sender.branch, _sender(sender))
+            return _same(own[:TRANSACTION_SIZE], expected)
         signed = own[TRANSACTION_SIZE : 2 * TRANSACTION_SIZE]
-        expected = self._hash(TRANSACTION_SIZE, "signature", own[:TRANSACTION_SIZE])
-        return hmac.compare_digest(signed.encode(), expected.encode())
+        expected = self._hash("signature", own[:TRANSACTION_SIZE])
+        return _same(signed, expected)
 
-    def is_loop(self, branch: str, uri: str, routes: str) -> bool:
-        """Whether a branch of ours says that nothing has changed since it was passed."""
-        return branch.partition(".")[0].endswith(self.loop_part(uri, routes))
+
+def loop_part(uri: str, routes: str) -> str:
+    """Return what two passings of a request in a loop have in common (16.3, 4)."""
+    octets = f"{uri}\n{routes}".encode("utf-8", "surrogateescape")
+    return f"{crc32(octets) & 0xFFFF:04x}"
+
+
+def is_loop(branch: str, uri: str, routes: str) -> bool:
+    """Whether a branch of ours says that nothing has changed since it was passed."""
+    return branch.partition(".")[0].endswith(loop_part(uri, routes))
+
+
+def _same(one: str, other: str) -> bool:
+    """Compare in a time that says nothing of where the two differ."""
+    return hmac.compare_digest(one.encode("latin-1"), other.encode("latin-1"))
 
 
 def is_unique(branch: str) -> bool:

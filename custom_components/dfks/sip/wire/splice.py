@@ -9,7 +9,10 @@ replaced.
 A folded line keeps its form as long as its value is not changed.
 """
 
+import re
+
 from ..headers import (
+    TOKEN,
     HeaderError,
     Uri,
     Via,
@@ -63,6 +66,12 @@ _NAMES = {name.encode(): name for name in _FIELDS} | {
     short.encode(): name for short, name in _COMPACT.items()
 }
 
+# What most From and To look like: a URI in <> and at most the tag.
+_PLAIN_ADDRESS = re.compile(
+    rf'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|[ !#-;=-~\x80-\xff]*+)'
+    rf"<([ -=?-~\x80-\xff]*+)>(?:;tag=({TOKEN}))?+"
+)
+
 # Spellings of names that have been seen, and what they stand for; peers repeat theirs.
 _spellings: dict[bytes, str | None] = {}
 MAX_SPELLINGS = 1024
@@ -83,7 +92,18 @@ class PassedMessage:
     `method` is empty for a response, `status` is 0 for a request.
     """
 
-    __slots__ = ("_at", "_lines", "_top", "body", "method", "status", "uri")
+    __slots__ = (
+        "_at",
+        "_firsts",
+        "_lines",
+        "_top",
+        "_via",
+        "body",
+        "head",
+        "method",
+        "status",
+        "uri",
+    )
 
     def __init__(self, data: bytes) -> None:
         """Read a message.
@@ -107,6 +127,8 @@ class PassedMessage:
         if len(lines) > MAX_LINES:
             raise HeaderError("Too many header fields")
         self._lines = lines
+        # As it came, to look for octets in.
+        self.head = head
         self.body = data[start_of_body:]
         # Lines to put in behind the start line, the top one first.
         self._top: list[bytes] = []
@@ -115,6 +137,9 @@ class PassedMessage:
         self.status = 0
         self._read_start(lines[0])
         self._at: dict[str, list[int]] = {}
+        # First values that have been read, and the top Via.
+        self._firsts: dict[str, str] = {}
+        self._via: Via | None = None
         self._find_fields(lines)
 
     def trim(self) -> None:
@@ -178,8 +203,10 @@ class PassedMessage:
 
     def first(self, name: str) -> str | None:
         """Return the value of the first line of a field, None where there is none."""
-        indexes = self._at.get(name)
-        return self._value(indexes[0]) if indexes else None
+        value = self._firsts.get(name)
+        if value is None and (indexes := self._at.get(name)) is not None:
+            value = self._firsts[name] = self._value(indexes[0])
+        return value
 
     def lines(self, name: str) -> list[str]:
         """Return the values of all lines of a field, as they stand."""
@@ -214,10 +241,12 @@ class PassedMessage:
     @property
     def via(self) -> Via:
         """The top Via. Raises HeaderError."""
-        text = self.first_value("via")
-        if not text:
-            raise HeaderError("Missing Via")
-        return parse_via(text)
+        if self._via is None:
+            text = self.first_value("via")
+            if not text:
+                raise HeaderError("Missing Via")
+            self._via = parse_via(text)
+        return self._via
 
     @property
     def cseq(self) -> tuple[int, str]:
@@ -226,17 +255,35 @@ class PassedMessage:
 
     def tag(self, name: str) -> str | None:
         """Return the tag of From or To. Raises HeaderError."""
-        return parse_address(self.first(name) or "").parameters.get("tag")
+        text = self.first(name) or ""
+        plain = _PLAIN_ADDRESS.fullmatch(text)
+        if plain is not None:
+            return plain[2]
+        return parse_address(text).parameters.get("tag")
 
     def uri_of(self, name: str) -> Uri:
         """Return the URI of From or To. Raises HeaderError."""
-        return parse_uri(parse_address(self.first(name) or "").uri)
+        text = self.first(name) or ""
+        plain = _PLAIN_ADDRESS.fullmatch(text)
+        return parse_uri(parse_address(text).uri if plain is None else plain[1])
 
     def event(self) -> str:
         """Return the event package of a SUBSCRIBE or NOTIFY in lower case."""
         return (self.first("event") or "").partition(";")[0].strip(" \t").lower()
 
     # Changing
+
+    def mark_source(self, host: str, port: int) -> None:
+        """Write into the top Via where the request came from. Raises HeaderError."""
+        via = self.via
+        text = self.first_value("via") or ""
+        self.replace_first("via", with_source(text, via, host, port))
+        if "rport" in via.parameters:
+            via.parameters["rport"] = str(port)
+            via.parameters["received"] = host
+        elif via.host.strip("[]") != host:
+            via.parameters["received"] = host
+        self._via = via
 
     def set_uri(self, uri: str) -> None:
         """Replace the Request-URI."""
@@ -253,6 +300,7 @@ class PassedMessage:
 
     def replace_value(self, name: str, old: str, new: str) -> None:
         """Replace a value of a list field by another, the first that is `old`."""
+        self._forget(name)
         for index in self._at.get(name, ()):
             text = self._value(index)
             values = split_list(text) if "," in text else [text]
@@ -263,6 +311,7 @@ class PassedMessage:
 
     def replace_first(self, name: str, new: str) -> None:
         """Replace the first value of a list field. Raises HeaderError."""
+        self._forget(name)
         index = self._at[name][0]
         text = self._value(index)
         if "," in text:
@@ -271,6 +320,7 @@ class PassedMessage:
 
     def remove_first(self, name: str) -> None:
         """Take the first value of a list field out. Raises HeaderError."""
+        self._forget(name)
         index = self._at[name][0]
         text = self._value(index)
         rest = split_list(text)[1:] if "," in text else []
@@ -285,6 +335,7 @@ class PassedMessage:
 
     def remove_last(self, name: str) -> str:
         """Take the last value of a list field out and return it. Raises HeaderError."""
+        self._forget(name)
         index = self._at[name][-1]
         values = split_list(self._value(index))
         last = values.pop()
@@ -300,11 +351,18 @@ class PassedMessage:
 
     def set(self, name: str, value: str, line_name: str) -> None:
         """Replace the value of a field, or put it in as `line_name`."""
+        self._forget(name)
         indexes = self._at.get(name)
         if indexes:
             self._set(indexes[0], value)
         else:
             self.put_on_top(f"{line_name}: {value}")
+
+    def _forget(self, name: str) -> None:
+        """Forget what was read of a field that changes."""
+        self._firsts.pop(name, None)
+        if name == "via":
+            self._via = None
 
     def _set(self, index: int, value: str) -> None:
         line = self._lines[index]
