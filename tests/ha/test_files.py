@@ -49,7 +49,11 @@ PAIRING_WORDS = {
     "auth_name",
     "password",
     "settings",
-    "local_processing",
+    "local_default",
+    "local_on",
+    "local_off",
+    "accounts",
+    "codes",
     "phones_url",
 }
 

@@ -120,7 +120,11 @@ class TestLastPage:
                 "- `Feature Sync`\n"
                 "- `As-Feature-Event Subscription`"
             ),
-            "local_processing": "–",
+            "local_default": "–",
+            "local_on": "–",
+            "local_off": "–",
+            "accounts": "–",
+            "codes": "–",
             "phones_url": (
                 "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
             ),
@@ -129,29 +133,74 @@ class TestLastPage:
     async def test_has_the_settings_of_the_vendor(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
-        """Page, parameters by model, and local processing."""
+        """Page, and parameters by model."""
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(vendor="yealink"))
 
         assert result["data"]["vendor"] == "yealink"
         assert placeholders(result)["settings"] == (
             "- `Features > General Information > Feature Key Synchronization`\n\n"
+            "all accounts:\n"
             "```\n"
             "features.feature_key_sync.enable=1\n"
             "features.dnd.feature_key_sync.enable=1\n"
             "features.forward.feature_key_sync.enable=1\n"
+            "```\n\n"
+            "one account, ≥ v84:\n"
+            "```\n"
+            "account.X.feature_key_sync.enable=1\n"
+            "account.X.dnd.feature_key_sync.enable=1\n"
+            "account.X.forward.feature_key_sync.enable=1\n"
             "```\n\n"
             "≤ v80:\n"
             "```\n"
             "bw.feature_key_sync=1\n"
             "```"
         )
-        assert placeholders(result)["local_processing"] == (
-            "```\n"
-            "features.dnd.feature_key_sync.local_processing.enable=1\n"
-            "features.forward.feature_key_sync.local_processing.enable=1\n"
-            "```"
+
+    async def test_says_whether_the_phone_keeps_ringing_and_how_to_change_that(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Poly's phones act by themselves unless they are told not to."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor="poly"))
+
+        words = placeholders(result)
+        assert words["local_default"] == "`1`"
+        assert 'localProcessing.dnd="1"' in words["local_on"]
+        assert 'localProcessing.dnd="0"' in words["local_off"]
+
+    async def test_says_what_keeps_two_accounts_of_a_phone_apart(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Or a PBX's account shows the state of this one."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor="yealink"))
+
+        assert placeholders(result)["accounts"] == (
+            "```\nfeatures.dnd_mode=1\nfeatures.fwd_mode=1\n```"
         )
+
+    async def test_says_which_codes_must_be_empty(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """A phone that has them dials them."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor="vtech"))
+
+        assert placeholders(result)["codes"] == (
+            "`access_code_dnd_on`, `access_code_dnd_off`"
+        )
+
+    async def test_guesses_nothing_that_is_not_documented(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """A dash stands for it."""
+        shown = await show_line_form(hass, entry)
+        result = await submit_line(hass, shown, gate_form(vendor="snom"))
+
+        words = placeholders(result)
+        assert (words["settings"], words["local_default"]) == ("–", "–")
 
     @pytest.mark.parametrize("vendor", VENDORS)
     async def test_has_something_for_every_vendor(
@@ -336,7 +385,7 @@ class TestKnocking:
 
         assert result["data"]["user"] == "300"
         assert result["data"]["vendor"] == "yealink"
-        assert "local_processing" in placeholders(result)["local_processing"]
+        assert "features.dnd_mode" in placeholders(result)["accounts"]
         shown = await show_line_form(hass, entry)
         assert isinstance(selector(shown, "user"), TextSelector)
 

@@ -1,6 +1,6 @@
 """The vendors' settings, and that the documentation has the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,61 +8,110 @@ import pytest
 from custom_components.dfks.phones.vendors import (
     OTHER,
     VENDORS,
-    Acting,
+    Settings,
     Vendor,
     vendor_of,
 )
 
 PHONES = Path(__file__).parents[2] / "docs" / "phones.md"
+MARK = "<!-- vendors -->"
 
-ACTING = {
-    Acting.SERVER: "no, server only",
-    Acting.UNKNOWN: "not documented",
+LOCAL = {
+    True: "on, unless it is turned off",
+    False: "off, unless it is turned on",
+    None: "not documented",
 }
 
 
-def listed(settings: Iterable[str], models: str = "") -> str:
-    """Return settings as a cell of the table holds them."""
-    shown = "<br>".join(f"`{setting}`" for setting in settings) or "-"
-    return f"{models}: {shown}" if models else shown
+def block(settings: Iterable[str]) -> str:
+    """Return settings as they are copied into a file."""
+    return "\n".join(["```", *settings, "```"])
 
 
-def row(vendor: Vendor) -> str:
-    """Return a vendor's row of the table in docs/phones.md."""
-    parameters = "<br>".join(
-        listed(settings, models) for models, settings in vendor.parameters.items()
-    )
-    acting = ACTING.get(vendor.acting) or listed(vendor.local_processing)
-    return f"| {vendor.name} | {listed(vendor.pages)} | {parameters} | {acting} |"
+def by_models(title: str, settings: Settings) -> Iterator[str]:
+    """Yield the settings of each kind of model under a title."""
+    for models, lines in settings.items():
+        yield f"{title}, {models}:" if models else f"{title}:"
+        yield block(lines)
 
 
-def source(vendor: Vendor) -> str:
-    """Return the line in docs/phones.md that says where a vendor's settings are from."""
-    return f"- {vendor.name}: {vendor.source}."
+def codes(settings: Iterable[str]) -> str:
+    """Return settings in a line."""
+    return ", ".join(f"`{setting}`" for setting in settings)
 
 
-def test_documentation_has_the_same_settings() -> None:
-    """Row by row, and no others."""
-    table = PHONES.read_text().split("<!-- vendors.py -->\n")[1].strip().splitlines()
+def section(vendor: Vendor) -> str:
+    """Return a vendor's part of docs/phones.md."""
+    local = vendor.local
+    default = LOCAL[local.default]
+    if local.default is False and not local.on:
+        default = "none, the server alone rejects and forwards calls"
+    parts = [f"### {vendor.name}", f"Models: {', '.join(vendor.families)}."]
+    if vendor.pages:
+        parts.append(f"On its web page: {codes(vendor.pages)}")
+    parts += by_models("In its configuration file", vendor.parameters)
+    if not vendor.synchronizes:
+        parts.append("How it is told to synchronize is not documented.")
+    parts.append(f"Local processing: {default}.")
+    if local.on:
+        parts += ["On:", block(local.on)]
+    if local.off:
+        parts += ["Off:", block(local.off)]
+    parts += by_models("With a second account on the phone", vendor.accounts)
+    if vendor.codes:
+        parts.append(f"Leave empty: {codes(vendor.codes)}")
+    if vendor.action_urls:
+        parts.append(f"Action URLs: {codes(vendor.action_urls)}")
+    if vendor.notes:
+        parts.append("\n".join(f"- {note}" for note in vendor.notes))
+    parts.append(f"Sources: {'; '.join(vendor.sources)}.")
+    return "\n\n".join(parts)
 
-    assert table[2:] == [row(vendor) for vendor in VENDORS.values()]
 
+def test_documentation_has_the_same() -> None:
+    """Vendor by vendor, and no others."""
+    documented = PHONES.read_text().split(MARK)[1].strip()
 
-def test_documentation_names_the_sources() -> None:
-    """Those that there are."""
-    sources = PHONES.read_text().split("<!-- sources of vendors.py -->\n")[1].strip()
-
-    assert sources.splitlines() == [
-        source(vendor) for vendor in VENDORS.values() if vendor.source
-    ]
+    expected = "\n\n".join(section(vendor) for vendor in VENDORS.values())
+    assert documented.splitlines() == expected.splitlines()
 
 
 @pytest.mark.parametrize("key", VENDORS)
-def test_settings_are_there(key: str) -> None:
-    """A vendor without any would leave the user without advice."""
+def test_every_source_is_named(key: str) -> None:
+    """A setting that comes from nowhere is a guess."""
+    assert VENDORS[key].sources
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_a_phone_without_a_setting_has_something_else(key: str) -> None:
+    """A vendor without any advice would leave the user alone."""
     vendor = VENDORS[key]
-    assert vendor.parameters
-    assert bool(vendor.local_processing) == (vendor.acting is Acting.CHOICE)
+    assert vendor.synchronizes or vendor.notes
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_whether_a_phone_keeps_ringing_follows_from_local_processing(key: str) -> None:
+    """And is not known where that is not."""
+    local = VENDORS[key].local
+    known = {True: False, False: True, None: None}
+    assert local.keeps_ringing is known[local.default]
+
+
+def test_keys_of_lines_that_are_stored_stay() -> None:
+    """Those of the versions before."""
+    assert {
+        "cisco",
+        "fanvil",
+        "flyingvoice",
+        "gigaset",
+        "grandstream",
+        "mitel",
+        "obihai",
+        "panasonic",
+        "poly",
+        "vtech",
+        "yealink",
+    } <= set(VENDORS)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +123,25 @@ def test_settings_are_there(key: str) -> None:
         ("OBIHAI/OBi1062-5.1.11", "obihai"),
         ("Grandstream GXP2170 1.0.11.3", "grandstream"),
         ("Cisco/SPA504G-7.6.2", "cisco"),
+        ("Linksys/SPA942-6.1.5(a)", "cisco"),
         ("Cisco-CP-8841-3PCC/11.3.1", "cisco"),
+        ("Cisco-ATA191-MPP/11.2.3", "cisco"),
+        ("Cisco-CP7975G/9.4.2", "cisco_enterprise"),
+        ("Cisco-CP8841/12.5.1", "cisco_enterprise"),
         ("Panasonic-KX-HDV230/08.101", "panasonic"),
         ("Fanvil X4 2.10.1", "fanvil"),
         ("Vtech VSP736A", "vtech"),
+        ("Vtech Vesa VSP735 36.185", "vtech"),
         ("Aastra 6867i/4.2.0", "mitel"),
         ("Mitel-6867i/5.1.0", "mitel"),
+        ("Mitel 6930/6.4.0.132", "mitel"),
         ("N670 IP PRO/83.V2.39", "gigaset"),
+        ("Gigaset N870 IP PRO/83.V2.11.0", "gigaset"),
         ("FLYINGVOICE FIP11C V0.7", "flyingvoice"),
-        ("snomD785/10.1.54", OTHER),
+        ("snomD785/10.1.54", "snom"),
+        ("Htek UC926 2.0.4.2", "htek"),
+        ("Akuvox R20B 220.30.2.28", "akuvox"),
+        ("Zoiper rv2.10", OTHER),
         ("", OTHER),
         (None, OTHER),
     ],

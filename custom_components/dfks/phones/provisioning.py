@@ -19,7 +19,7 @@ from ..const import (
 )
 from ..settings import line_auth_name
 from ..sip.transport import split_hosts
-from .vendors import OTHER, vendor
+from .vendors import OTHER, Settings, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and
 # neither b and 6, g, q and 9, i, j, l and 1, o and 0, s and 5, v, z and 2, nor 8.
@@ -28,8 +28,11 @@ from .vendors import OTHER, vendor
 PASSWORD_CHARACTERS: Final = "acdefhkmnprtuwxy347"
 PASSWORD_LENGTH: Final = 16
 
-# What stands for a setting that a phone does not have.
+# What stands for a setting that a phone does not have, or that is not documented, and
+# for whether it is on. The page translates the text around them.
 NONE: Final = "–"
+ON: Final = "`1`"
+OFF: Final = "`0`"
 
 
 def propose_password() -> str:
@@ -46,17 +49,20 @@ async def async_phone_settings(
     `listener` and `line` are the data of the config entry and of the subentry.
     """
     chosen = vendor(line.get(CONF_VENDOR, OTHER))
-    blocks = [_list(chosen.pages)]
-    for models, settings in chosen.parameters.items():
-        blocks.append(f"{models}:\n{_block(settings)}" if models else _block(settings))
+    local = chosen.local
+    defaults = {None: NONE, True: ON, False: OFF}
     return {
         "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
         "port": _ports(listener),
         "user": _code(line[CONF_USER]),
         "auth_name": _code(line_auth_name(line)),
         "password": _code(line[CONF_PASSWORD]),
-        "settings": "\n\n".join(block for block in blocks if block),
-        "local_processing": _block(chosen.local_processing) or NONE,
+        "settings": _settings(chosen.parameters, _list(chosen.pages)),
+        "local_default": defaults[local.default],
+        "local_on": _block(local.on) or NONE,
+        "local_off": _block(local.off) or NONE,
+        "accounts": _settings(chosen.accounts),
+        "codes": ", ".join(map(_code, chosen.codes)) or NONE,
         "phones_url": PHONES_URL,
     }
 
@@ -103,6 +109,14 @@ def _code(text: str) -> str:
 
 def _list(settings: Iterable[str]) -> str:
     return "\n".join(f"- {_code(setting)}" for setting in settings)
+
+
+def _settings(settings: Settings, first: str = "") -> str:
+    """Return settings under the models that have them; NONE where there are none."""
+    blocks = [first] if first else []
+    for models, lines in settings.items():
+        blocks.append(f"{models}:\n{_block(lines)}" if models else _block(lines))
+    return "\n\n".join(blocks) or NONE
 
 
 def _block(settings: Iterable[str]) -> str:

@@ -1,0 +1,57 @@
+"""Grandstream."""
+
+from typing import Final
+
+from .model import Vendor
+
+GRANDSTREAM: Final = Vendor(
+    name="Grandstream",
+    families=("GXP", "GRP", "GXV", "WP810"),
+    user_agents=("grandstream",),
+    pages=("Feature Key Synchronization: BroadSoft",),
+    parameters={
+        "GXP, WP810": (
+            "P2325=1",
+            "P2425=1",
+            "P2525=1",
+            "P2625=1",
+            "P2725=1",
+            "P2825=1",
+        ),
+        "GRP": ("account.N.sip.syncFeatureKey=Yes",),
+        "GXV3480": ("account.N.broadsoft.syncFeatureKey=Yes",),
+    },
+    codes=(
+        "P2344",
+        "P2345",
+        "account.N.featureCodes.dndOn",
+        "account.N.featureCodes.dndOff",
+        "account.N.featureCodes.callForwardUnconditionallyOn",
+        "account.N.featureCodes.callForwardUnconditionallyOff",
+        "account.N.featureCodes.callForwardBusyOn",
+        "account.N.featureCodes.callForwardBusyOff",
+        "account.N.featureCodes.callForwardDelayedOn",
+        "account.N.featureCodes.callForwardDelayedOff",
+    ),
+    notes=(
+        (
+            "P2325 is the first account, P2425 the second, and so on to P2825, the "
+            "sixth: set only the one of this line. The same goes for the codes "
+            "(P2344 and P2345, P2444 and P2445, …)."
+        ),
+        (
+            "The phone's own star codes and forwarding are `Enable Call Features` "
+            "(P191, P420, P520, P620, P1720, P1820; "
+            "`account.N.featureCodes.callFeatures`), on as it comes; whether they act "
+            "beside the synchronization is not documented."
+        ),
+        "HT and DP750 have no such setting in the templates.",
+        "No document was found that has the label on the web page.",
+    ),
+    sources=(
+        (
+            "FusionPBX, templates grandstream/gxp21xx, gxp16xx, grp261x, gxv3480, wp810 "
+            "and ht801"
+        ),
+    ),
+)

@@ -1,0 +1,76 @@
+"""What is known of a vendor's phones.
+
+Names and values stand as they are found on the phone, so nothing in here is translated.
+X, x, n and N stand for the number of the phone's account. What no document and no
+template says is left out: it is not documented.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Settings by the models or firmware that have them; the empty name stands for all.
+Settings = Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalProcessing:
+    """Whether a phone that synchronizes rejects and forwards calls by itself as well.
+
+    Attributes:
+        default: whether it does as it comes; None where that is not documented.
+        on: the settings that let it.
+        off: the settings that leave all to the server.
+
+    """
+
+    default: bool | None = None
+    on: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()
+
+    @property
+    def keeps_ringing(self) -> bool | None:
+        """Whether the phone rings in spite of its DND, as it comes, unless a server acts.
+
+        None where that is not documented.
+        """
+        return None if self.default is None else not self.default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """What is known of a vendor's phones.
+
+    Attributes:
+        name: what the vendor is called, with the models where it has several kinds.
+        families: the models that this holds for.
+        user_agents: how the phones' User-Agent starts, in small letters.
+        pages: where the synchronization is turned on, on the phone's web page, with
+            the value.
+        parameters: the same in the phone's configuration file.
+        local: whether the phone acts by itself.
+        accounts: what keeps two accounts of a phone apart, where it has but one state
+            for all of them otherwise.
+        codes: the feature codes that must be empty: a phone that has them dials them.
+        action_urls: what the phone can call when its state changes, where it is not
+            known to synchronize it, or not for all features.
+        notes: what else there is to mind, in English.
+        sources: the documents, and the public provisioning templates.
+
+    """
+
+    name: str
+    families: tuple[str, ...] = ()
+    user_agents: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    parameters: Settings = field(default_factory=dict)
+    local: LocalProcessing = LocalProcessing()
+    accounts: Settings = field(default_factory=dict)
+    codes: tuple[str, ...] = ()
+    action_urls: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+    @property
+    def synchronizes(self) -> bool:
+        """Whether there is a setting for it."""
+        return bool(self.pages or self.parameters)

@@ -1,0 +1,201 @@
+"""The vendors that need few lines."""
+
+from typing import Final
+
+from .model import LocalProcessing, Vendor
+
+AKUVOX: Final = Vendor(
+    name="Akuvox",
+    families=("R", "door phones"),
+    user_agents=("akuvox",),
+    parameters={"": ("Config.Forward.FORWARDMODE.FeatureSync = 1",)},
+    codes=(
+        "Config.Features.DND.OnCode",
+        "Config.Features.DND.OffCode",
+        "Config.AccountN.FEATURE_DND.*",
+        "Config.AccountN.FEATURE_FORWARD_ALWAYS.*",
+        "Config.AccountN.FEATURE_FORWARD_BUSY.*",
+        "Config.AccountN.FEATURE_FORWARD_TIMEOUT.*",
+    ),
+    action_urls=(
+        "Config.Features.ACTIONURL.OpenDND",
+        "Config.Features.ACTIONURL.CloseDND",
+        "Config.Features.ACTIONURL.OpenAlwaysForward",
+        "Config.Features.ACTIONURL.CloseAlwaysForward",
+    ),
+    notes=(
+        (
+            "No manual that says what the setting does was found. The manuals describe "
+            "codes only."
+        ),
+    ),
+    sources=(
+        "Tancredi, Akuvox templates",
+        "Akuvox R27A manual, p. 34 (codes)",
+    ),
+)
+
+ALE: Final = Vendor(
+    name="Alcatel-Lucent Enterprise",
+    families=("Halo H3P", "H3G", "H6", "M3", "M5", "M7", "M8"),
+    pages=(
+        "Features > DND > DND method: Subscribe",
+        "Features > Forward > Forward method: Subscribe",
+    ),
+    parameters={"DND of one account, in custom mode": ("TelephonyDndMethodX=1",)},
+    accounts={
+        "Halo": ("DNDModeAccount=1", "ForwardModeAccount=1"),
+        "M3, M5, M7, M8": ("FeatureDndMode=1",),
+    },
+    notes=(
+        (
+            "The other method, Prefix, dials codes; it is the default of the M series. "
+            "With Subscribe the codes have no meaning."
+        ),
+        (
+            "In phone mode (0) a key counts for the default accounts of the phone, in "
+            "custom mode (1) for its account."
+        ),
+    ),
+    sources=(
+        "Halo H3P/H3G/H6 guide (2020), pp. 77 and 85",
+        "ALE M3-M5-M7-M8 DeskPhones Administrator Guide, p. 107",
+    ),
+)
+
+FLYINGVOICE: Final = Vendor(
+    name="Flyingvoice",
+    families=("FIP", "P"),
+    user_agents=("flyingvoice",),
+    parameters={
+        "all accounts": ("features.feature_key_sync.enable=1",),
+        "one account": ("account.X.feature_key_sync.enable=1",),
+    },
+    codes=("account.X.dnd.on_code", "account.X.dnd.off_code"),
+    sources=("FusionPBX, template flyingvoice/p24gw",),
+)
+
+GIGASET: Final = Vendor(
+    name="Gigaset N610, N670, N870",
+    families=("N610", "N670", "N870", "N870E", "Integrators"),
+    user_agents=("gigaset", "n610 ip", "n670 ip", "n870 ip"),
+    parameters={"": ("SipAccount.<IPUI>.FeatureKeySyncActive=1",)},
+    notes=(
+        "Only by provisioning, per handset. Off as it comes.",
+        (
+            "**Not while internal telephony is on** (N610, N670): turn it off, or the "
+            "setting does nothing."
+        ),
+        (
+            "Desktop IP PRO phones have it too, by a page of the wiki that names no "
+            "setting; another page has Identity Features > Server Managed > DND "
+            "(`using_server_managed_dnd`). N510 and N720: none is documented."
+        ),
+    ),
+    sources=(
+        "Gigaset wiki, page 826889227",
+        "Gigaset wiki, Broadsoft Feature Key (FSK) synchronization",
+        "Gigaset wiki, FAQ Desktop - using_server_managed_dnd",
+    ),
+)
+
+HTEK: Final = Vendor(
+    name="Htek",
+    families=("UC9xx",),
+    user_agents=("htek",),
+    codes=(
+        "P53200",
+        "P53201",
+        "P53102",
+        "P53103",
+        "P53112",
+        "P53113",
+        "P53122",
+        "P53123",
+    ),
+    action_urls=(
+        "P3711",
+        "P3712",
+        "P3713",
+        "P3714",
+        "P3715",
+        "P3716",
+        "P3717",
+        "P3718",
+    ),
+    notes=(
+        (
+            "Setting > Features > Do Not Disturb has a `DND Sync Mode`, one value of "
+            "which is FAC (codes); that another is as-feature-event is not documented, "
+            "nor is one for forwarding."
+        ),
+        "`DND Work Type` there: Local is the phone alone, Server the server, Mixed both.",
+        (
+            "Its action URLs (P3711 DND on, P3712 DND off, P3713 to P3718 forwarding) "
+            "can tell Home Assistant of a key, one way."
+        ),
+        "Sangoma S phones have the same numbers; no such setting is in their templates.",
+    ),
+    sources=("Htek help desk, Do Not Disturb", "FusionPBX, template htek/uc926"),
+)
+
+MITEL: Final = Vendor(
+    name="Mitel, Aastra",
+    families=("67xx", "68xx", "69xx"),
+    user_agents=("mitel", "aastra"),
+    pages=(
+        (
+            "Advanced Settings > Line N > Advanced SIP Settings > "
+            "As-Feature-Event Subscription"
+        ),
+    ),
+    local=LocalProcessing(default=False),
+    accounts={"": ("Basic Settings > Preferences > General > DND Key Mode: Account",)},
+    notes=(
+        "It needs keys for DND and for call forwarding.",
+        (
+            "`sip as-feature-event subscription period` is only how long a subscription "
+            "lasts; the name of the switch in the file is not documented in what was "
+            "read."
+        ),
+        (
+            "Key modes (`dnd key mode`, `call forward key mode`): account, phone and "
+            "custom. Phone is the default and counts for all accounts."
+        ),
+        "One attempt for each press: it shows `Failed` if there is no answer in 4 s.",
+        "6751i: no call distribution (ACD). CT handsets: nothing of it.",
+    ),
+    sources=(
+        "6700i Administrator Guide 41-001343-01 Rev 03, pp. 3-53 and 6-17",
+        "Release 2.4 Administrator Guide 41-001160-03, p. 6-17",
+        "6800i Installation Guide 41-001561-00, pp. 3-23 and 5-141",
+        "6869i User Guide 4.0.0 SP1, p. 172 (default of the key mode)",
+    ),
+)
+
+PANASONIC: Final = Vendor(
+    name="Panasonic",
+    families=("KX-TGP5xx", "KX-UT1xx", "KX-UTG200B", "KX-UTG300B", "KX-HDV"),
+    user_agents=("panasonic",),
+    pages=("Call Control > Synchronize Do Not Disturb and Call Forward: Yes",),
+    parameters={
+        "KX-TGP5xx": ('SYNCHRONIZATION_ENABLE_n="Y"',),
+        "KX-UT1xx": ('FWD_DND_SYNCHRO_ENABLE_n="Y"',),
+        "KX-UTG": ('FEATURE_KEY_SYNCHRO_ENABLE="Y"',),
+    },
+    notes=(
+        (
+            "KX-TGP5xx: the server's DND rejects calls whatever the phone's is, and its "
+            "target counts. Whether the phone acts by itself as well is not documented."
+        ),
+        (
+            "A change on the web page is shown only after a reload, since the server "
+            "answers first. A target must not be empty while its forwarding is on."
+        ),
+        "KX-HDV synchronize too; the name of their setting is not documented.",
+    ),
+    sources=(
+        "KX-TGP500B04 Administrator Guide, 2010-08, pp. 112-113",
+        "FusionPBX, templates panasonic/tgp550, ut136 and utg300b",
+    ),
+)

@@ -1,0 +1,89 @@
+"""Poly, once Polycom, and its OBi edition, once Obihai."""
+
+from typing import Final
+
+from .model import LocalProcessing, Vendor
+
+POLY: Final = Vendor(
+    name="Poly, Polycom UCS",
+    families=("VVX", "SoundPoint IP", "Trio", "CCX", "Edge E"),
+    user_agents=("poly",),
+    parameters={
+        "one registration": (
+            'reg.x.serverFeatureControl.dnd="1"',
+            'reg.x.serverFeatureControl.cf="1"',
+        ),
+        "all registrations": (
+            'voIpProt.SIP.serverFeatureControl.dnd="1"',
+            'voIpProt.SIP.serverFeatureControl.cf="1"',
+        ),
+    },
+    local=LocalProcessing(
+        default=True,
+        on=(
+            'voIpProt.SIP.serverFeatureControl.localProcessing.dnd="1"',
+            'voIpProt.SIP.serverFeatureControl.localProcessing.cf="1"',
+        ),
+        off=(
+            'voIpProt.SIP.serverFeatureControl.localProcessing.dnd="0"',
+            'voIpProt.SIP.serverFeatureControl.localProcessing.cf="0"',
+        ),
+    ),
+    notes=(
+        (
+            "Local processing is **on** unless it is set to 0. The document that was "
+            "read says so of DND; that the one of forwarding is alike is not documented "
+            "there."
+        ),
+        "A change of `voIpProt.SIP.serverFeatureControl.dnd` restarts the phone.",
+        "`call.donotdisturb.perReg` is ignored while the server's DND is on.",
+        (
+            "The web page has no switch for it; it takes a file with these settings "
+            "(Utilities > Import & Export Configuration)."
+        ),
+        (
+            "If it shows only some features, set *Notifications* of the line to "
+            "*A separate notification for each feature*."
+        ),
+    ),
+    sources=(
+        "Polycom Trio Administrator Guide 5.9.2, Do Not Disturb Parameters",
+        "SIP 3.1 Administrator's Guide, pp. 4-8 and 4-20",
+        "FusionPBX, templates polycom/6.x and poly/edge-e550 (names per registration)",
+    ),
+)
+
+OBIHAI: Final = Vendor(
+    name="Obihai, Poly OBi",
+    families=("OBi1000", "Poly OBi edition", "VVX D230"),
+    user_agents=("obihai", "obi"),
+    pages=(
+        "SPn Service - Calling Features > X_ASFeatureEventSubscribe",
+        "SPn Service - Calling Features > Network Provided Services > *",
+    ),
+    parameters={
+        "": (
+            (
+                "VoiceService.1.VoiceProfile.1.Line.n.CallingFeatures."
+                "X_ASFeatureEventSubscribe=true"
+            ),
+            "VoiceService.1.VoiceProfile.1.Line.n.X_NetServices.DoNotDisturb=true",
+            "VoiceService.1.VoiceProfile.1.Line.n.X_NetServices.CallFowardAlways=true",
+            "VoiceService.1.VoiceProfile.1.Line.n.X_NetServices.CallFowardBusy=true",
+            "VoiceService.1.VoiceProfile.1.Line.n.X_NetServices.CallFowardNoAnswer=true",
+        )
+    },
+    local=LocalProcessing(default=False),
+    notes=(
+        "Each feature must be turned on as well as the subscription.",
+        "`CallFoward…` is spelt so.",
+        (
+            "`X_ASFeatureEventSubscribeExpires` of the ITSP profile is only how long a "
+            "subscription lasts; it turns nothing on."
+        ),
+    ),
+    sources=(
+        "OBi1000 Administration Guide, April 2015, p. 92",
+        "FusionPBX, template poly/poly-vvx-d230 (names in the file)",
+    ),
+)

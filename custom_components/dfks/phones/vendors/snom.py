@@ -1,0 +1,62 @@
+"""Snom, and VTech, who makes some of Snom's phones."""
+
+from typing import Final
+
+from .model import Vendor
+
+SNOM: Final = Vendor(
+    name="Snom D",
+    families=("D3", "D7", "D8"),
+    user_agents=("snom",),
+    codes=(
+        "dnd_on_code",
+        "dnd_off_code",
+        "fwd_all_on_code",
+        "fwd_all_off_code",
+        "fwd_busy_on_code",
+        "fwd_busy_off_code",
+        "fwd_time_on_code",
+        "fwd_time_off_code",
+    ),
+    action_urls=(
+        "action_dnd_on_url",
+        "action_dnd_off_url",
+        "action_redirection_on_url",
+        "action_redirection_off_url",
+    ),
+    notes=(
+        "No setting for feature key synchronization is documented.",
+        (
+            "With the codes empty the phone rejects and forwards calls itself; with "
+            "them it dials them and leaves that to the server."
+        ),
+        (
+            "Its action URLs can tell Home Assistant of a key, one way: use a webhook as "
+            "the trigger of an automation that turns the line's switch on or off."
+        ),
+    ),
+    sources=(
+        "Snom service wiki, fwd_all_enabled and fwd_time_enabled",
+        "Snom user wiki, Features/Action URL",
+        "Tancredi, template snom.tmpl; FusionPBX, template snom/D785",
+    ),
+)
+
+VTECH: Final = Vendor(
+    name="VTech, Snom M KLE and C",
+    families=(
+        "VCS754",
+        "Vesa",
+        "Snom M100 KLE",
+        "Snom M500 KLE",
+        "Snom C520",
+        "Snom C620",
+    ),
+    user_agents=("vtech",),
+    parameters={"": ("sip_account.n.feature_sync_enable=1",)},
+    codes=("access_code_dnd_on", "access_code_dnd_off"),
+    notes=("VTech's template has `*78` and `*79` as codes.",),
+    sources=(
+        "FusionPBX, templates vtech/vcs754 and snom/M500KLE, M100KLE, C520 and C620",
+    ),
+)

@@ -1,0 +1,84 @@
+"""Yealink."""
+
+from typing import Final
+
+from .model import LocalProcessing, Vendor
+
+YEALINK: Final = Vendor(
+    name="Yealink",
+    families=("T2", "T3", "T4", "T5", "T7", "T8", "CP", "W"),
+    user_agents=("yealink",),
+    pages=("Features > General Information > Feature Key Synchronization",),
+    parameters={
+        "all accounts": (
+            "features.feature_key_sync.enable=1",
+            "features.dnd.feature_key_sync.enable=1",
+            "features.forward.feature_key_sync.enable=1",
+        ),
+        "one account, ≥ v84": (
+            "account.X.feature_key_sync.enable=1",
+            "account.X.dnd.feature_key_sync.enable=1",
+            "account.X.forward.feature_key_sync.enable=1",
+        ),
+        "≤ v80": ("bw.feature_key_sync=1",),
+    },
+    local=LocalProcessing(
+        default=False,
+        on=(
+            "account.X.features.dnd.feature_key_sync.local_processing.enable=1",
+            "account.X.features.forward.feature_key_sync.local_processing.enable=1",
+        ),
+        off=(
+            "account.X.features.dnd.feature_key_sync.local_processing.enable=0",
+            "account.X.features.forward.feature_key_sync.local_processing.enable=0",
+        ),
+    ),
+    accounts={"": ("features.dnd_mode=1", "features.fwd_mode=1")},
+    codes=(
+        "features.dnd.on_code",
+        "features.dnd.off_code",
+        "forward.always.on_code",
+        "forward.always.off_code",
+        "forward.busy.on_code",
+        "forward.busy.off_code",
+        "forward.no_answer.on_code",
+        "forward.no_answer.off_code",
+        "account.X.dnd.on_code",
+        "account.X.dnd.off_code",
+        "account.X.always_fwd.on_code",
+        "account.X.always_fwd.off_code",
+        "account.X.busy_fwd.on_code",
+        "account.X.busy_fwd.off_code",
+        "account.X.timeout_fwd.on_code",
+        "account.X.timeout_fwd.off_code",
+    ),
+    notes=(
+        (
+            "Without an account, `features.dnd.feature_key_sync.local_processing.enable` "
+            "and `features.forward.feature_key_sync.local_processing.enable` do the same "
+            "for all accounts; the setting of an account wins."
+        ),
+        (
+            "In phone mode (0, the default) a key counts for all accounts of the phone: "
+            "a second account, such as the one of a PBX, then mirrors this one. Custom "
+            "mode (1) keeps them apart. T19(P) E2 and CP920 have no custom mode."
+        ),
+        (
+            "With codes and synchronization both set, a Yealink dials the code whenever "
+            "its state changes, and the two chase each other."
+        ),
+        "The second number of its User-Agent is the release: 66.**85**.0.5 is v85.",
+    ),
+    sources=(
+        (
+            "Administrator's Guide for SIP-T2 Series/T4 Series/T5 Series IP Phones, "
+            "pp. 319-323 and 344"
+        ),
+        (
+            "Administrator's Guide for SIP-T2/T4/T5/CP920 IP Phones, pp. 296-299 "
+            "and 304-305"
+        ),
+        "FusionPBX, templates yealink/t5x, t88w and w70b (accounts, old firmware)",
+        "Tancredi, template yealink.tmpl (default of local processing)",
+    ),
+)
