@@ -77,7 +77,7 @@ class DfksListener:
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
-        self._shut_outs = ShutOuts(hass, self.server.guard, self.config.max_failures)
+        self._shut_outs = ShutOuts(hass, self.server.guard, self._name_of_user)
         self._tls_files = tls_files(hass, entry.data)
         self._certificate = (
             CertificateKeeper(hass, entry, self._tls_files) if self._tls_files else None
@@ -202,6 +202,12 @@ class DfksListener:
         device = self._device(line.id)
         name = device and (device.name_by_user or device.name)
         return name or line.user
+
+    def _name_of_user(self, username: str) -> str | None:
+        """Return what the user calls the line of a user name, None where it is none."""
+        account = self.server.claimed_account(username, None)
+        line = None if account is None else self.sync.lines.get(account.id)
+        return None if line is None else self.line_name(line)
 
     def _rename_device(self, subentry: ConfigSubentry) -> None:
         device = self._device(subentry.subentry_id)

@@ -427,10 +427,10 @@ class TestShutOut:
         assert await async_setup_component(hass, REPAIRS, {})
         guard = listener.server.guard
         for attempt in range(listener.config.max_failures):
-            guard.failed(SOURCE, f"attempt {attempt}")
+            guard.failed(SOURCE, "201", f"attempt {attempt}")
         issue = shut_out(hass, SOURCE)
         assert (issue.translation_placeholders or {})["source"] == SOURCE
-        assert not guard.lets_in(SOURCE)
+        assert not guard.judges(SOURCE, "201", known=True)
 
         flow = await async_create_fix_flow(hass, issue.issue_id, issue.data)
         assert isinstance(flow, ReadmitFlow)
@@ -445,6 +445,27 @@ class TestShutOut:
         phone = await open_phone()
         assert phone.features["DoNotDisturb"].on is False
 
+    async def test_line_that_is_guessed_from_many_addresses_is_shown(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """By its name, as long as it is so; other user names are for the log."""
+        guard = listener.server.guard
+        for username in ("201", "nobody"):
+            for host in range(60):
+                guard.failed(f"127.0.1.{host}", username, "guess")
+        (issue,) = ir.async_get(hass).issues.values()
+        assert issue.translation_key == "password_guessed"
+        assert not issue.is_fixable
+        assert issue.translation_placeholders == {
+            "line": "Reception",
+            "failures": "60",
+            "minutes": "15",
+        }
+
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=15))
+        await hass.async_block_till_done()
+        assert not ir.async_get(hass).issues
+
     async def test_many_at_once_are_for_the_log(
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
@@ -452,7 +473,7 @@ class TestShutOut:
         guard = listener.server.guard
         for host in range(25):
             for attempt in range(listener.config.max_failures):
-                guard.failed(f"127.0.1.{host}", f"attempt {attempt}")
+                guard.failed(f"127.0.1.{host}", f"{host}", f"attempt {attempt}")
         issues = ir.async_get(hass).issues
         shown = [key for key in issues if key[1].startswith("shut_out_")]
         assert len(shown) == 20

@@ -238,6 +238,7 @@ def test_errors_are_given_the_words_that_they_need() -> None:
 def test_issues_are_given_the_words_that_they_need() -> None:
     """In title and text alike."""
     given: Mapping[str, set[str]] = {
+        "password_guessed": {"line", "failures", "minutes"},
         "set_script": {"script", "error"},
         "shut_out": {"source", "failures", "minutes"},
         "tls": {"error", "date"},

@@ -181,7 +181,7 @@ async def keep_busy(entry: MockConfigEntry, port: int) -> AsyncIterator[KeepBusy
                 phone.answer_next(desk.SILENCE)
             guard = runtime(entry).server.guard
             for attempt in range(runtime(entry).config.max_failures):
-                guard.failed("192.0.2.1", str(attempt))
+                guard.failed("192.0.2.1", "201", str(attempt))
             for line_id in (RECEPTION, WORKSHOP):
                 await press(entry, Feature.DO_NOT_DISTURB, line_id=line_id, status=True)
 

@@ -47,8 +47,8 @@ async def test_running_listener(
 ) -> None:
     """Where it listens, how many phones are there, how much they say."""
     await open_phone()
-    listener.server.guard._max_failures = 1
-    listener.server.guard.failed("192.0.2.1", "guess")
+    for attempt in range(listener.config.max_failures):
+        listener.server.guard.failed("192.0.2.1", "201", f"attempt {attempt}")
 
     assert await info_of(hass) == {
         "listener": f"{LOCALHOST}:{port} (UDP, TCP)",

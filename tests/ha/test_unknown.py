@@ -133,8 +133,8 @@ async def test_phone_is_let_in_when_its_line_is_added(
     async with Phone("300", "secret", address) as phone:
         assert (await phone.register()).status == 401
         for attempt in range(listener.config.max_failures):
-            guard.failed(LOCALHOST, f"attempt {attempt}")
-        assert not guard.lets_in(LOCALHOST)
+            guard.failed(LOCALHOST, "300", f"attempt {attempt}")
+        assert not guard.judges(LOCALHOST, "300", known=True)
 
         shown = await show_line_form(hass, entry)
         await submit_line(hass, shown, gate_form(user="300", password="secret"))

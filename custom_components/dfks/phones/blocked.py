@@ -1,9 +1,11 @@
-"""Sources that are shut out for guessing passwords, as repair issues.
+"""What is shut out for guessing passwords, as repair issues.
 
 Mostly it is no guesser but a phone with an old password, whose owner wonders why it
-does nothing any more. So each shut-out is shown, and can be ended there.
+does nothing any more. So each address is shown, and can be let in again there. A line
+whose password is guessed from many addresses is shown, too.
 """
 
+from collections.abc import Callable
 from functools import partial
 from secrets import token_hex
 from typing import Final, NamedTuple
@@ -13,13 +15,14 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import DOMAIN
-from ..sip.guard import SHUT_OUT, Guard
+from ..sip.guard import SHUT_OUT, Guard, ShutOut
 
 # Issues at one time; an attack from many addresses is for the log.
 MAX_ISSUES: Final = 20
 
-# The text of the issues, and the key of the source in their data.
+# The texts of the issues, and the key of the source in the data of the first.
 ISSUE_SHUT_OUT: Final = "shut_out"
+ISSUE_GUESSED: Final = "password_guessed"
 ATTR_SOURCE: Final = "source"
 
 
@@ -31,56 +34,71 @@ class _Shown(NamedTuple):
 
 
 class ShutOuts:
-    """Shows which sources are shut out, as long as they are."""
+    """Shows what is shut out, as long as it is."""
 
-    def __init__(self, hass: HomeAssistant, guard: Guard, failures: int) -> None:
-        """Follow a guard that shuts out after some failures."""
+    def __init__(
+        self, hass: HomeAssistant, guard: Guard, line_name: Callable[[str], str | None]
+    ) -> None:
+        """Follow a guard; `line_name` finds the line of a user name."""
         self._hass = hass
-        self._failures = failures
+        self._line_name = line_name
+        # By what is shown: a source, or the name of a line.
         self._shown: dict[str, _Shown] = {}
-        guard.on_shut_out = self._show
+        guard.on_shut_out = self._handle_shut_out
         guard.on_readmitted = self._forget
 
     @callback
     def async_stop(self) -> None:
         """Take everything back: a new listener starts without grudges."""
-        for source in list(self._shown):
-            self._forget(source)
+        for shown in list(self._shown):
+            self._forget(shown)
 
     @callback
-    def _show(self, source: str) -> None:
-        self._forget(source)
+    def _handle_shut_out(self, shut_out: ShutOut) -> None:
+        source, username = shut_out.subject
+        failures = str(shut_out.failures)
+        if source is not None:
+            self._show(ISSUE_SHUT_OUT, source, {ATTR_SOURCE: source}, failures)
+        elif (line := self._line_name(username or "")) is not None:
+            self._show(ISSUE_GUESSED, line, {"line": line}, failures)
+
+    @callback
+    def _show(
+        self, kind: str, key: str, placeholders: dict[str, str], failures: str
+    ) -> None:
+        self._forget(key)
         if len(self._shown) >= MAX_ISSUES:
             return
         # Not the address itself: diagnostics list the ids of issues.
-        issue_id = f"{ISSUE_SHUT_OUT}_{token_hex(4)}"
+        issue_id = f"{kind}_{token_hex(4)}"
         cancel = async_call_later(
             self._hass,
             SHUT_OUT,
             HassJob(
-                partial(self._forget, source),
+                partial(self._forget, key),
                 "dfks end of shut-out",
                 cancel_on_shutdown=True,
             ),
         )
-        self._shown[source] = _Shown(issue_id, cancel)
+        self._shown[key] = _Shown(issue_id, cancel)
+        fixable = kind == ISSUE_SHUT_OUT
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             issue_id,
-            data={ATTR_SOURCE: source},
-            is_fixable=True,
+            data={**placeholders} if fixable else None,
+            is_fixable=fixable,
             severity=ir.IssueSeverity.WARNING,
-            translation_key=ISSUE_SHUT_OUT,
+            translation_key=kind,
             translation_placeholders={
-                "source": source,
-                "failures": str(self._failures),
+                **placeholders,
+                "failures": failures,
                 "minutes": str(round(SHUT_OUT / 60)),
             },
         )
 
     @callback
-    def _forget(self, source: str, _now: object = None) -> None:
-        if (shown := self._shown.pop(source, None)) is not None:
+    def _forget(self, key: str, _now: object = None) -> None:
+        if (shown := self._shown.pop(key, None)) is not None:
             shown.cancel()
             ir.async_delete_issue(self._hass, DOMAIN, shown.issue_id)

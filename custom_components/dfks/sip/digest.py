@@ -78,6 +78,8 @@ class Outcome(Enum):
     # password is right is not looked at: nobody can try passwords without a challenge.
     STALE = "stale"
     WRONG = "wrong"
+    # Not looked at, right or wrong.
+    SHUT_OUT = "shut out"
 
 
 @dataclass(slots=True)
@@ -211,14 +213,21 @@ class Authenticator:
         request: Request,
         source: str,
         lookup: Callable[[str], Hashes | None],
+        judges: Callable[[str], bool] | None = None,
     ) -> Verdict:
         """Judge a request's Authorization; `lookup` finds the hashes of a username.
 
-        An unknown username takes the same steps as a wrong password.
+        An unknown username takes the same steps as a wrong password. `judges` tells
+        whether credentials of a username are looked at; None is all.
         """
         answer = self._read_answer(request)
         if answer is None:
             return Verdict(Outcome.NONE)
+        username = answer.username
+        if not username.isascii():
+            username = username.encode("latin-1").decode("utf-8", "replace")
+        if judges is not None and not judges(username):
+            return Verdict(Outcome.SHUT_OUT, username)
         nonce = answer.nonce
         use = self._uses.get(nonce) or self._uses_before.get(nonce)
         if use is None:
@@ -227,9 +236,6 @@ class Authenticator:
             slot = use.slot if use.source == source else None
         if slot is None or not self._is_young(slot):
             return Verdict(Outcome.STALE)
-        username = answer.username
-        if not username.isascii():
-            username = username.encode("latin-1").decode("utf-8", "replace")
         hashes = lookup(username)
         ha1 = (hashes or self._nobody)[self._algorithms.index(answer.algorithm)]
         digest = _HASHES[answer.algorithm]

@@ -1,15 +1,24 @@
 """Who may come in: networks, proxies, and those who guess passwords.
 
-Whoever is outside the allowed networks or shut out gets no answer at all. A source
-that answers challenges wrongly gets its next challenges later and later, and after a
-number of failures none for a while. Nonces are bound to the source that asked for
-them, so nobody can have another source shut out by writing in its name.
+Whoever is outside the allowed networks gets no answer at all. What is shut out for wrong
+passwords is the guessing, by three counts:
+
+- of a user name at a source: that name is not looked at from there, right or wrong;
+- of a user name from all sources, and of a source with all user names: only a name that
+  has logged in from a source before is still looked at there.
+
+A login takes back the failures of its own name at its own source and nothing else, so
+nobody clears the guesses of another. Nonces are bound to the address that asked for
+them, so nobody can have another one shut out by writing in its name.
+
+A source is an IPv4 address or an IPv6 /64, which is what one subscriber gets.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 import ipaddress
 import logging
+from typing import NamedTuple
 
 from .clock import Clock
 
@@ -30,9 +39,15 @@ PRIVATE_NETWORKS = (
     "fe80::/10",
 )
 
-# Failures after which a source is shut out, and for how many seconds.
+# Failures after which a user name is shut out at a source, and for how many seconds.
 DEFAULT_MAX_FAILURES = 20
 SHUT_OUT = 900.0
+
+# How many times as many failures shut out a user name from several sources, and a source
+# with several user names. One phone with an old password must do neither: in the seconds
+# of a block it fails often enough for one name at one source twice at most.
+NAME_FACTOR = 3
+SOURCE_FACTOR = 5
 
 # Failures that are forgiven without delay: a password mistyped on the phone.
 FREE_FAILURES = 3
@@ -42,11 +57,23 @@ FREE_FAILURES = 3
 DELAY_STEP = 0.25
 MAX_DELAY = 4.0
 
-# Seconds after which failures are forgotten.
+# Seconds from the first of some failures until they are forgotten: of a name at a source,
+# and of those counts that many phones share.
 FORGET = 3600.0
+FORGET_SHARED = SHUT_OUT
 
-# Sources remembered at most; the one that failed longest ago is forgotten first.
-MAX_SOURCES = 4096
+# Counts of each kind that are kept; of more the one that began first is forgotten.
+MAX_COUNTS = 4096
+
+# What is shut out is never forgotten for want of room. Where there is this much, nothing
+# is looked at that has not logged in before.
+MAX_SHUT_OUT = 4096
+
+# Addresses whose standing is kept.
+MAX_ADDRESSES = 4096
+
+# Bits of an IPv6 address that make a source.
+IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -63,18 +90,80 @@ def parse_networks(text: str) -> tuple[Network, ...]:
 DEFAULT_NETWORKS = parse_networks(" ".join(PRIVATE_NETWORKS))
 
 
-@dataclass(slots=True)
-class _Record:
-    """What is known of a source that failed."""
+class Subject(NamedTuple):
+    """What failures are counted of; None is any source, or any user name."""
 
+    source: str | None
+    username: str | None
+
+
+class ShutOut(NamedTuple):
+    """A subject that is shut out from now on, after so many failures."""
+
+    subject: Subject
     failures: int
-    last: float
-    guess: int
-    until: float = 0.0
+
+
+@dataclass(slots=True)
+class _Block:
+    """Until when a subject is shut out, in seconds of the clock.
+
+    `spent` counts the wrong answers that came in dialogs meanwhile.
+    """
+
+    until: float
+    spent: int = 0
+
+
+@dataclass(slots=True)
+class _Count:
+    """Failures since the first of them, and the hash of the last answer."""
+
+    since: float
+    failures: int = 0
+    guess: int = 0
+
+
+class _Counts:
+    """Failures by subject."""
+
+    def __init__(self, limit: int, forget: float) -> None:
+        """Count up to `limit` failures within `forget` seconds."""
+        self.limit = limit
+        self._forget = forget
+        self.by_subject: dict[Subject, _Count] = {}
+
+    def of(self, subject: Subject, now: float) -> _Count:
+        """Return the count of a subject, a new one where there is none that counts."""
+        count = self.by_subject.get(subject)
+        if count is not None and now - count.since <= self._forget:
+            return count
+        self.by_subject.pop(subject, None)
+        if len(self.by_subject) >= MAX_COUNTS:
+            del self.by_subject[next(iter(self.by_subject))]
+        count = self.by_subject[subject] = _Count(now)
+        return count
+
+    def clear(self, subject: Subject) -> None:
+        """Forget the failures of a subject."""
+        self.by_subject.pop(subject, None)
+
+    def clear_source(self, source: str) -> None:
+        """Forget the failures of a source with any user name."""
+        for subject in [item for item in self.by_subject if item.source == source]:
+            del self.by_subject[subject]
+
+
+class Standing(NamedTuple):
+    """What an address is: in an allowed network, a proxy, and what it counts as."""
+
+    allowed: bool
+    proxy: bool
+    source: str
 
 
 class Guard:
-    """Decides by source address."""
+    """Decides by source address and user name."""
 
     def __init__(
         self,
@@ -87,92 +176,169 @@ class Guard:
         self._clock = clock
         self._allowed = allowed
         self._proxies = proxies
-        self._max_failures = max_failures
-        self._records: dict[str, _Record] = {}
-        self._known: dict[str, tuple[bool, bool]] = {}
-        # How often a source was shut out.
+        self._names_at_sources = _Counts(max_failures, FORGET)
+        self._names = _Counts(NAME_FACTOR * max_failures, FORGET_SHARED)
+        self._sources = _Counts(SOURCE_FACTOR * max_failures, FORGET_SHARED)
+        # In the order of their ends, because all last equally long.
+        self._blocks: dict[Subject, _Block] = {}
+        self._standings: dict[str, Standing] = {}
+        # How often something was shut out at a source.
         self.shut_outs = 0
-        # Called with a source when it is shut out, and when it is let in again early.
-        self.on_shut_out: Callable[[str], None] | None = None
+        # Called with what is shut out, and with a source that is let in again early.
+        self.on_shut_out: Callable[[ShutOut], None] | None = None
         self.on_readmitted: Callable[[str], None] | None = None
 
     @property
     def shut_out_now(self) -> int:
-        """How many sources are shut out."""
-        now = self._clock.monotonic()
-        return sum(record.until > now for record in self._records.values())
+        """How many sources are shut out, with one user name or more."""
+        self._drop_ended()
+        return len({subject.source for subject in self._blocks} - {None})
 
-    def lets_in(self, source: str) -> bool:
-        """Whether anything from a source is looked at."""
-        allowed, proxy = self._standing(source)
-        if proxy:
-            return True
-        if not allowed:
+    @property
+    def watchful(self) -> bool:
+        """Whether anything is shut out, so that `judges` has to be asked."""
+        return bool(self._blocks)
+
+    def lets_in(self, address: str) -> bool:
+        """Whether anything from an address is looked at."""
+        standing = self.standing(address)
+        return standing.allowed or standing.proxy
+
+    def trusts(self, address: str) -> bool:
+        """Whether an address is of a proxy that has checked who is calling."""
+        return bool(self._proxies) and self.standing(address).proxy
+
+    def judges(self, address: str, username: str, *, known: bool) -> bool:
+        """Whether credentials are looked at; `known` ones have been right there before."""
+        self._drop_ended()
+        source = self.standing(address).source
+        blocks = self._blocks
+        if Subject(source, username) in blocks:
             return False
-        record = self._records.get(source) if self._records else None
-        return record is None or record.until <= self._clock.monotonic()
+        return known or not (
+            len(blocks) >= MAX_SHUT_OUT
+            or Subject(source, None) in blocks
+            or Subject(None, username) in blocks
+        )
 
-    def trusts(self, source: str) -> bool:
-        """Whether a source is a proxy that has checked who is calling."""
-        return bool(self._proxies) and self._standing(source)[1]
+    def spares_dialog(self, address: str, username: str) -> bool:
+        """Whether credentials that are shut out are looked at in a dialog of theirs.
 
-    def failed(self, source: str, answer: str) -> float:
+        Whoever knows the tags of a dialog is its phone, or reads along: a few wrong
+        answers are enough.
+        """
+        block = self._blocks.get(Subject(self.standing(address).source, username))
+        return block is None or block.spent < FREE_FAILURES
+
+    def failed(self, address: str, username: str, answer: str) -> float | None:
         """Count a wrong answer; return the seconds until the next challenge may go.
 
-        A retransmission repeats the answer to the letter and does not count again.
-        Nothing else of a request would do: Call-ID and CSeq are the guesser's choice.
+        None where there is none, because the guessing is shut out. A retransmission
+        repeats the answer to the letter and does not count again. Nothing else of a
+        request would do: Call-ID and CSeq are the guesser's choice.
         """
-        if self.trusts(source):
+        if self.trusts(address):
             return 0.0
         now = self._clock.monotonic()
-        record = self._records.pop(source, None)
-        if record is None or now - record.last > FORGET:
-            record = _Record(0, now, 0)
-        self._records[source] = record
-        if len(self._records) > MAX_SOURCES:
-            del self._records[next(iter(self._records))]
-        record.last = now
+        source = self.standing(address).source
+        subject = Subject(source, username)
+        block = self._blocks.get(subject)
+        if block is not None and block.until > now:
+            block.spent += 1
+            return None
+        count = self._names_at_sources.of(subject, now)
         guess = hash(answer)
-        if record.guess != guess:
-            record.guess = guess
-            record.failures += 1
-        if record.failures >= self._max_failures:
-            record.failures = 0
-            record.until = now + SHUT_OUT
-            self.shut_outs += 1
-            _LOGGER.warning(
-                "%s gave wrong passwords %s times and is shut out for %s minutes",
-                source,
-                self._max_failures,
-                round(SHUT_OUT / 60),
-            )
-            if self.on_shut_out is not None:
-                self.on_shut_out(source)
-        excess = record.failures - FREE_FAILURES
+        if count.guess != guess:
+            count.guess = guess
+            self._count(self._names, Subject(None, username), now)
+            self._count(self._sources, Subject(source, None), now)
+            if self._count(self._names_at_sources, subject, now):
+                return None
+        excess = count.failures - FREE_FAILURES
         return min(max(0.0, excess * DELAY_STEP), MAX_DELAY)
 
-    def succeeded(self, source: str) -> None:
-        """Forget the failures of a source that has logged in."""
-        if self._records:
-            self._records.pop(source, None)
+    def succeeded(self, address: str, username: str) -> None:
+        """Forget the failures of a user name where it has logged in."""
+        if self._names_at_sources.by_subject:
+            self._names_at_sources.clear(
+                Subject(self.standing(address).source, username)
+            )
 
-    def readmit(self, source: str) -> None:
-        """Let a source in again before its time is over."""
-        self._records.pop(source, None)
+    def readmit(self, address: str) -> None:
+        """Let a source in again before its time is over, with any user name."""
+        source = self.standing(address).source
+        for subject in [item for item in self._blocks if item.source == source]:
+            del self._blocks[subject]
+        self._names_at_sources.clear_source(source)
+        self._sources.clear_source(source)
         if self.on_readmitted is not None:
             self.on_readmitted(source)
 
-    def _standing(self, source: str) -> tuple[bool, bool]:
-        """Return whether a source is in an allowed network, and is a proxy."""
-        standing = self._known.get(source)
+    def readmit_name(self, username: str) -> None:
+        """Look at a user name from all sources again: it has new credentials."""
+        self._blocks.pop(Subject(None, username), None)
+
+    def _count(self, counts: _Counts, subject: Subject, now: float) -> bool:
+        """Count a failure; return whether its subject is shut out for it."""
+        if subject in self._blocks:
+            return False
+        count = counts.of(subject, now)
+        count.failures += 1
+        if count.failures < counts.limit:
+            return False
+        counts.clear(subject)
+        self._blocks[subject] = _Block(now + SHUT_OUT)
+        self.shut_outs += subject.source is not None
+        _LOGGER.warning(_said_of(subject), counts.limit, round(SHUT_OUT / 60))
+        if self.on_shut_out is not None:
+            self.on_shut_out(ShutOut(subject, counts.limit))
+        return True
+
+    def _drop_ended(self) -> None:
+        """Drop what is shut out no longer."""
+        now = self._clock.monotonic()
+        blocks = self._blocks
+        while blocks:
+            subject = next(iter(blocks))
+            if blocks[subject].until > now:
+                return
+            del blocks[subject]
+
+    def standing(self, address: str) -> Standing:
+        """Return what an address is."""
+        standing = self._standings.get(address)
         if standing is None:
-            address = ipaddress.ip_address(source.partition("%")[0])
-            standing = (
-                not self._allowed
-                or any(address in network for network in self._allowed),
-                any(address in network for network in self._proxies),
+            ip = ipaddress.ip_address(address.partition("%")[0])
+            standing = Standing(
+                not self._allowed or any(ip in network for network in self._allowed),
+                any(ip in network for network in self._proxies),
+                _source_of(ip),
             )
-            if len(self._known) >= MAX_SOURCES:
-                self._known.clear()
-            self._known[source] = standing
+            if len(self._standings) >= MAX_ADDRESSES:
+                del self._standings[next(iter(self._standings))]
+            self._standings[address] = standing
         return standing
+
+
+def _source_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if ip.version == 4:
+        return str(ip)
+    return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False))
+
+
+def _said_of(subject: Subject) -> str:
+    """Return what the log says of a subject; user names do not get there."""
+    if subject.source is None:
+        return (
+            "%s wrong passwords for one user name from several addresses; for %s "
+            "minutes it is looked at only where it has logged in before"
+        )
+    if subject.username is None:
+        return (
+            f"{subject.source}: %s wrong passwords for several user names; for %s "
+            "minutes only those are looked at that have logged in from there before"
+        )
+    return (
+        f"{subject.source}: %s wrong passwords for one user name, which is not looked "
+        "at from there for %s minutes"
+    )

@@ -32,6 +32,9 @@ DEFAULT_EXPIRES = 3600
 MAX_BINDINGS = 10
 MAX_CONTACT = 1024
 
+# Sources remembered as those of one line; of more the one that came first is forgotten.
+MAX_SOURCES = 8
+
 # RFC 3261 25.1: qvalue.
 _QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
@@ -59,7 +62,7 @@ class Account:
     Compared by identity: an account keeps its dialogs when user or password change.
     """
 
-    __slots__ = ("bindings", "hashes", "id", "user", "username")
+    __slots__ = ("bindings", "hashes", "id", "sources", "user", "username")
 
     def __init__(self, id: str, user: str, username: str, hashes: Hashes) -> None:
         """Make an account without bindings.
@@ -71,8 +74,15 @@ class Account:
         self.user = user
         self.username = username
         self.hashes = hashes
-        # A tuple, because most lines have none and every list takes memory.
+        # Tuples, because most lines have few and every list takes memory. `sources`
+        # are those that have logged in for the account, as `Standing` has them.
         self.bindings: tuple[Binding, ...] = ()
+        self.sources: tuple[str, ...] = ()
+
+    def add_source(self, source: str) -> None:
+        """Remember a source that has logged in for the account."""
+        if source not in self.sources:
+            self.sources = (*self.sources[1 - MAX_SOURCES :], source)
 
 
 @dataclass(frozen=True, slots=True)

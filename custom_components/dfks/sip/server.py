@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
+from functools import partial
 import hashlib
 import logging
 import re
@@ -239,6 +240,8 @@ class SipServer:
             with _skipping():
                 flow = flow_of(*flow_ends(dialog["flow"]))
                 self.notifier.restore(dialog, flow, accounts, self._packages, grace)
+                for subscription in dialog["subscriptions"]:
+                    self._remember_source(accounts.get(subscription["line"]), flow)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
         for count, binding in enumerate(memory["bindings"]):
@@ -248,8 +251,14 @@ class SipServer:
             with _skipping():
                 flow = flow_of(*flow_ends(binding["flow"]))
                 self.registrar.restore(account, binding, flow, grace)
+                self._remember_source(account, flow)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
+
+    def _remember_source(self, account: Account | None, flow: Flow) -> None:
+        """Know where a phone of an earlier run has logged in."""
+        if account is not None:
+            account.add_source(self.guard.standing(flow.remote[0]).source)
 
     def _changed(self, *, urgent: bool) -> None:
         if self.on_change is not None:
@@ -348,6 +357,7 @@ class SipServer:
             raise ValueError(f"Authentication name {username} is taken")
         self._accounts[account.user] = account
         self._by_username[username] = account
+        self.guard.readmit_name(username)
 
     def claimed_account(self, username: str, user: str | None) -> Account | None:
         """Return the line of a username of credentials, else that of a user."""
@@ -644,37 +654,68 @@ class SipServer:
         """Return whose credentials a request carries; else challenge it."""
         if not self.config.authenticate:
             return self._vouched_for(request)
-        source = flow.remote[0]
-        if self.guard.trusts(source):
+        address = flow.remote[0]
+        standing = self.guard.standing(address)
+        if standing.proxy:
             flow.greet()
             return self._vouched_for(request)
-        verdict = self._authenticator.check(request, source, self._hashes_of)
+        verdict = self._authenticator.check(
+            request,
+            address,
+            self._hashes_of,
+            partial(self._judges, request, address) if self.guard.watchful else None,
+        )
         if verdict.outcome is Outcome.RIGHT:
             account = self._by_username[verdict.username]
             flow.greet()
-            self.guard.succeeded(source)
-            if self._transactions.is_full(source):
+            self.guard.succeeded(address, verdict.username)
+            if standing.source not in account.sources:
+                account.add_source(standing.source)
+            if self._transactions.is_full(address):
                 raise SipError(503, "Too many requests", ("Retry-After: 32",))
             return account
+        if verdict.outcome is Outcome.SHUT_OUT:
+            self._log.info(address, "A user is shut out there after wrong passwords")
+            return None
         stale = verdict.outcome is Outcome.STALE
-        challenge = self._authenticator.challenge(request, source, stale=stale)
+        challenge = self._authenticator.challenge(request, address, stale=stale)
         if verdict.outcome is Outcome.WRONG:
             self._log.info(
-                source,
+                address,
                 "Wrong user or password in a %s of %r",
                 request.method,
                 verdict.username,
             )
             if self._observer is not None:
                 self._observer.turned_away(request, verdict.username, flow)
-            delay = self.guard.failed(source, request.fields["authorization"])
-            if not self.guard.lets_in(source):
+            delay = self.guard.failed(
+                address, verdict.username, request.fields["authorization"]
+            )
+            if delay is None:
                 return None
             if delay:
                 self._challenge_later(delay, request, flow, challenge)
                 return None
         self._reply(request, flow, 401, challenge)
         return None
+
+    def _judges(self, request: Request, address: str, username: str) -> bool:
+        """Whether credentials are looked at although something is shut out."""
+        account = self._by_username.get(username)
+        known = (
+            account is not None
+            and self.guard.standing(address).source in account.sources
+        )
+        if self.guard.judges(address, username, known=known):
+            return True
+        if account is None or request.to_tag is None:
+            return False
+        dialog = self.notifier.find_dialog(request)
+        return (
+            dialog is not None
+            and dialog.subscriptions[0].account is account
+            and self.guard.spares_dialog(address, username)
+        )
 
     def _vouched_for(self, request: Request) -> Account:
         """Return the line of a request that a trusted proxy has let through."""
