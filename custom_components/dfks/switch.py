@@ -16,7 +16,6 @@ from .entity import (
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .errors import invalid
 from .features.model import FORWARDINGS, Feature, LineEvent
 from .listener import DfksConfigEntry
 

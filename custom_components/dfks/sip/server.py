@@ -7,7 +7,7 @@ costs no memory: those answers are made again when the request is sent again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +41,7 @@ from .message import NotSip, Request, Response, SipError, parse, parse_plain_ok
 from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
 from .observer import Observer
 from .proxy.core import Proxy
+from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.tokens import SECRET_SIZE, Tokens
 from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
@@ -198,11 +199,13 @@ class SipServer:
         memory: Memory | None = None,
         *,
         grace: float = 0.0,
+        passed: Sequence[ProxyBindingRecord] = (),
     ) -> None:
         """Bind and listen, with `tls` on the TLS port too. Raises OSError.
 
         What `records` gave to an earlier run is taken back before anything is
-        answered; each expiry is `grace` seconds later then.
+        answered; each expiry is `grace` seconds later then. `passed` is what the
+        proxy's location has given.
         """
         hosts = split_hosts(self.config.host)
         await self._transports.bind(hosts, self.config.port)
@@ -210,6 +213,12 @@ class SipServer:
             await self._transports.bind_tls(hosts, self.config.tls_port, tls)
         if memory is not None:
             await self._restore(memory, grace)
+        if self.proxy is not None:
+            for record in passed:
+                with _skipping():
+                    self.proxy.location.restore(
+                        record, self._transports.remembered_flow
+                    )
         await self._transports.listen()
         self.notifier.resume_remembered()
 

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
+from dataclasses import replace
+import json
 
 import pytest
 
@@ -40,6 +42,29 @@ async def server(
     pbx_peer.towards(server.port)
     yield server
     await server.stop()
+
+
+@pytest.fixture
+async def restart(
+    server: SipServer, config: ServerConfig, clock: ManualClock, pbx_config: PbxConfig
+) -> AsyncIterator[Callable[[], Awaitable[SipServer]]]:
+    """Return what kills the server and starts another with what was stored."""
+    running = [server]
+
+    async def restart() -> SipServer:
+        before = running[-1]
+        assert before.proxy is not None
+        stored = json.loads(json.dumps(before.proxy.location.records()))
+        port = before.port
+        await before.stop()
+        after = SipServer(replace(config, port=port), clock)
+        after.add_pbx(pbx_config, SECRET)
+        await after.start(passed=stored)
+        running.append(after)
+        return after
+
+    yield restart
+    await running[-1].stop()
 
 
 @pytest.fixture
