@@ -28,7 +28,7 @@ from custom_components.dfks.sip.transport import (
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, set_dnd
 
-from .caller import Caller, lamps
+from .caller import Caller, disconnected, lamps
 
 requirement = pytest.mark.requirement
 
@@ -36,23 +36,26 @@ requirement = pytest.mark.requirement
 class Pair:
     """A UDP socket of the server's and a plain one that writes to it and reads."""
 
-    def __init__(self) -> None:
-        """Open both on loopback."""
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """Open both, the server's on `host`."""
         self.received: list[bytes] = []
         self.returned: list[bytes] = []
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind(("127.0.0.1", 0))
-        self.address = sock.getsockname()
+        sock.bind((host, 0))
+        self.address = "127.0.0.1", sock.getsockname()[1]
         self.udp = UdpSocket(sock, self.receive, self.returned.append)
         self.udp.listen()
         self.peer = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.peer.bind(("127.0.0.1", 0))
         self.peer.setblocking(False)
+        self.answering = False
         self.close_on_receive = False
 
     def receive(self, data: bytes, flow: Flow) -> None:
-        """Keep what came."""
+        """Keep what came, and send it back where that is asked for."""
         self.received.append(data)
+        if self.answering:
+            flow.send(data)
         if self.close_on_receive:
             self.udp.close()
 
@@ -83,10 +86,10 @@ class Pair:
         monkeypatch.setattr(self.udp, "_send", hindered)
 
 
-@pytest.fixture
-async def pair(loopback: None) -> AsyncIterator[Pair]:
+@pytest.fixture(params=["127.0.0.1"])
+async def pair(request: pytest.FixtureRequest, loopback: None) -> AsyncIterator[Pair]:
     """Return two sockets."""
-    pair = Pair()
+    pair = Pair(request.param)
     yield pair
     pair.udp.close()
     pair.peer.close()
@@ -194,6 +197,99 @@ async def test_a_socket_that_is_closed_while_it_is_read_is_left_alone(
     await asyncio.sleep(0)
 
     assert pair.received == [b"1"]
+
+
+@pytest.mark.parametrize("pair", ["127.0.0.1", "0.0.0.0"], indirect=True)
+async def test_all_that_came_is_worked_on_before_anything_is_sent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers then go out in the order of the work."""
+    pair.answering = True
+    worked = []
+    send = pair.udp._send
+
+    def watched(data: bytes, address: SocketAddress, local: str) -> None:
+        worked.append(len(pair.received))
+        send(data, address, local)
+
+    monkeypatch.setattr(pair.udp, "_send", watched)
+    for data in (b"1", b"2", b"3"):
+        pair.peer.sendto(data, pair.address)
+
+    assert await pair.read(3) == [b"1", b"2", b"3"]
+    assert worked == [3, 3, 3]
+
+
+async def test_what_was_answered_before_the_socket_was_closed_is_sent(
+    pair: Pair,
+) -> None:
+    """The answer is part of the work that was done."""
+    pair.answering = pair.close_on_receive = True
+    for data in (b"1", b"2"):
+        pair.peer.sendto(data, pair.address)
+
+    assert await pair.read(1) == [b"1"]
+    assert pair.received == [b"1"]
+
+
+async def test_an_answer_that_cannot_be_sent_counts_as_come_back(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender has gone on meanwhile. The others go out."""
+    pair.answering = True
+    error = OSError(errno.ENETUNREACH, "Network is unreachable")
+    pair.hinder(monkeypatch, error, error)
+    for data in (b"1", b"2"):
+        pair.peer.sendto(data, pair.address)
+
+    assert await pair.read(1) == [b"2"]
+    assert pair.returned == [b"1"]
+
+
+async def test_a_burst_that_ends_in_an_error_keeps_nothing_back(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered goes out, and what is sent later goes out at once."""
+    pair.answering = True
+    unfinished = pair.udp._receive
+
+    def failing(data: bytes, flow: Flow) -> None:
+        unfinished(data, flow)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pair.udp, "_receive", failing)
+    pair.peer.sendto(b"1", pair.address)
+    pair.peer.sendto(b"2", pair.address)
+
+    with pytest.raises(ZeroDivisionError):
+        pair.udp._read()
+    pair.send(b"3")
+
+    assert await pair.read(2) == [b"1", b"3"]
+
+
+@requirement("D11")
+async def test_d11_what_came_before_an_error_is_worked_on_first(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer is not overtaken by what came back after it."""
+    order: list[object] = []
+    taken: list[bool] = []
+    error = OSError(errno.ECONNREFUSED, "refused")
+
+    def take() -> tuple[bytes, UdpFlow]:
+        if taken:
+            raise error
+        taken.append(True)
+        return b"answer", pair.udp.flow_to("127.0.0.1", 9)
+
+    monkeypatch.setattr(pair.udp, "_take", take)
+    monkeypatch.setattr(pair.udp, "_receive", lambda data, _: order.append(data))
+    monkeypatch.setattr(pair.udp, "_read_errors", order.append)
+
+    pair.udp._read()
+
+    assert order == [b"answer", error]
 
 
 @requirement("D11")
@@ -450,6 +546,23 @@ async def test_d11_a_notify_that_cannot_be_sent_is_owed(
     assert not connected
     assert lamps(notify)[DND] == Lamp(on=True)
     assert len(lamps(notify)) == 4
+
+
+@requirement("D11", "F16")
+async def test_d11_a_notify_that_cannot_follow_its_answer_is_owed(
+    caller: Caller, server: SipServer, reception: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are sent when the request has been worked on, and fail then."""
+    subscribed = await caller.subscribe()
+
+    with cable_out(server, monkeypatch):
+        caller.send(caller.sign(subscribed.request(body=set_dnd(True))))
+        await disconnected(reception)
+    await subscribed.send()
+    notify = await subscribed.told()
+
+    assert lamps(notify)[DND] == Lamp(on=True)
+    assert reception.connected
 
 
 # Clocks

@@ -6,7 +6,9 @@ or notifies later, sends on the flow.
 
 UDP sockets are read in bursts straight from the event loop, because asyncio's datagram
 endpoints tell neither the local address of a datagram nor ICMP errors, and cost half
-as much again.
+as much again. A burst is first taken from the kernel, then worked on, and then what
+comes of it is sent, in the order of the work: where the code of the kernel and ours
+take turns with each datagram, they drive each other out of the processor's caches.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 import contextlib
 import errno
-from functools import partial
+from functools import lru_cache, partial
 import ipaddress
 import logging
 import socket
@@ -77,10 +79,15 @@ KEEPALIVE_SECONDS = 60
 _IP_PKTINFO = getattr(socket, "IP_PKTINFO", 8)
 _IPV6_RECVPKTINFO = getattr(socket, "IPV6_RECVPKTINFO", 49)
 _IPV6_PKTINFO = getattr(socket, "IPV6_PKTINFO", 50)
+_PKTINFO = frozenset(
+    {(socket.IPPROTO_IP, _IP_PKTINFO), (socket.IPPROTO_IPV6, _IPV6_PKTINFO)}
+)
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 
 type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+# A datagram to send: to where, and from which local address.
+type _Unsent = tuple[bytes, SocketAddress, str]
 type Receiver = Callable[[bytes, Flow], None]
 
 
@@ -168,8 +175,11 @@ class UdpSocket:
         self._receive = receive
         self._unreachable = unreachable
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[tuple[bytes, SocketAddress, str]] = deque()
-        self._flows: dict[tuple[SocketAddress, tuple[str, int]], UdpFlow] = {}
+        self._waiting: deque[_Unsent] = deque()
+        # What is to be sent when all of a burst has been worked on; None between two.
+        self._unsent: list[_Unsent] | None = None
+        # By the peer's address and what the kernel tells of ours.
+        self._flows: dict[tuple[SocketAddress, bytes], UdpFlow] = {}
         host, port = sock.getsockname()[:2]
         self.family = sock.family
         self.port: int = port
@@ -201,47 +211,60 @@ class UdpSocket:
             sock.setsockopt(level, wanted, 1)
 
     def _read(self) -> None:
-        """Take what is there, up to a burst."""
-        read_one = self._read_with_local if self.wildcard else self._read_plain
-        for _ in range(BURST):
-            try:
-                more = read_one()
-            except BlockingIOError:
-                return
-            except OSError as err:
-                self._read_errors(err)
-                continue
-            if not more:
-                return
+        """Take what is there, up to a burst; work on it; send what comes of it."""
+        take = self._take_with_local if self.wildcard else self._take
+        taken: list[tuple[bytes, UdpFlow]] = []
+        error = None
+        try:
+            while len(taken) < BURST:
+                taken.append(take())
+        except BlockingIOError:
+            pass
+        except OSError as err:
+            error = err
+        self._unsent = []
+        try:
+            for data, flow in taken:
+                self._receive(data, flow)
+                if self.closed:
+                    return
+        finally:
+            self._send_gathered()
+        if error is not None:
+            self._read_errors(error)
 
-    def _read_plain(self) -> bool:
+    def _take(self) -> tuple[bytes, UdpFlow]:
         data, address = self._sock.recvfrom(MAX_DATAGRAM)
-        self._receive(data, self._flow_of(address, self._local))
-        return not self.closed
+        return data, self._flow_of(address)
 
-    def _flow_of(self, address: SocketAddress, local: tuple[str, int]) -> UdpFlow:
+    def _take_with_local(self) -> tuple[bytes, UdpFlow]:
+        data, ancillary, _, address = self._sock.recvmsg(MAX_DATAGRAM, 64)
+        for level, kind, content in ancillary:
+            if (level, kind) in _PKTINFO:
+                return data, self._flow_of(address, content)
+        return data, self._flow_of(address)
+
+    def _flow_of(self, address: SocketAddress, pktinfo: bytes = b"") -> UdpFlow:
         """Return the flow of a datagram: one object for all that a peer sends.
 
         What its dialog keeps is then what the next datagram comes with.
         """
-        flow = self._flows.get((address, local))
+        flow = self._flows.get((address, pktinfo))
         if flow is None:
             if len(self._flows) >= MAX_FLOWS:
                 self._flows.clear()
-            flow = self._flows[address, local] = UdpFlow(self, address, local)
+            flow = UdpFlow(self, address, self._local_of(pktinfo))
+            self._flows[address, pktinfo] = flow
         return flow
 
-    def _read_with_local(self) -> bool:
-        data, ancillary, _, address = self._sock.recvmsg(MAX_DATAGRAM, 64)
-        local = self._local
-        for level, kind, content in ancillary:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-                # struct in_pktinfo: interface, local address, header destination.
-                local = (socket.inet_ntoa(content[4:8]), self.port)
-            elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
-                local = (socket.inet_ntop(socket.AF_INET6, content[:16]), self.port)
-        self._receive(data, self._flow_of(address, local))
-        return not self.closed
+    def _local_of(self, pktinfo: bytes) -> tuple[str, int]:
+        """Return the local address that a datagram was sent to."""
+        if not pktinfo:
+            return self._local
+        if self.family == socket.AF_INET6:
+            return socket.inet_ntop(socket.AF_INET6, pktinfo[:16]), self.port
+        # struct in_pktinfo: interface, local address, header destination.
+        return socket.inet_ntoa(pktinfo[4:8]), self.port
 
     def _read_errors(self, err: OSError) -> None:
         """Hand back what ICMP reported as undeliverable."""
@@ -257,9 +280,29 @@ class UdpSocket:
             self._unreachable(data)
 
     def send(self, data: bytes, address: SocketAddress, local: str) -> None:
-        """Send one datagram from a local address. Raises FlowError."""
+        """Send one datagram from a local address. Raises FlowError.
+
+        While a burst is worked on it is kept; what cannot be sent then counts as come
+        back.
+        """
         if self.closed:
             raise FlowError(errno.EBADF, "The socket is closed")
+        if self._unsent is not None:
+            self._unsent.append((data, address, local))
+        else:
+            self._send_now(data, address, local)
+
+    def _send_gathered(self) -> None:
+        """Send what has come of a burst."""
+        unsent, self._unsent = self._unsent or (), None
+        for data, address, local in unsent:
+            try:
+                self._send_now(data, address, local)
+            except FlowError as err:
+                _LOGGER.debug("A datagram could not be sent: %s", err.strerror)
+                self._unreachable(data)
+
+    def _send_now(self, data: bytes, address: SocketAddress, local: str) -> None:
         if self._waiting:
             self._wait(data, address, local)
             return
@@ -277,16 +320,10 @@ class UdpSocket:
                 raise FlowError(again.errno, again.strerror) from again
 
     def _send(self, data: bytes, address: SocketAddress, local: str) -> None:
-        if not self.wildcard:
-            self._sock.sendto(data, address)
-        elif self.family == socket.AF_INET6:
-            info = socket.inet_pton(socket.AF_INET6, local) + struct.pack("@I", 0)
-            ancillary = [(socket.IPPROTO_IPV6, _IPV6_PKTINFO, info)]
-            self._sock.sendmsg([data], ancillary, 0, address)
+        if self.wildcard:
+            self._sock.sendmsg((data,), _from_local(self.family, local), 0, address)
         else:
-            info = struct.pack("@I4s4s", 0, socket.inet_aton(local), bytes(4))
-            ancillary = [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
-            self._sock.sendmsg([data], ancillary, 0, address)
+            self._sock.sendto(data, address)
 
     def _wait(self, data: bytes, address: SocketAddress, local: str) -> None:
         if len(self._waiting) < MAX_WAITING:
@@ -325,12 +362,23 @@ class UdpSocket:
         """Close the socket."""
         if self.closed:
             return
+        self._send_gathered()
         self.closed = True
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._waiting.clear()
         self._flows.clear()
         self._sock.close()
+
+
+@lru_cache(maxsize=256)
+def _from_local(family: int, local: str) -> tuple[tuple[int, int, bytes]]:
+    """Return the ancillary data of datagrams that go out from a local address."""
+    if family == socket.AF_INET6:
+        info = socket.inet_pton(socket.AF_INET6, local) + struct.pack("@I", 0)
+        return ((socket.IPPROTO_IPV6, _IPV6_PKTINFO, info),)
+    info = struct.pack("@I4s4s", 0, socket.inet_aton(local), bytes(4))
+    return ((socket.IPPROTO_IP, _IP_PKTINFO, info),)
 
 
 def _source_address(family: int, address: SocketAddress) -> str | None:
