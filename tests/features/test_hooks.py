@@ -89,14 +89,9 @@ class Gate:
 
 async def settled(sync: FeatureSync) -> None:
     """Wait until all that stands in the queue has had its turn."""
-    done = asyncio.Event()
-
-    async def job() -> None:
-        done.set()
-
-    sync.queue.put(job)
     async with asyncio.timeout(2):
-        await done.wait()
+        while not sync.queue.idle:
+            await asyncio.sleep(0)
 
 
 async def later(
@@ -109,7 +104,7 @@ async def later(
 
 
 class TestQueue:
-    """One job at a time, in order of arrival."""
+    """One job at a time: lines in turn, those of a line in order of arrival."""
 
     @pytest.fixture
     def queue(self) -> HookQueue:
@@ -129,7 +124,7 @@ class TestQueue:
                 if last:
                     done.set()
 
-            queue.put(run)
+            queue.put("201", run)
 
         job("first")
         job("second")
@@ -146,6 +141,46 @@ class TestQueue:
             "third ends",
         ]
 
+    async def test_lines_have_their_turns(self, queue: HookQueue) -> None:
+        """However many jobs one of them has."""
+        happened: list[str] = []
+
+        def job(line_id: str) -> None:
+            async def run() -> None:
+                happened.append(line_id)
+
+            queue.put(line_id, run)
+
+        for line_id in ("201", "201", "201", "202", "203", "202"):
+            job(line_id)
+        while not queue.idle:
+            await asyncio.sleep(0)
+
+        assert happened == ["201", "202", "203", "201", "202", "201"]
+
+    async def test_is_idle_for_a_line_that_has_no_job(self, queue: HookQueue) -> None:
+        """It need not wait for those of others."""
+        begun, end = asyncio.Event(), asyncio.Event()
+
+        async def job() -> None:
+            begun.set()
+            await end.wait()
+
+        queue.put("201", job)
+        queue.put("202", job)
+        assert [queue.is_idle(one) for one in ("201", "202", "203")] == [
+            False,
+            False,
+            True,
+        ]
+        await begun.wait()
+        assert not queue.is_idle("201")
+        end.set()
+        while not queue.idle:
+            await asyncio.sleep(0)
+        queue.hold()
+        assert not queue.is_idle("203")
+
     async def test_is_idle_before_and_after(self, queue: HookQueue) -> None:
         """Then a job would run at once."""
         assert queue.idle
@@ -155,7 +190,7 @@ class TestQueue:
             assert not queue.idle
             done.set()
 
-        queue.put(job)
+        queue.put("201", job)
         await done.wait()
         await asyncio.sleep(0)
         assert queue.idle
@@ -172,8 +207,8 @@ class TestQueue:
         async def good() -> None:
             done.set()
 
-        queue.put(bad)
-        queue.put(good)
+        queue.put("201", bad)
+        queue.put("201", good)
         async with asyncio.timeout(2):
             await done.wait()
 
@@ -189,8 +224,8 @@ class TestQueue:
             queue.hold()
             done.set()
 
-        queue.put(job)
-        queue.put(job)
+        queue.put("201", job)
+        queue.put("201", job)
         await done.wait()
         await asyncio.sleep(0)
         assert (ran, queue.idle) == ([0], False)
@@ -211,11 +246,11 @@ class TestQueue:
             await asyncio.Event().wait()
             ran.append("ended")
 
-        queue.put(job)
-        queue.put(job)
+        queue.put("201", job)
+        queue.put("201", job)
         await begun.wait()
         await queue.stop()
-        queue.put(job)
+        queue.put("201", job)
         await asyncio.sleep(0)
 
         assert ran == ["begun"]
@@ -233,7 +268,7 @@ class TestQueue:
             seen.append(variable.get())
             done.set()
 
-        queue.put(job)
+        queue.put("201", job)
         await done.wait()
         assert seen == ["none"]
 
@@ -806,22 +841,205 @@ class TestSetHook:
 
         assert changing.cancelled()
 
-    async def test_only_so_many_changes_wait(
+
+class TestWaiting:
+    """What waits for the set hook."""
+
+    @pytest.fixture
+    def gate(self, sync: FeatureSync) -> Gate:
+        """Return a set hook that is there and waits."""
+        gate = Gate()
+        sync.hooks = FunctionHooks(rule=gate)
+        return gate
+
+    async def test_one_line_does_not_keep_others_from_their_turn(
+        self, sync: FeatureSync, line: Line, gate: Gate
+    ) -> None:
+        """However often its keys are pressed."""
+        wishes = [
+            await later(sync, replace(BY_ACTION, param=number))
+            for number in range(MAX_WAITING)
+        ]
+        await gate.called()
+        other = await later(sync, DND_ON, "line-202")
+        gate.open(2)
+
+        assert (await other).state.status
+        assert [wish.done() for wish in wishes] == [True] + [False] * (MAX_WAITING - 1)
+        gate.open(MAX_WAITING)
+        await asyncio.gather(*wishes)
+
+    async def test_presses_of_a_key_become_one(
+        self, phone: Phone, sync: FeatureSync, gate: Gate
+    ) -> None:
+        """The last one, asked once; each press is answered 200."""
+        await phone.set_dnd(True)
+        await gate.called()
+        for press in range(100):
+            assert (await phone.set_dnd(press % 2 == 0)).status == 200
+        gate.open(2)
+        await settled(sync)
+
+        assert [change.status for _, change in gate.calls] == [True, False]  # type: ignore[attr-defined]
+        assert await features_told(phone) == [[DND], [DND]]
+        assert phone.features[DND] == Lamp(False)
+
+    async def test_newer_wish_goes_before_field_by_field(
+        self, sync: FeatureSync, gate: Gate
+    ) -> None:
+        """A target that was set before its switch is not lost; all get the outcome."""
+        await later(sync, DND_ON)
+        await gate.called()
+        wish = FeatureChange(
+            feature=Feature.CALL_FORWARDING_NO_ANSWER, origin=Origin.ENTITY
+        )
+        wishes = [
+            await later(sync, replace(wish, forward_to="300")),
+            await later(sync, replace(wish, status=True, ring_count=5)),
+            await later(sync, replace(wish, ring_count=7)),
+        ]
+        gate.open(2)
+
+        state = FeatureState(True, "300", 7)
+        assert [(await one).state for one in wishes] == [state] * 3
+        assert len(gate.calls) == 2
+
+    async def test_all_who_wait_are_refused(self, sync: FeatureSync) -> None:
+        """What was merged has one outcome."""
+        gate = Gate()
+
+        async def refuse(line: Line, change: FeatureChange) -> Ruling:
+            await gate(line, change)
+            raise ChangeRefused("no")
+
+        sync.hooks = FunctionHooks(rule=refuse)
+        sync.queue.hold()
+        wishes = [await later(sync, DND_ON), await later(sync, DND_OFF)]
+        sync.queue.release()
+        gate.open()
+
+        for wish in wishes:
+            with pytest.raises(ChangeRefused, match="no"):
+                await wish
+        assert len(gate.calls) == 1
+
+    @pytest.mark.parametrize(
+        ("older", "newer", "after"),
+        [
+            ({"forward_to": ""}, {"forward_to": "300"}, FeatureState(False, "300")),
+            ({"status": True}, {"forward_to": ""}, FeatureState()),
+            ({"status": False}, {"forward_to": "300"}, FeatureState(False, "300")),
+            (
+                {"forward_to": ""},
+                {"status": True, "forward_to": "300"},
+                FeatureState(True, "300"),
+            ),
+        ],
+    )
+    async def test_a_cleared_target_is_a_wish_for_off(
+        self,
+        sync: FeatureSync,
+        older: dict[str, Any],
+        newer: dict[str, Any],
+        after: FeatureState,
+    ) -> None:
+        """As it would be one after the other."""
+        await sync.change("line-201", ALWAYS_TO_300)
+        sync.queue.hold()
+        for fields in (older, newer):
+            last = await later(
+                sync,
+                FeatureChange(
+                    feature=Feature.CALL_FORWARDING_ALWAYS,
+                    origin=Origin.ENTITY,
+                    **fields,
+                ),
+            )
+        sync.queue.release()
+
+        assert (await last).state == after
+
+    async def test_turning_on_after_clearing_is_refused_alone(
+        self, sync: FeatureSync, line: Line
+    ) -> None:
+        """The one who clears the target has nothing to do with it."""
+        await sync.change("line-201", ALWAYS_TO_300)
+        sync.queue.hold()
+        clearing = await later(sync, replace(ALWAYS_TO_300, status=None, forward_to=""))
+        turning = await later(sync, replace(ALWAYS_TO_300, forward_to=None))
+        sync.queue.release()
+
+        assert (await clearing).state == FeatureState()
+        with pytest.raises(ChangeRefused) as refused:
+            await turning
+        assert refused.value.refusal is Refusal.TARGET_MISSING
+
+    async def test_a_wish_with_a_parameter_stays_by_itself(
+        self, sync: FeatureSync, gate: Gate
+    ) -> None:
+        """The hook is to see each; and nothing newer goes before one."""
+        await later(sync, replace(DND_ON, feature=Feature.CALL_FORWARDING_BUSY))
+        await gate.called()
+        wishes = [
+            DND_OFF,
+            replace(BY_ACTION, param="day"),
+            replace(BY_ACTION, param="night"),
+            DND_OFF,
+        ]
+        for wish in wishes:
+            await later(sync, wish)
+        gate.open(5)
+        await settled(sync)
+
+        assert [change for _, change in gate.calls[1:]] == wishes
+
+    async def test_wishes_of_others_stay_apart(
+        self, sync: FeatureSync, phone: Phone, colleague: Phone, gate: Gate
+    ) -> None:
+        """The hook may let one do what the other may not."""
+        await later(sync, replace(DND_ON, feature=Feature.CALL_FORWARDING_BUSY))
+        await gate.called()
+        await phone.set_dnd(True)
+        await later(sync, DND_OFF)
+        await colleague.set_dnd(True)
+        gate.open(4)
+        await settled(sync)
+
+        origins = [change.origin for _, change in gate.calls[1:]]  # type: ignore[attr-defined]
+        assert origins == [Origin.PHONE, Origin.ENTITY, Origin.PHONE]
+
+    async def test_an_action_that_is_merged_tells_all(
         self, sync: FeatureSync, phone: Phone
     ) -> None:
-        """A key must not work minutes later."""
+        """Also where nothing changes: it is the way to set every lamp right."""
+        sync.hooks = FunctionHooks(rule=says(Ruling(status=False)))
         sync.queue.hold()
-        waiting = [await later(sync, DND_ON, "line-202") for _ in range(MAX_WAITING)]
-        with pytest.raises(ChangeRefused) as refused:
-            await sync.change("line-202", DND_ON)
-        assert refused.value.refusal is Refusal.TOO_MANY_WAITING
-        await phone.set_dnd(True)
+        wishes = [await later(sync, BY_ACTION), await later(sync, DND_ON)]
+        sync.queue.release()
+
+        assert [(await wish).told for wish in wishes] == [1, 1]
         assert (await phone.notification()).features == {DND: Lamp(False)}
 
+    async def test_only_so_many_changes_of_a_line_wait(
+        self, sync: FeatureSync, phone: Phone, connect: Connect
+    ) -> None:
+        """A key must not work minutes later; a phone gets no error for it."""
+        sync.queue.hold()
+        waiting = [
+            await later(sync, replace(BY_ACTION, param=number))
+            for number in range(MAX_WAITING)
+        ]
+        with pytest.raises(ChangeRefused) as refused:
+            await sync.change("line-201", DND_ON)
+        assert refused.value.refusal is Refusal.TOO_MANY_WAITING
+        assert (await phone.set_dnd(True)).status == 200
+        assert (await phone.notification()).features == {DND: Lamp(False)}
+        elsewhere = await later(sync, DND_ON, "line-202")
+
         sync.queue.release()
-        await asyncio.gather(*waiting)
-        await phone.set_dnd(True)
-        assert (await phone.notification()).features == {DND: Lamp(True)}
+        await asyncio.gather(*waiting, elsewhere)
+        await phone.set_dnd(False)
+        await phone.until(lambda lamps: not lamps[DND].on)
 
 
 class TestGetHook:

@@ -59,14 +59,9 @@ async def load_scripts(hass: HomeAssistant, **scripts: Script) -> None:
 
 async def hooks_done(listener: DfksListener) -> None:
     """Wait until all that waits for scripts has had its turn."""
-    done = asyncio.Event()
-
-    async def job() -> None:
-        done.set()
-
-    listener.sync.queue.put(job)
     async with asyncio.timeout(5):
-        await done.wait()
+        while not listener.sync.queue.idle:
+            await asyncio.sleep(0)
 
 
 async def nothing_told(listener: DfksListener, phone: Phone) -> None:

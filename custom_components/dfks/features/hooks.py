@@ -1,8 +1,8 @@
 """Hooks: what may supply, rewrite, hide or refuse a feature, one call at a time.
 
 A hook is somebody else's code and may be slow. So the SIP answer never waits for it:
-calls stand in one queue, in order of arrival, and whatever depends on a call happens
-when its turn comes.
+calls stand in one queue, lines in turn, and whatever depends on a call happens when its
+turn comes.
 
 What a hook changes itself must not ask the hook again: that would never end, and the
 hook would wait for its own turn. So each call leaves a mark in the context in which it
@@ -166,25 +166,33 @@ type Job = Callable[[], Awaitable[None]]
 
 
 class HookQueue:
-    """Runs jobs one at a time, in order of arrival."""
+    """Runs jobs one at a time: lines in turn, those of one line in order of arrival.
+
+    So whoever has many jobs waits for them, and no other line does.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
-        self._jobs: deque[Job] = deque()
+        # By line: the first is the one whose turn it is, also while its job runs.
+        self._jobs: dict[str, deque[Job]] = {}
         self._task: asyncio.Task[None] | None = None
         self._held = False
         self.stopped = False
 
     @property
     def idle(self) -> bool:
-        """Whether a job put in now would run at once."""
+        """Whether nothing waits and nothing runs."""
         return not (self._jobs or self._task is not None or self._held)
 
-    def put(self, job: Job) -> None:
-        """Run a job when all before it are done; after `stop`, never."""
+    def is_idle(self, line_id: str) -> bool:
+        """Whether nothing of a line waits or runs, so that it need not wait either."""
+        return not (self._held or line_id in self._jobs)
+
+    def put(self, line_id: str, job: Job) -> None:
+        """Run a job when all of its line are done; after `stop`, never."""
         if self.stopped:
             return
-        self._jobs.append(job)
+        self._jobs.setdefault(line_id, deque()).append(job)
         self._go_on()
 
     def hold(self) -> None:
@@ -215,9 +223,13 @@ class HookQueue:
     async def _run(self) -> None:
         try:
             while self._jobs and not self._held:
+                line_id, jobs = next(iter(self._jobs.items()))
                 try:
-                    await self._jobs.popleft()()
+                    await jobs.popleft()()
                 except Exception:
                     _LOGGER.exception("Unexpected error around a hook")
+                # It has had its turn and comes last, with what has come meanwhile.
+                if self._jobs.pop(line_id, None):
+                    self._jobs[line_id] = jobs
         finally:
             self._task = None

@@ -6,12 +6,14 @@
 
 Whoever asks for a change, a phone or Home Assistant, comes through here, and entities
 and phones alike are told from the model alone. Without hooks all of it happens at once,
-in the call that asks for it. With hooks it happens in their queue, in order of arrival.
+in the call that asks for it. With hooks it happens in their queue: lines in turn, what is
+of one line in order of arrival.
 """
 
 import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 import logging
 from typing import Final, override
 
@@ -40,7 +42,6 @@ from .hooks import (
     HookError,
     HookQueue,
     Hooks,
-    Job,
     Ruling,
     call_hook,
     is_hooks_own,
@@ -64,6 +65,7 @@ from .model import (
     sorted_features,
 )
 from .publisher import Publisher
+from .waiting import WaitingChange
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -73,9 +75,9 @@ _WITHOUT_STATE = frozenset({"noresource", "deactivated"})
 # A set of topics that names no feature: a NOTIFY without a body.
 NO_FEATURE = frozenset({"none"})
 
-# Changes that may wait for the set hook; more are refused. A key must not work minutes
-# after it was pressed.
-MAX_WAITING: Final = 1000
+# Changes of one line that may wait for the set hook, after merging; more are refused.
+# Enough for all features of some phones; a key must not work minutes after it was pressed.
+MAX_WAITING: Final = 16
 
 
 class FeatureSync(Publisher[[LineEvent]], EventPackage):
@@ -98,8 +100,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         # Seconds.
         self.hook_timeout = HOOK_TIMEOUT
         self.queue = HookQueue()
-        # How many changes wait, and the futures of those that are Home Assistant's.
-        self._waiting = 0
+        # The changes that wait, by line, and the futures of Home Assistant's.
+        self._waiting: dict[str, list[WaitingChange]] = {}
         self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
         # Who waits for the get hook to be asked about a line.
         self._asking: dict[Line, dict[Subscription, None]] = {}
@@ -162,6 +164,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     async def stop(self) -> None:
         """Refuse the changes that wait for a hook, and all that would have to."""
         await self.queue.stop()
+        self._waiting.clear()
         for outcome in self._outcomes:
             if not outcome.done():
                 outcome.set_exception(_stopping())
@@ -171,27 +174,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         line = self.lines.get(line_id)
         if line is None:
             raise _removed()
-        if self._asks_nobody or is_hooks_own(line, change.feature):
+        if self._asks_nobody(line) or is_hooks_own(line, change.feature):
             _check_target(line, change)
             return self._commit(line, change, None)
-        outcome: asyncio.Future[ChangeOutcome] = (
-            asyncio.get_running_loop().create_future()
-        )
-
-        async def run() -> None:
-            if outcome.done():
-                # The caller has given up.
-                return
-            try:
-                result = await self._rule(line, change, None)
-            except ChangeRefused as err:
-                if not outcome.done():
-                    outcome.set_exception(err)
-            else:
-                if not outcome.done():
-                    outcome.set_result(result)
-
-        self._queue_change(run)
+        outcome = self._wait(line, change, None).outcome()
         self._outcomes.add(outcome)
         outcome.add_done_callback(self._outcomes.discard)
         return await outcome
@@ -204,44 +190,67 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if not self.hooks.rules:
             _check_target(line, change)
 
-    @property
-    def _asks_nobody(self) -> bool:
-        """Whether a change need not stand in the queue."""
-        return self.queue.idle and not self.hooks.rules
+    def _asks_nobody(self, line: Line) -> bool:
+        """Whether a change of a line need not stand in the queue."""
+        return not self.hooks.rules and self.queue.is_idle(line.id)
 
-    def _queue_change(self, job: Job) -> None:
-        """Run a job that makes a change when it is its turn. Raises ChangeRefused."""
+    def _wait(
+        self, line: Line, change: FeatureChange, sender: Subscription | None
+    ) -> WaitingChange:
+        """Make a change when it is its turn, together with one that waits if possible.
+
+        Raises ChangeRefused where the line's limit is reached.
+        """
         if self.queue.stopped:
             raise _stopping()
-        if self._waiting >= MAX_WAITING:
+        waiting = self._waiting.get(line.id, [])
+        for other in reversed(waiting):
+            if other.change.feature is not change.feature:
+                continue
+            if other.takes(change, sender):
+                other.merge(change)
+                return other
+            # Nothing goes before what came later.
+            break
+        if len(waiting) >= MAX_WAITING:
             raise ChangeRefused("Too many changes wait", Refusal.TOO_MANY_WAITING)
-        self._waiting += 1
+        new = WaitingChange(change, sender)
+        self._waiting[line.id] = [*waiting, new]
+        self.queue.put(line.id, partial(self._make, line, new))
+        return new
 
-        async def run() -> None:
-            self._waiting -= 1
-            await job()
-
-        self.queue.put(run)
+    async def _make(self, line: Line, waiting: WaitingChange) -> None:
+        """Make a change whose turn it is."""
+        # Within a line they have their turns in order.
+        _, *others = self._waiting.pop(line.id)
+        if others:
+            self._waiting[line.id] = others
+        if not waiting.is_wanted:
+            return
+        try:
+            outcome = await self._rule(line, waiting.change, waiting.sender)
+        except ChangeRefused as err:
+            if waiting.sender is not None:
+                self._set_back(waiting.sender, waiting.change.feature)
+            waiting.refused(err)
+        else:
+            waiting.made(outcome)
 
     def _change_from_phone(
         self, line: Line, change: FeatureChange, sender: Subscription
     ) -> None:
         """Make a phone's change, now or when it is its turn."""
-        if self._asks_nobody:
+        if self._asks_nobody(line):
             self._commit(line, change, sender)
             return
-        lamp = frozenset((change.feature,))
-
-        async def run() -> None:
-            try:
-                await self._rule(line, change, sender)
-            except ChangeRefused:
-                self._notifier.notify(sender, lamp)
-
         try:
-            self._queue_change(run)
+            self._wait(line, change, sender)
         except ChangeRefused:
-            self._notifier.notify(sender, lamp)
+            self._set_back(sender, change.feature)
+
+    def _set_back(self, sender: Subscription, feature: Feature) -> None:
+        """Show a phone what is stored: its change is not made."""
+        self._notifier.notify(sender, frozenset((feature,)))
 
     async def _rule(
         self, line: Line, change: FeatureChange, sender: Subscription | None
@@ -303,7 +312,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def _tell_everything(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
         line = _line(subscription.account)
-        if self.queue.idle and not self.hooks.supplies:
+        if not self.hooks.supplies and self.queue.is_idle(line.id):
             self._show(line, frozenset())
             self._notifier.notify(subscription, ALL)
             return
@@ -315,7 +324,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         async def run() -> None:
             await self._supply(line, self._asking.pop(line))
 
-        self.queue.put(run)
+        self.queue.put(line.id, run)
 
     async def _supply(self, line: Line, asking: Collection[Subscription]) -> None:
         """Ask the get hook about a line and tell everybody what comes of it."""
