@@ -168,7 +168,7 @@ class TestTranslations:
         }
         used = errors_in_code(SOURCES["config_flow.py"])
         used |= errors_in_code(SOURCES["line_flow.py"])
-        used |= errors_in_code(SOURCES["listener.py"])
+        used |= errors_in_code(SOURCES["settings.py"])
         used |= {problem.value for problem in TlsProblem}
         assert messages == used
 
