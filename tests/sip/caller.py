@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import override
 import uuid
 
-from custom_components.dfks.features.model import ConnectionChanged, Line, LineEvent
+from custom_components.dfks.features.model import Line, LineEvent
 from tests.phone import Digest, Lamp, RawPeer, Request, Response
 from tests.phone.checks import parse_documents
 from tests.phone.raw import Override
@@ -210,13 +210,18 @@ def reason_of(notify: Request) -> str:
 
 async def disconnected(line: Line) -> None:
     """Wait until a line has no live subscription."""
-    gone = asyncio.Event()
+    await watched_by(line, 0)
 
-    def take(event: LineEvent) -> None:
-        if isinstance(event, ConnectionChanged) and not event.connected:
-            gone.set()
+
+async def watched_by(line: Line, count: int) -> None:
+    """Wait until a line has so many live subscriptions."""
+    reached = asyncio.Event()
+
+    def take(_: LineEvent) -> None:
+        if line.watchers == count:
+            reached.set()
 
     unsubscribe = line.subscribe(take)
-    if line.connected:
-        await asyncio.wait_for(gone.wait(), 2)
+    if line.watchers != count:
+        await asyncio.wait_for(reached.wait(), 2)
     unsubscribe()

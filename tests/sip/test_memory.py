@@ -227,14 +227,13 @@ async def test_f28_a_phone_on_a_stream_is_told_when_it_is_back(
     Nobody takes connections at its Contact, as behind NAT.
     """
     stream = await connect("tcp")
-    subscribed = await stream.subscribe(
-        {"Contact": f"<sip:201@127.0.0.1:9;transport={transport}>"}
-    )
+    contact = {"Contact": f"<sip:201@127.0.0.1:9;transport={transport}>"}
+    subscribed = await stream.subscribe(contact)
 
     sync = await restart()
     again = await connect("tcp")
     await again.log_in()
-    await again.call("REGISTER")
+    await again.call("REGISTER", contact)
     notify = await again.next_request()
 
     assert notify.call_id == subscribed.response.call_id
@@ -249,12 +248,13 @@ async def test_f28_a_phone_that_is_back_before_its_contact_is_given_up(
     """The attempt to connect there takes ten seconds and is in vain."""
     async with await ListeningPeer.open(silent=True) as hole:
         stream = await connect("tcp")
-        await stream.subscribe({"Contact": f"<sip:201@127.0.0.1:{hole.port}>"})
+        contact = {"Contact": f"<sip:201@127.0.0.1:{hole.port}>"}
+        await stream.subscribe(contact)
         sync = await restart()
         again = await connect("tcp")
         await again.log_in()
 
-        await again.call("REGISTER")
+        await again.call("REGISTER", contact)
         notify = await again.next_request()
 
         assert len(lamps(notify)) == 4

@@ -28,7 +28,7 @@ from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
-from .caller import Caller, disconnected, lamps, reason_of
+from .caller import Caller, disconnected, lamps, reason_of, watched_by
 from .conftest import Connect
 from .listening import ListeningPeer
 
@@ -841,23 +841,114 @@ async def test_e14_a_phone_whose_nat_gave_it_another_port_is_found(
     await caller.nothing()
 
 
+CONTACT = "<sip:201@192.0.2.7:5060;transport=tcp>"
+INSTANCE = '+sip.instance="<urn:uuid:00000000-0000-1000-8000-0004f2{}>"'
+MINE, ANOTHERS = INSTANCE.format("000001"), INSTANCE.format("000002")
+
+
 @requirement("E14", "F16")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (CONTACT, CONTACT),
+        (CONTACT, f"{CONTACT};{MINE}"),
+        (f"{CONTACT};{MINE}", f"<sip:201@192.0.2.8;transport=tcp>;{MINE}"),
+    ],
+    ids=["Contact", "Contact of a REGISTER with instance", "instance"],
+)
 async def test_e14_a_phone_that_comes_back_over_a_new_connection(
-    connect: Connect, reception: Line
+    connect: Connect, reception: Line, before: str, after: str
 ) -> None:
     """It is told everything there, as soon as it is heard."""
     first = await connect("tcp")
-    subscribed = await first.subscribe()
+    subscribed = await first.subscribe({"Contact": before})
     await first.close()
     await disconnected(reception)
 
     second = await connect("tcp")
-    await second.call("REGISTER")
+    await second.call("REGISTER", {"Contact": after})
     notify = await second.next_request()
 
     assert len(lamps(notify)) == 4
     assert notify.cseq[0] > subscribed.first.cseq[0]
     assert reception.connected
+
+
+@requirement("E14", "F16")
+@pytest.mark.parametrize(
+    ("mine", "anothers"),
+    [
+        (CONTACT, "<sip:201@192.0.2.8:5060;transport=tcp>"),
+        (CONTACT, None),
+        (f"{CONTACT};{MINE}", f"{CONTACT};{ANOTHERS}"),
+    ],
+    ids=["Contact", "no Contact", "instance"],
+)
+async def test_e14_a_phone_beside_a_lost_one_does_not_get_its_notifies(
+    connect: Connect, reception: Line, mine: str, anothers: str | None
+) -> None:
+    """Two behind one NAT have one address; the lost one is told when it is back."""
+    first = await connect("tcp")
+    subscribed = await first.subscribe({"Contact": mine})
+    await first.close()
+    await disconnected(reception)
+    second = await connect("tcp")
+
+    await second.call("REGISTER", {"Contact": anothers})
+    await second.nothing()
+    back = await connect("tcp")
+    await back.call("REGISTER", {"Contact": mine})
+
+    assert (await back.next_request()).call_id == subscribed.response.call_id
+
+
+@requirement("E14", "F16")
+async def test_e14_a_connection_with_another_phones_dialog_is_that_phones(
+    connect: Connect, reception: Line
+) -> None:
+    """A Contact alone does not make it the lost phone's as well."""
+    first = await connect("tcp")
+    await first.subscribe({"Contact": CONTACT})
+    second = await connect("tcp")
+    await second.subscribe({"Contact": "<sip:201@192.0.2.8:5060;transport=tcp>"})
+    await first.close()
+    await watched_by(reception, 1)
+
+    await second.call("REGISTER", {"Contact": CONTACT})
+
+    await second.nothing()
+
+
+@requirement("E14", "E13")
+@pytest.mark.parametrize("contact", [CONTACT, f"{CONTACT};{MINE}"])
+async def test_e14_what_was_told_over_a_stream_is_not_told_over_udp(
+    connect: Connect, caller: Caller, reception: Line, contact: str
+) -> None:
+    """A REGISTER does not move a dialog to another transport."""
+    first = await connect("tcp")
+    await first.subscribe({"Contact": contact})
+    await first.close()
+    await disconnected(reception)
+
+    await caller.call("REGISTER", {"Contact": contact})
+
+    await caller.nothing()
+
+
+@requirement("E14", "F16")
+async def test_e14_a_contact_behind_another_nat_is_another_phone(
+    connect: Connect, reception: Line
+) -> None:
+    """Private addresses are the same everywhere."""
+    first = await connect("tcp")
+    await first.subscribe({"Contact": CONTACT})
+    await first.close()
+    await disconnected(reception)
+    second = await connect("tcp", local=("127.0.0.2", 0))
+
+    await second.call("REGISTER", {"Contact": CONTACT})
+
+    await second.nothing()
 
 
 @requirement("E14", "F16")
@@ -900,7 +991,7 @@ async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
         clock.advance(20)
 
         second = await connect("tcp")
-        await second.call("REGISTER")
+        await second.call("REGISTER", {"Contact": contact})
         ends = [await second.next_request() for _ in range(more)]
         for end in ends:
             second.answer(end)

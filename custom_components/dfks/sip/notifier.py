@@ -44,6 +44,7 @@ from .headers import (
     parse_address,
     parse_uri,
     plain_host,
+    same_uri,
     unbracketed,
     uri_of_plain_contact,
 )
@@ -542,16 +543,11 @@ class Notifier:
         for subscription in self.of(account):
             dialog = subscription.dialog
             before = dialog.flow
-            # Behind a proxy the way is the Route, whatever became of a connection.
-            moved = not dialog.routes and (
-                before.closed
-                or (subscription.suspended and _has_moved(subscription, request, flow))
-            )
-            if not (subscription.suspended or moved) or not _is_from(
+            if not (subscription.suspended or before.closed) or not _is_from(
                 subscription, request, flow
             ):
                 continue
-            if moved:
+            if self._has_moved(subscription, request, flow):
                 if subscription.in_flight is not None:
                     # Whatever is tried at its Contact is in vain: it is over here.
                     self._suspend(subscription)
@@ -564,6 +560,32 @@ class Notifier:
                 self._go_on_in(dialog)
             if subscription.suspended:
                 self._resume(subscription)
+
+    def _has_moved(
+        self, subscription: Subscription, request: Request, flow: Flow
+    ) -> bool:
+        """Whether the phone of a silent subscription, and no other, is elsewhere now.
+
+        A NAT that has forgotten it lets it through at another port (RFC 5626 4.1), and
+        it may have connected anew. Behind a proxy the way is the Route, whatever became
+        of a connection.
+        """
+        dialog = subscription.dialog
+        before = dialog.flow
+        if (
+            dialog.routes
+            or (before.reliable and flow.transport != before.transport)
+            or (_same_ends(flow, before) and not before.closed)
+        ):
+            return False
+        instance = instance_of(request)
+        if instance and subscription.instance:
+            return instance == subscription.instance
+        # Without an instance only the Contact tells phones at one address apart.
+        return _names_contact(request, dialog.target) and not any(
+            _same_ends(other.dialog.flow, flow) and other.dialog.target != dialog.target
+            for other in self.of(subscription.account)
+        )
 
     def lost(self, flow: Flow) -> None:
         """Suspend what went over a connection that is gone.
@@ -1133,16 +1155,16 @@ def _is_from(subscription: Subscription, request: Request, flow: Flow) -> bool:
     return subscription.dialog.flow.remote[0] == flow.remote[0]
 
 
-def _has_moved(subscription: Subscription, request: Request, flow: Flow) -> bool:
-    """Whether the phone of a silent subscription, and no other, is elsewhere now.
-
-    A NAT that has forgotten it lets it through at another port (RFC 5626 4.1).
-    """
-    return (
-        subscription.instance is not None
-        and subscription.instance == instance_of(request)
-        and not _same_ends(flow, subscription.dialog.flow)
-    )
+def _names_contact(request: Request, target: str) -> bool:
+    """Whether a request has a Contact that is the target of a dialog."""
+    try:
+        known = parse_uri(target)
+        return any(
+            same_uri(parse_uri(parse_address(contact).uri), known)
+            for contact in request.values("contact")
+        )
+    except HeaderError:
+        return False
 
 
 def contact_uri(user: str, sent_by: str, transport: str) -> str:
