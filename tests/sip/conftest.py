@@ -1,15 +1,17 @@
 """Fixtures of the SIP floor's tests: a real server on loopback, and callers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
+import json
 import ssl
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 import pytest_socket
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip.memory import Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone.link import Address
@@ -18,6 +20,10 @@ from tests.server import PASSWORDS, line_config
 from .caller import Caller
 
 LOOPBACK = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
+
+
+# Stops the server and starts another one on its port, with what the first remembers.
+type Restart = Callable[..., Awaitable[FeatureSync]]
 
 
 class Connect(Protocol):
@@ -142,3 +148,32 @@ async def stranger(connect: Connect) -> Caller:
 async def stream(connect: Connect) -> Caller:
     """Return a phone of line 201 on TCP."""
     return await connect("tcp")
+
+
+@pytest.fixture
+async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
+    """Return what stops the server and starts another one on its port."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def restart(
+            *,
+            away: float = 30.0,
+            grace: float = 0.0,
+            forget: bool = False,
+            lines: tuple[str, ...] = ("201", "202"),
+            change: Callable[[Memory], None] = lambda _: None,
+        ) -> FeatureSync:
+            memory = cast("Memory", json.loads(json.dumps(await server.records())))
+            change(memory)
+            await server.stop()
+            clock.advance(away)
+            config = ServerConfig(host=server.config.host, port=server.port)
+            other = SipServer(config, clock)
+            sync = FeatureSync(other)
+            for user in lines:
+                sync.add_line(line_config(user))
+            stack.push_async_callback(other.stop)
+            await other.start(memory=None if forget else memory, grace=grace)
+            return sync
+
+        yield restart

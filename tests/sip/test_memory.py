@@ -1,28 +1,22 @@
 """What outlives a restart: dialogs and bindings (row F28)."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-import contextlib
-import json
+from collections.abc import Callable
 from typing import Literal, cast
 
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
 from tests.phone.wire import address, parameter
-from tests.server import line_config
 
 from .caller import Caller, disconnected, lamps, reason_of, state_of
-from .conftest import Connect
+from .conftest import Connect, Restart
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
-
-type Restart = Callable[..., Awaitable[FeatureSync]]
 
 # The way back to a phone, as it is remembered.
 FLOW = {
@@ -30,35 +24,6 @@ FLOW = {
     "remote": ["127.0.0.1", 5060],
     "local": ["127.0.0.1", 5060],
 }
-
-
-@pytest.fixture
-async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
-    """Return what stops the server and starts another one on its port."""
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def restart(
-            *,
-            away: float = 30.0,
-            grace: float = 0.0,
-            forget: bool = False,
-            lines: tuple[str, ...] = ("201", "202"),
-            change: Callable[[Memory], None] = lambda _: None,
-        ) -> FeatureSync:
-            memory = cast("Memory", json.loads(json.dumps(await server.records())))
-            change(memory)
-            await server.stop()
-            clock.advance(away)
-            config = ServerConfig(host=server.config.host, port=server.port)
-            other = SipServer(config, clock)
-            sync = FeatureSync(other)
-            for user in lines:
-                sync.add_line(line_config(user))
-            stack.push_async_callback(other.stop)
-            await other.start(memory=None if forget else memory, grace=grace)
-            return sync
-
-        yield restart
 
 
 @requirement("F28")

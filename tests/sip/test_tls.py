@@ -1,6 +1,8 @@
 """Section E: SIP over TLS (RFC 3261 26.3.1, RFC 8996)."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+import contextlib
 from pathlib import Path
 import ssl
 import warnings
@@ -9,6 +11,8 @@ import pytest
 
 from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import connections as places
+from custom_components.dfks.sip.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, PhoneError, Response, set_dnd
@@ -200,6 +204,137 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
 
         assert not phone.links
         assert not reception.connected
+
+
+def client_hello(context: ssl.SSLContext) -> bytes:
+    """Return the first octets of a phone's handshake."""
+    outgoing = ssl.MemoryBIO()
+    handshake = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
+    with pytest.raises(ssl.SSLWantReadError):
+        handshake.do_handshake()
+    return outgoing.read()
+
+
+class HalfOpen:
+    """A connection to the TLS port that has not finished its handshake."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Use `half_open`."""
+        self._reader = reader
+        self.writer = writer
+
+    async def read(self) -> bytes:
+        """Return what the server sends next, nothing where it closes the connection."""
+        with contextlib.suppress(ConnectionError):
+            return await asyncio.wait_for(self._reader.read(1_000), 2)
+        return b""
+
+
+@pytest.fixture
+async def half_open(
+    server: SipServer, caller: Caller
+) -> AsyncIterator[Callable[[str], Awaitable[HalfOpen]]]:
+    """Return what connects to the TLS port from an address and says nothing."""
+    opened: list[HalfOpen] = []
+
+    async def connect(host: str) -> HalfOpen:
+        connection = HalfOpen(
+            *await asyncio.open_connection(
+                "127.0.0.1", server.tls_port, local_addr=(host, 0)
+            )
+        )
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        connection.writer.close()
+
+
+type OpenHalf = Callable[[str], Awaitable[HalfOpen]]
+
+
+@requirement("E19", "C7")
+async def test_e19_connections_that_do_not_shake_hands_count(
+    half_open: OpenHalf, caller: Caller, server: SipServer
+) -> None:
+    """64 of one source, and the next one is closed."""
+    for _ in range(64):
+        await half_open("127.0.0.2")
+    extra = await half_open("127.0.0.2")
+
+    received = await extra.read()
+
+    assert received == b""
+    assert server.counters()["connections"] == 64
+
+
+@requirement("E19", "C8")
+async def test_e19_the_oldest_handshake_makes_room(
+    half_open: OpenHalf,
+    connect: Connect,
+    trust: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Silent connections of many addresses do not keep a phone out."""
+    monkeypatch.setattr(places, "MAX_UNKNOWN", 3)
+    first, *_ = [await half_open(f"127.0.0.{number}") for number in range(4, 7)]
+
+    phone = await connect("tls", tls=trust)
+    received = await first.read()
+
+    assert received == b""
+    assert (await phone.call("REGISTER")).status == 200
+
+
+@requirement("E19", "H12")
+@pytest.mark.parametrize(
+    "config",
+    [
+        ServerConfig(
+            host="127.0.0.1",
+            port=0,
+            tls_port=0,
+            allowed_networks=parse_networks("127.0.0.2"),
+        )
+    ],
+    ids=["127.0.0.2"],
+)
+@pytest.mark.parametrize(
+    ("host", "answered"), [("127.0.0.1", False), ("127.0.0.2", True)]
+)
+async def test_e19_only_allowed_networks_get_a_handshake(
+    server: SipServer,
+    half_open: OpenHalf,
+    trust: ssl.SSLContext,
+    host: str,
+    answered: bool,
+) -> None:
+    """The others are disconnected, whatever they send."""
+    connection = await half_open(host)
+    connection.writer.write(client_hello(trust))
+
+    assert bool(await connection.read()) is answered
+
+
+@requirement("E19")
+async def test_e19_a_handshake_has_ten_seconds(
+    half_open: OpenHalf, caller: Caller, clock: ManualClock, server: SipServer
+) -> None:
+    """Then the connection is closed."""
+    connection = await half_open("127.0.0.1")
+    await caller.settle()
+    clock.advance(9)
+    await caller.settle()
+    before = server.counters()["connections"]
+
+    clock.advance(6)
+    await connection.read()
+    await caller.settle()
+
+    assert (before, server.counters()["connections"]) == (1, 0)
 
 
 @requirement("E13")

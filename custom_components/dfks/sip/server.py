@@ -219,7 +219,7 @@ class SipServer:
                     self.proxy.location.restore(
                         record, self._transports.remembered_flow
                     )
-        await self._transports.listen()
+        self._transports.listen()
         self.notifier.resume_remembered()
 
     async def stop(self) -> None:

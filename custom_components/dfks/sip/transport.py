@@ -25,7 +25,14 @@ import ssl
 import struct
 from typing import override
 
+from .acceptor import Acceptor
 from .clock import Clock, Timers
+from .connections import (
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_SOURCE,
+    Connections,
+    is_reserved,
+)
 from .headers import unbracketed
 
 _LOGGER = logging.getLogger(__name__)
@@ -51,11 +58,6 @@ MAX_STREAM_MESSAGE = 65_535
 # A peer that does not read what it is sent, in octets.
 MAX_UNREAD = 256 * 1024
 
-# Connections that are open at one time, and of one source; those that we open count
-# for themselves, too, while they are not open yet.
-MAX_CONNECTIONS = 1024
-MAX_CONNECTIONS_PER_SOURCE = 64
-
 # Seconds for the rest of a message that has begun, for the first message of a
 # connection, and for a connection that says nothing at all.
 MESSAGE_TIMEOUT = 30.0
@@ -67,6 +69,9 @@ SWEEP = 5.0
 
 # Seconds for a TLS handshake.
 HANDSHAKE_TIMEOUT = 10.0
+
+# Seconds between two equal warnings.
+WARNING_INTERVAL = 60.0
 
 # Seconds to connect to a peer.
 CONNECT_TIMEOUT = 10.0
@@ -506,6 +511,7 @@ class StreamFlow(Flow, asyncio.Protocol):
     """A TCP or TLS connection."""
 
     __slots__ = (
+        "_accepted",
         "_framer",
         "_greeted",
         "_inside",
@@ -514,6 +520,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         "_writer",
         "deadline",
         "local",
+        "outgoing",
         "remote",
         "transport",
     )
@@ -521,21 +528,29 @@ class StreamFlow(Flow, asyncio.Protocol):
     reliable = True
 
     def __init__(
-        self, owner: Transports, transport: str, remote: tuple[str, int] | None = None
+        self,
+        owner: Transports,
+        transport: str,
+        remote: tuple[str, int] = ("", 0),
+        accepted: socket.socket | None = None,
+        *,
+        outgoing: bool = False,
     ) -> None:
-        """Be a connection of `owner`; with `remote` one that we are opening."""
+        """Be a connection of `owner`: one that it has accepted or is opening."""
         self.transport = transport
-        self.remote = remote or ("", 0)
-        self.local = ("", 0)
+        self.remote = remote
+        self.local = ("", 0) if accepted is None else accepted.getsockname()[:2]
+        self.outgoing = outgoing
         # Whether the peer has been let in: strangers get less time.
-        self._greeted = remote is not None
+        self._greeted = outgoing
         self._owner = owner
         self._framer = Framer()
+        self._accepted = accepted
         self._writer: asyncio.Transport | None = None
-        self._unsent: list[bytes] | None = [] if remote else None
+        self._unsent: list[bytes] | None = [] if outgoing else None
         self._inside = False
         # When the connection has been silent too long, in seconds of the clock.
-        self.deadline = 0.0
+        self._grant(HANDSHAKE_TIMEOUT)
 
     @property
     @override
@@ -550,13 +565,16 @@ class StreamFlow(Flow, asyncio.Protocol):
         """Take over a new connection."""
         assert isinstance(transport, asyncio.Transport)
         self._writer = transport
-        self.remote = transport.get_extra_info("peername")[:2]
-        self.local = transport.get_extra_info("sockname")[:2]
-        _keep_alive(transport.get_extra_info("socket"))
         unsent, self._unsent = self._unsent or [], None
+        if self._accepted is None:
+            remote = transport.get_extra_info("peername")
+            # None where the peer has closed it already.
+            self.remote = self.remote if remote is None else remote[:2]
+            self.local = transport.get_extra_info("sockname")[:2]
         if not self._owner.opened(self):
             transport.abort()
             return
+        _keep_alive(transport.get_extra_info("socket"))
         self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
         for data in unsent:
             transport.write(data)
@@ -585,7 +603,9 @@ class StreamFlow(Flow, asyncio.Protocol):
     @override
     def greet(self) -> None:
         """Give the connection the time of a friend."""
-        self._greeted = True
+        if not self._greeted:
+            self._greeted = True
+            self._owner.greeted(self)
 
     @override
     def send(self, data: bytes) -> None:
@@ -616,11 +636,21 @@ class StreamFlow(Flow, asyncio.Protocol):
         """Close the connection after what is still to be sent."""
         if self._writer is not None:
             self._writer.close()
+        else:
+            self._end_handshake()
 
     def abort(self) -> None:
         """Close the connection at once."""
         if self._writer is not None:
             self._writer.abort()
+        else:
+            self._end_handshake()
+
+    def _end_handshake(self) -> None:
+        """Have asyncio, which alone holds the connection now, read its end."""
+        if self._accepted is not None:
+            with contextlib.suppress(OSError):
+                self._accepted.shutdown(socket.SHUT_RDWR)
 
     def _grant(self, seconds: float) -> None:
         self.deadline = self._owner.clock.monotonic() + seconds
@@ -724,13 +754,18 @@ class Transports:
         self._lets_in = lets_in
         self._udp: list[UdpSocket] = []
         self._bound: list[tuple[socket.socket, str, ssl.SSLContext | None]] = []
-        self._servers: list[asyncio.Server] = []
-        self._streams: set[StreamFlow] = set()
+        self._acceptors: list[Acceptor] = []
+        # Those that are open, and those that are accepted and shake hands.
+        self._streams: Connections[StreamFlow] = Connections(self._warn)
         # Those that we have opened or are opening, by transport, host and port as
         # they were asked for.
         self._outgoing: dict[tuple[str, str, int], StreamFlow] = {}
+        # What is being opened or looked up, and what shakes hands.
         self._tasks: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._sweeping = False
+        # When each warning may be logged again.
+        self._warned: dict[str, float] = {}
         self.port = 0
         self.tls_port = 0
 
@@ -771,30 +806,23 @@ class Transports:
             await self.stop()
             raise
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Take in what comes to the sockets that are bound."""
-        loop = asyncio.get_running_loop()
         for udp in self._udp:
             udp.listen()
         while self._bound:
             sock, transport, context = self._bound.pop()
-            self._servers.append(
-                await loop.create_server(
-                    partial(StreamFlow, self, transport),
-                    sock=sock,
-                    ssl=context,
-                    ssl_handshake_timeout=None
-                    if context is None
-                    else HANDSHAKE_TIMEOUT,
-                )
-            )
+            take = partial(self._accept, transport, context)
+            acceptor = Acceptor(sock, self.timers, take, self._warn)
+            acceptor.listen()
+            self._acceptors.append(acceptor)
 
     async def stop(self) -> None:
         """Close everything."""
         for task in self._tasks:
             task.cancel()
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for sock, _, _ in self._bound:
             sock.close()
         streams = list(self._streams)
@@ -802,32 +830,73 @@ class Transports:
             stream.close()
         for udp in self._udp:
             udp.close()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._handshakes, return_exceptions=True)
         # Whoever does not read, or shake hands on the end of TLS, is not waited for.
         await asyncio.sleep(0)
         for stream in streams:
             stream.abort()
         self._bound.clear()
-        self._servers.clear()
+        self._acceptors.clear()
         self._udp.clear()
 
-    def opened(self, stream: StreamFlow) -> bool:
-        """Take note of a new connection; False where there are too many."""
-        source = stream.remote[0]
-        if not self._lets_in(source):
-            return False
-        from_source = sum(other.remote[0] == source for other in self._streams)
-        if (
-            len(self._streams) >= MAX_CONNECTIONS
-            or from_source >= MAX_CONNECTIONS_PER_SOURCE
+    def _accept(
+        self,
+        transport: str,
+        context: ssl.SSLContext | None,
+        sock: socket.socket,
+        remote: tuple[str, int],
+    ) -> None:
+        """Take over a connection, or close it before anything is read or said."""
+        source = remote[0]
+        if not self._lets_in(source) or not self._streams.make_room(
+            source, short=is_reserved(sock.fileno())
         ):
-            _LOGGER.warning("Too many connections; one from %s is refused", source)
-            return False
-        self._streams.add(stream)
+            sock.close()
+            return
+        stream = StreamFlow(self, transport, remote, sock)
+        self._add(stream)
+        task = asyncio.get_running_loop().create_task(
+            self._shake_hands(stream, sock, context)
+        )
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(
+        self, stream: StreamFlow, sock: socket.socket, context: ssl.SSLContext | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: stream, sock, ssl=context)
+        except OSError as err:
+            _LOGGER.debug("No connection with %s: %s", stream.remote[0], err)
+        if stream.closed:
+            stream.fail()
+
+    def opened(self, stream: StreamFlow) -> bool:
+        """Take note that a connection is open; False where it has no place (any more)."""
+        if stream.outgoing:
+            source = stream.remote[0]
+            if not self._lets_in(source) or not self._streams.make_room(source):
+                return False
+            self._add(stream)
+        return stream in self._streams
+
+    def greeted(self, stream: StreamFlow) -> None:
+        """Take note that the peer of a connection has been let in."""
+        self._streams.authenticate(stream)
+
+    def _add(self, stream: StreamFlow) -> None:
+        self._streams.add(stream, authenticated=stream.outgoing)
         if not self._sweeping:
             self._sweeping = True
             self.timers.after(SWEEP, self._sweep)
-        return True
+
+    def _warn(self, text: str, *details: object) -> None:
+        """Log a warning, unless the same was logged a moment ago."""
+        now = self.clock.monotonic()
+        if now >= self._warned.get(text, now):
+            self._warned[text] = now + WARNING_INTERVAL
+            _LOGGER.warning(text, *details)
 
     def lost(self, stream: StreamFlow) -> None:
         """Take note of a connection that is gone."""
@@ -842,7 +911,7 @@ class Transports:
         now = self.clock.monotonic()
         for stream in [item for item in self._streams if item.deadline <= now]:
             stream.close()
-        self._sweeping = bool(self._streams)
+        self._sweeping = len(self._streams) > 0
         if self._sweeping:
             self.timers.after(SWEEP, self._sweep)
 
@@ -887,7 +956,9 @@ class Transports:
             or to_host >= MAX_CONNECTIONS_PER_SOURCE
         ):
             raise FlowError(errno.EMFILE, "Too many connections")
-        stream = self._outgoing[hop] = StreamFlow(self, transport, (host, port))
+        stream = self._outgoing[hop] = StreamFlow(
+            self, transport, (host, port), outgoing=True
+        )
         stream.local = near.local
         self._run(self._connect(stream, allows))
         return stream
@@ -902,6 +973,7 @@ class Transports:
         self, transport: str, remote: tuple[str, int], local: tuple[str, int]
     ) -> Flow:
         """Return the flow of an earlier run. Raises FlowError where there is none."""
+        self._streams.remember(remote[0])
         if transport != "UDP":
             return GoneFlow(transport, remote, local)
         family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET

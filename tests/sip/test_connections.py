@@ -1,0 +1,313 @@
+"""Places for connections: who gets one, and who makes room when all are taken."""
+
+import asyncio
+from collections.abc import Iterator
+import contextlib
+import logging
+import os
+import resource
+import socket
+
+import pytest
+
+from custom_components.dfks.sip import connections as places
+from custom_components.dfks.sip.acceptor import PAUSE
+from custom_components.dfks.sip.server import SipServer
+from tests.clock import ManualClock
+
+from .caller import Caller
+from .conftest import Connect, Restart
+
+requirement = pytest.mark.requirement
+
+# Addresses that the server knows nothing of.
+ELSEWHERE = [f"127.0.0.{number}" for number in range(4, 40)]
+
+
+@pytest.fixture
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the server six places: three for unknown addresses, three a source."""
+    monkeypatch.setattr(places, "MAX_CONNECTIONS", 6)
+    monkeypatch.setattr(places, "MAX_CONNECTIONS_PER_SOURCE", 3)
+    monkeypatch.setattr(places, "MAX_UNKNOWN", 3)
+
+
+async def open_settled(connect: Connect, host: str) -> Caller:
+    """Open a connection from an address and wait until the server has taken it."""
+    caller = await connect("tcp", local=(host, 0))
+    await caller.settle()
+    return caller
+
+
+async def log_in_from(connect: Connect, host: str) -> Caller:
+    """Open a connection from an address by which a phone has logged in."""
+    caller = await connect("tcp", local=(host, 0))
+    assert (await caller.call("REGISTER")).status == 200
+    return caller
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the warnings of the integration."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING
+        and record.name.startswith("custom_components.dfks")
+    ]
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_the_oldest_connection_without_a_login_makes_room(
+    connect: Connect,
+) -> None:
+    """Those of unknown addresses hold a part of all places."""
+    strangers = [await open_settled(connect, host) for host in ELSEWHERE[:4]]
+
+    await strangers[0].wait_closed()
+
+    for stranger in strangers[1:]:
+        await stranger.settle()
+
+
+@requirement("C8")
+async def test_c8_idle_connections_of_many_addresses_keep_no_phone_out(
+    connect: Connect, server: SipServer
+) -> None:
+    """However many there are, the next phone logs in."""
+    with contextlib.ExitStack() as stack:
+        for host in ELSEWHERE[:16] * 20:
+            here = ("127.0.0.1", server.port)
+            idle = socket.create_connection(here, source_address=(host, 0))
+            stack.enter_context(idle)
+
+        await log_in_from(connect, "127.0.0.1")
+
+    assert server.counters()["connections"] == places.MAX_UNKNOWN
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_a_phone_that_has_logged_in_never_makes_room(
+    connect: Connect,
+) -> None:
+    """It is the oldest, and stays."""
+    phone = await log_in_from(connect, "127.0.0.2")
+    for host in ELSEWHERE:
+        await open_settled(connect, host)
+
+    await phone.settle()
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_where_all_have_logged_in_the_next_one_is_refused(
+    connect: Connect,
+) -> None:
+    """There is nobody to make room."""
+    phones = [await log_in_from(connect, host) for host in ELSEWHERE[:6]]
+
+    for host in (ELSEWHERE[0], ELSEWHERE[7]):
+        extra = await connect("tcp", local=(host, 0))
+        await extra.wait_closed()
+
+    for phone in phones:
+        await phone.settle()
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_an_unknown_address_takes_no_place_of_a_known_one(
+    connect: Connect,
+) -> None:
+    """A known one gets its place from unknown ones first, then from its like."""
+    for host in ELSEWHERE[:4]:
+        await log_in_from(connect, host)
+    known = await open_settled(connect, ELSEWHERE[0])
+    unknown = await open_settled(connect, ELSEWHERE[7])
+
+    newer = await open_settled(connect, ELSEWHERE[1])
+    await unknown.wait_closed()
+    refused = await connect("tcp", local=(ELSEWHERE[8], 0))
+    await refused.wait_closed()
+    await known.settle()
+    await open_settled(connect, ELSEWHERE[2])
+
+    await known.wait_closed()
+    await newer.settle()
+
+
+@requirement("C7", "C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_at_a_known_address_the_oldest_without_a_login_makes_room(
+    connect: Connect,
+) -> None:
+    """Others at the address of a phone do not shut it out."""
+    phone = await log_in_from(connect, "127.0.0.2")
+    idle = [await open_settled(connect, "127.0.0.2") for _ in range(2)]
+
+    again = await log_in_from(connect, "127.0.0.2")
+
+    await idle[0].wait_closed()
+    for caller in (phone, idle[1], again):
+        await caller.settle()
+
+
+@requirement("C8", "F28")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_addresses_are_known_after_a_restart(
+    connect: Connect, restart: Restart
+) -> None:
+    """Whoever was bound or subscribed has logged in before."""
+    await log_in_from(connect, "127.0.0.2")
+    await restart()
+    phone = await open_settled(connect, "127.0.0.2")
+
+    for host in ELSEWHERE:
+        await open_settled(connect, host)
+
+    await phone.settle()
+
+
+@requirement("C8")
+def test_c8_known_addresses_are_remembered_up_to_a_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The one that logged in longest ago is forgotten first."""
+    monkeypatch.setattr(places, "MAX_ADDRESSES", 2)
+    connections = places.Connections[places.Connection](lambda *_: None)
+
+    for source in ("a", "b", "a", "c"):
+        connections.remember(source)
+
+    assert list(connections._addresses) == ["a", "c"]
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_the_log_has_one_warning_a_minute(
+    connect: Connect, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever is tried."""
+    for host in ELSEWHERE[:10]:
+        await open_settled(connect, host)
+    before = len(warnings(caplog))
+    clock.advance(30)
+    await open_settled(connect, ELSEWHERE[11])
+    meanwhile = len(warnings(caplog))
+    clock.advance(30)
+    for host in ELSEWHERE[12:16]:
+        await open_settled(connect, host)
+
+    assert (before, meanwhile, len(warnings(caplog))) == (1, 1, 2)
+
+
+# File descriptors
+
+
+@contextlib.contextmanager
+def descriptors(limit: int) -> Iterator[None]:
+    """Let the process have so many file descriptors for a while."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def lowest_free() -> int:
+    """Return the number of the next file descriptor."""
+    descriptor = os.dup(0)
+    os.close(descriptor)
+    return descriptor
+
+
+@requirement("E20")
+@pytest.mark.parametrize(
+    ("limit", "first"),
+    [(1024, 768), (2048, 1792), (100_000, 99_744), (256, 192), (64, 48)],
+)
+def test_e20_how_many_descriptors_are_left_to_others(
+    monkeypatch: pytest.MonkeyPatch, limit: int, first: int
+) -> None:
+    """256 of them, or a quarter of fewer than 1024."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+
+    assert places.is_reserved(first)
+    assert not places.is_reserved(first - 1)
+
+
+@requirement("E20")
+def test_e20_without_a_limit_none_is_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process may have as many as it likes."""
+    unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: unlimited)
+
+    assert not places.is_reserved(1_000_000)
+
+
+@requirement("E20", "C8")
+async def test_e20_where_descriptors_are_short_connections_make_room(
+    connect: Connect, caller: Caller, server: SipServer
+) -> None:
+    """The rest of the process keeps its share."""
+    idle = await open_settled(connect, "127.0.0.2")
+
+    with descriptors(lowest_free() + 8):
+        newer = await open_settled(connect, "127.0.0.3")
+        await idle.wait_closed()
+        await open_settled(connect, "127.0.0.4")
+        await newer.wait_closed()
+        await caller.settle()
+
+    assert server.counters()["connections"] == 1
+
+
+@requirement("E20")
+async def test_e20_without_a_descriptor_accepting_pauses(
+    caller: Caller,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+    server: SipServer,
+) -> None:
+    """It is tried again every second, and told once a minute; UDP goes on."""
+    loop = asyncio.get_running_loop()
+    await caller.settle()
+    with socket.socket() as peer:
+        peer.setblocking(False)
+        with descriptors(lowest_free()):
+            await loop.sock_connect(peer, ("127.0.0.1", server.port))
+            for _ in range(3):
+                await caller.settle()
+                clock.advance(PAUSE)
+            await caller.settle()
+            taken = server.counters()["connections"]
+        said = warnings(caplog)
+        await caller.settle()
+        early = server.counters()["connections"]
+        clock.advance(PAUSE)
+        await caller.settle()
+
+        assert taken == early == 0
+        assert server.counters()["connections"] == 1
+        assert said == ["No connection can be taken for now: Too many open files"]
+
+
+@requirement("E20")
+async def test_e20_a_stop_while_accepting_pauses(
+    caller: Caller, clock: ManualClock, server: SipServer
+) -> None:
+    """Nothing is taken up again."""
+    loop = asyncio.get_running_loop()
+    await caller.settle()
+    with socket.socket() as peer:
+        peer.setblocking(False)
+        with descriptors(lowest_free()):
+            await loop.sock_connect(peer, ("127.0.0.1", server.port))
+            await caller.settle()
+            await server._transports.stop()
+        clock.advance(PAUSE)
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", server.port)
