@@ -95,6 +95,9 @@ FULL = multipart(
 )
 DND_ON = (TYPE, dnd_event("true"))
 
+# Seconds that a process may take to start, or to say or do the next thing.
+PROCESS_LIMIT = 60.0
+
 
 class CannedServer(asyncio.DatagramProtocol):
     """A server that does what a test arranges, over UDP and TCP.
@@ -971,7 +974,7 @@ def run_phone(server: CannedServer) -> RunPhone:
 
     async def run(*arguments: str, password: str = PASSWORD) -> tuple[int, str, str]:
         process = await start_phone(server, *arguments, password=password)
-        out, err = await asyncio.wait_for(process.communicate(), 10)
+        out, err = await asyncio.wait_for(process.communicate(), PROCESS_LIMIT)
         assert process.returncode is not None
         return process.returncode, out.decode(), err.decode()
 
@@ -1094,7 +1097,7 @@ async def test_watch_prints_presses_and_leaves_cleanly(server: CannedServer) -> 
 
     async def line() -> str:
         assert process.stdout is not None
-        text = await asyncio.wait_for(process.stdout.readline(), 10)
+        text = await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
         return text.decode().partition(" ")[2].rstrip()
 
     host, port = server.address
@@ -1111,7 +1114,7 @@ async def test_watch_prints_presses_and_leaves_cleanly(server: CannedServer) -> 
     process.stdin.write(b"dance\n")
     assert (await line()).startswith("unknown command 'dance'")
     process.send_signal(signal.SIGINT)
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), PROCESS_LIMIT) == 0
     last = [(r.method, r.get("Expires")) for r in server.requests[-2:]]
     assert last == [("SUBSCRIBE", "0"), ("REGISTER", "0")]
 
@@ -1124,16 +1127,22 @@ async def test_watch_subscribes_again_when_the_server_forgot(
     assert process.stdout is not None
     seen = ""
     while "Call forwarding no answer" not in seen:
-        seen += (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+        seen += (
+            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
+        ).decode()
     server.status["SUBSCRIBE"] = 481
     while "481" not in seen:
-        seen += (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+        seen += (
+            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
+        ).decode()
     server.status.clear()
     while seen.count("subscribed") < 2:
-        seen += (await asyncio.wait_for(process.stdout.readline(), 10)).decode()
+        seen += (
+            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
+        ).decode()
     process.terminate()
 
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), PROCESS_LIMIT) == 0
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,17 @@ from custom_components.dfks.features.model import (
 )
 from custom_components.dfks.features.sync import MAX_WAITING, FeatureSync
 from tests.hooks import FunctionHooks, says
-from tests.phone import ALWAYS, BUSY, DND, FEATURES, NO_ANSWER, Lamp, Phone, set_dnd
+from tests.phone import (
+    ALWAYS,
+    BUSY,
+    DND,
+    FEATURES,
+    NO_ANSWER,
+    PATIENCE,
+    Lamp,
+    Phone,
+    set_dnd,
+)
 from tests.server import line_config
 
 from .conftest import Connect, features_told, told
@@ -83,13 +93,13 @@ class Gate:
 
     async def called(self) -> None:
         """Wait for the next call."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             await self._called.acquire()
 
 
 async def settled(sync: FeatureSync) -> None:
     """Wait until all that stands in the queue has had its turn."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while not sync.queue.idle:
             await asyncio.sleep(0)
 
@@ -209,7 +219,7 @@ class TestQueue:
 
         queue.put("201", bad)
         queue.put("201", good)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             await done.wait()
 
         assert "Unexpected error around a hook" in caplog.text

@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 
 from custom_components.dfks.listener import DfksListener
-from tests.phone import Notification, Phone
+from tests.phone import PATIENCE, Notification, Phone
 
 type Step = Mapping[str, Any]
 type Script = Mapping[str, Any]
@@ -59,7 +59,7 @@ async def load_scripts(hass: HomeAssistant, **scripts: Script) -> None:
 
 async def hooks_done(listener: DfksListener) -> None:
     """Wait until all that waits for scripts has had its turn."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not listener.sync.queue.idle:
             await asyncio.sleep(0)
 

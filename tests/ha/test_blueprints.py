@@ -28,7 +28,7 @@ from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
 from tests import phone as desk
 from tests.clock import ManualClock
-from tests.phone import Lamp, Phone
+from tests.phone import PATIENCE, Lamp, Phone
 
 from .common import (
     ALWAYS,
@@ -497,7 +497,7 @@ class TestMeetings:
         await self.prepare(house, lines=[RECEPTION, WORKSHOP])
         await load_scripts(house.hass, dfks_set=script({"event": "asked"}))
         house.hass.states.async_set(MEETING, "on")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             while state_of(house.hass, DND) == "off":
                 await asyncio.sleep(0)
         assert state_of(house.hass, WORKSHOP_DND) == "off"

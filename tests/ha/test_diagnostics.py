@@ -21,7 +21,7 @@ from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip.trace import KEPT
 from tests import phone as desk
 from tests.clock import ManualClock
-from tests.phone import RawPeer, set_forwarding
+from tests.phone import PATIENCE, RawPeer, set_forwarding
 
 from .common import (
     LOCALHOST,
@@ -373,7 +373,7 @@ async def test_suspended_watcher_and_hidden_feature(
     phone = await open_phone(transport="tcp")
     await phone.close()
     watcher = listener.server.notifier.of(listener.sync.lines[RECEPTION])[0]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while not watcher.suspended:
             await asyncio.sleep(0)
     found = (await download(entry))["lines"]["line-1"]

@@ -18,6 +18,7 @@ from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.services import SERVICE_GET_FEATURES, SERVICE_SET_FEATURE
 from tests import phone as desk
+from tests.phone import PATIENCE
 
 from .common import (
     ALWAYS,
@@ -258,7 +259,7 @@ class TestActions:
         always = listener.sync.lines["reception"]
         forwarded = asyncio.Event()
         always.subscribe(lambda _: forwarded.set())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await forwarded.wait()
         assert always.state(Feature.CALL_FORWARDING_ALWAYS).forward_to == "300"
 

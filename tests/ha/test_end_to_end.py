@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
-from tests.phone import Phone
+from tests.phone import PATIENCE, Phone
 
 from .common import (
     CONNECTED,
@@ -69,7 +69,7 @@ async def until_state(hass: HomeAssistant, entity_id: str, state: str) -> None:
     untrack = async_track_state_change_event(hass, entity_id, look)
     look()
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await there.wait()
     finally:
         untrack()

@@ -22,6 +22,7 @@ from custom_components.dfks.features.hooks import Ruling
 from custom_components.dfks.features.model import Feature, FeatureChange, Origin
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
+from tests.phone import PATIENCE
 
 from .common import (
     ALWAYS,
@@ -75,7 +76,7 @@ async def until_running(hass: HomeAssistant, entity_id: str) -> None:
 
     untrack = async_track_state_change_event(hass, entity_id, look)
     look()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await running.wait()
     untrack()
 
@@ -228,7 +229,7 @@ class TestWhichScript:
             patch("custom_components.dfks.scripting.script_hooks.RELOAD_TIMEOUT", 60),
             patch.object(dt_util, "utcnow", return_value=later),
         ):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 with pytest.raises(HomeAssistantError, match="missing"):
                     await turn(hass, DND, "on")
 
@@ -1169,7 +1170,7 @@ class TestOwnChanges:
         turned = asyncio.Event()
         hass.bus.async_listen("turned", callback(lambda _: turned.set()))
         let_go(hass)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await turned.wait()
 
         assert state_of(hass, DND) == "off"
@@ -1209,7 +1210,7 @@ class TestOwnChanges:
         hass.bus.async_listen("turned", callback(lambda _: turned.set()))
         with patch.object(floor_hooks, "AFTERMATH", 0):
             let_go(hass)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await turned.wait()
 
         assert [call["line"] for call in asked] == [
@@ -1239,7 +1240,7 @@ class TestOwnChanges:
         turned = asyncio.Event()
         hass.bus.async_listen("turned", callback(lambda _: turned.set()))
         await turn(hass, DND, "on")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await turned.wait()
 
         assert [call["status"] for call in asked] == [True, False]

@@ -17,7 +17,14 @@ import pytest
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
 from custom_components.dfks.storage.dialogs import PhoneStore
-from tests.phone import DND as DND_FEATURE, FEATURES, SILENCE, Notification, Phone
+from tests.phone import (
+    DND as DND_FEATURE,
+    FEATURES,
+    PATIENCE,
+    SILENCE,
+    Notification,
+    Phone,
+)
 
 from .common import (
     DND,
@@ -72,7 +79,7 @@ async def pass_time(hass: HomeAssistant, seconds: float) -> None:
 
 async def answered(listener: DfksListener) -> None:
     """Wait until all NOTIFYs of dialogs that end are answered."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while any(subscription.ending for subscription in listener.server.notifier):
             await asyncio.sleep(0)
 

@@ -20,6 +20,7 @@ from .documents import (
     set_dnd,
     set_forwarding,
 )
+from .link import PATIENCE
 from .phone import (
     SILENCE,
     Answer,
@@ -39,6 +40,7 @@ __all__ = [
     "DND",
     "FEATURES",
     "NO_ANSWER",
+    "PATIENCE",
     "SILENCE",
     "Answer",
     "Bell",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 import uuid
 
+from .link import PATIENCE
 from .phone import Phone
 from .wire import Request, address, canonical
 
@@ -62,7 +63,7 @@ class Bell:
         for method in ("ACK", "BYE", "CANCEL"):
             self.phone.servers[method] = self._on_call
 
-    async def incoming_call(self, timeout: float = 5.0) -> Call:
+    async def incoming_call(self, timeout: float = PATIENCE) -> Call:
         """Return the next call that was not returned yet; it may be over by then."""
         await self.phone.wait_until(
             lambda: len(self.calls) > self._taken, timeout, "INVITE"
@@ -70,7 +71,9 @@ class Bell:
         self._taken += 1
         return self.calls[self._taken - 1]
 
-    async def until(self, call: Call, state: CallState, timeout: float = 5.0) -> None:
+    async def until(
+        self, call: Call, state: CallState, timeout: float = PATIENCE
+    ) -> None:
         """Wait until a call is in a state."""
         await self.phone.wait_until(
             lambda: call.state is state, timeout, f"end of {call.state}: {state}"

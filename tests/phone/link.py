@@ -16,6 +16,10 @@ Lost = Callable[[str], None]
 
 MAX_DATAGRAM = 65_535  # bytes
 
+# Seconds that anything may take that is sure to come: long, as the machine may be busy.
+# Shorter than the 10 s after which a server gives up on connections.
+PATIENCE = 8.0
+
 
 class Link(Protocol):
     """A way to the server, open until `close`."""

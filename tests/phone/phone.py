@@ -25,7 +25,7 @@ from . import documents
 from .checks import check_notify, check_response, parse_documents
 from .digest import Digest
 from .documents import CONTENT_TYPE, Document, Lamp
-from .link import Address, Link, open_link
+from .link import PATIENCE, Address, Link, open_link
 from .wire import Request, Response, WireError, address, parameter, parse
 
 # RFC 3261 section 17.1.2.2, in seconds.
@@ -181,7 +181,7 @@ class Phone:
         local: Address | None = None,
         tls: ssl.SSLContext | None = None,
         retransmit: bool = True,
-        timeout: float = 5.0,
+        timeout: float = PATIENCE,
         aor_in_dialog: bool = False,
         answer: Answering | None = None,
     ) -> None:
@@ -412,7 +412,7 @@ class Phone:
 
     # --- What a test waits for ---
 
-    async def notification(self, timeout: float | None = 2.0) -> Notification:
+    async def notification(self, timeout: float | None = PATIENCE) -> Notification:
         """Return the next NOTIFY that was not taken yet; None waits for ever."""
         await self.wait_until(
             lambda: len(self.notifications) > self._taken, timeout, "NOTIFY"
@@ -421,7 +421,7 @@ class Phone:
         return self.notifications[self._taken - 1]
 
     async def until(
-        self, condition: Callable[[dict[str, Lamp]], bool], timeout: float = 2.0
+        self, condition: Callable[[dict[str, Lamp]], bool], timeout: float = PATIENCE
     ) -> dict[str, Lamp]:
         """Wait until the lamps fulfil a condition; takes all NOTIFYs so far.
 
@@ -456,7 +456,7 @@ class Phone:
         self.log.append(Logged(True, data))
         self.link.send(data)
 
-    async def next_raw(self, timeout: float = 2.0) -> bytes:
+    async def next_raw(self, timeout: float = PATIENCE) -> bytes:
         """Return the next message of any kind that was not taken yet, as bytes."""
 
         def received() -> list[bytes]:

@@ -14,7 +14,7 @@ from typing import Self
 import uuid
 
 from .digest import Digest
-from .link import Address, Link, StreamLink, open_link
+from .link import PATIENCE, Address, Link, StreamLink, open_link
 from .phone import PhoneError, PhoneTimeout, describe
 from .wire import Request, Response, canonical, parse
 
@@ -113,7 +113,7 @@ class RawPeer:
         """Send one datagram, or bytes on the stream."""
         self.link.send(data)
 
-    async def next_raw(self, timeout: float = 2.0) -> bytes:
+    async def next_raw(self, timeout: float = PATIENCE) -> bytes:
         """Return the next message as bytes."""
         try:
             return await asyncio.wait_for(self._messages.get(), timeout)
@@ -121,23 +121,23 @@ class RawPeer:
             closed = ", the connection is closed" if self.closed.is_set() else ""
             raise PhoneTimeout(f"nothing came within {timeout:g} s{closed}") from error
 
-    async def next(self, timeout: float = 2.0) -> Request | Response:
+    async def next(self, timeout: float = PATIENCE) -> Request | Response:
         """Return the next message, taken apart."""
         return parse(await self.next_raw(timeout))
 
-    async def next_response(self, timeout: float = 2.0) -> Response:
+    async def next_response(self, timeout: float = PATIENCE) -> Response:
         """Return the next message, which must be a response."""
         message = await self.next(timeout)
         assert isinstance(message, Response), f"a response was due, not {message.title}"
         return message
 
-    async def next_request(self, timeout: float = 2.0) -> Request:
+    async def next_request(self, timeout: float = PATIENCE) -> Request:
         """Return the next message, which must be a request."""
         message = await self.next(timeout)
         assert isinstance(message, Request), f"a request was due, not {message.title}"
         return message
 
-    async def ask(self, data: bytes, timeout: float = 2.0) -> Response:
+    async def ask(self, data: bytes, timeout: float = PATIENCE) -> Response:
         """Send bytes and return the response that comes next."""
         self.send(data)
         return await self.next_response(timeout)
@@ -150,7 +150,7 @@ class RawPeer:
             return
         raise AssertionError(f"silence was due, this came: {describe(data)}")
 
-    async def wait_closed(self, timeout: float = 2.0) -> None:
+    async def wait_closed(self, timeout: float = PATIENCE) -> None:
         """Wait until the server closes the connection."""
         try:
             await asyncio.wait_for(self.closed.wait(), timeout)

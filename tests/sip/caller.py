@@ -11,7 +11,7 @@ from typing import override
 import uuid
 
 from custom_components.dfks.features.model import Line, LineEvent
-from tests.phone import Digest, Lamp, RawPeer, Request, Response
+from tests.phone import PATIENCE, Digest, Lamp, RawPeer, Request, Response
 from tests.phone.checks import parse_documents
 from tests.phone.raw import Override
 from tests.phone.wire import parameter, parse
@@ -41,12 +41,12 @@ class Caller(RawPeer):
         return message
 
     @override
-    async def next_response(self, timeout: float = 2.0) -> Response:
+    async def next_response(self, timeout: float = PATIENCE) -> Response:
         """Return the next response; requests are set aside."""
         return await self._take(Response, timeout)
 
     @override
-    async def next_request(self, timeout: float = 2.0) -> Request:
+    async def next_request(self, timeout: float = PATIENCE) -> Request:
         """Return the next request; responses are set aside."""
         return await self._take(Request, timeout)
 
@@ -223,5 +223,5 @@ async def watched_by(line: Line, count: int) -> None:
 
     unsubscribe = line.subscribe(take)
     if line.watchers != count:
-        await asyncio.wait_for(reached.wait(), 2)
+        await asyncio.wait_for(reached.wait(), PATIENCE)
     unsubscribe()

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Self
 
-from tests.phone import Request, Response, parse
+from tests.phone import PATIENCE, Request, Response, parse
 from tests.phone.link import Address, StreamLink
 
 
@@ -42,7 +42,7 @@ class ListeningPeer:
 
     async def next_request(self) -> Request:
         """Return the next message, which must be a request, and answer it with 200."""
-        data, link = await asyncio.wait_for(self._messages.get(), 2)
+        data, link = await asyncio.wait_for(self._messages.get(), PATIENCE)
         request = parse(data)
         assert isinstance(request, Request)
         if not self._silent:
@@ -51,7 +51,7 @@ class ListeningPeer:
 
     async def next_response(self) -> Response:
         """Return the next message, which must be a response."""
-        data, _ = await asyncio.wait_for(self._messages.get(), 2)
+        data, _ = await asyncio.wait_for(self._messages.get(), PATIENCE)
         response = parse(data)
         assert isinstance(response, Response)
         return response

@@ -9,6 +9,7 @@ from typing import override
 
 from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+import pytest
 
 from custom_components.dfks.features.model import (
     Feature,
@@ -300,6 +301,20 @@ def _lamp(feature: Feature, state: FeatureState) -> Lamp:
         return Lamp(state.status)
     rings = state.ring_count if feature is Feature.CALL_FORWARDING_NO_ANSWER else None
     return Lamp(state.status, state.forward_to, rings)
+
+
+@pytest.mark.parametrize("waits", range(9))
+def test_a_notify_that_is_given_up_leaves_room_for_the_next(waits: int) -> None:
+    """After 32 s to the tick, whenever it was sent."""
+    machine = Line201()
+    for _ in range(waits):
+        machine.wait(0.4)
+    machine.subscribe(number=0, expires=3600)
+
+    machine.wait(TIMER_F)
+    machine.register(number=0)
+
+    machine.teardown()
 
 
 Line201.TestCase.settings = settings(

@@ -53,14 +53,14 @@ def hostile() -> Iterator[tuple[str, str, str]]:
 def seconds_to_read(
     server: SipServer, caller: Caller, build: Callable[[], bytes]
 ) -> float:
-    """Return how long the server takes for a message, the best of three."""
+    """Return how long the server computes for a message, the best of three."""
     flow = server._transports._udp[0].flow_to(*caller.local)
     times = []
     for _ in range(3):
         data = build()
-        start = time.perf_counter()
+        start = time.thread_time()
         server.receive(data, flow)
-        times.append(time.perf_counter() - start)
+        times.append(time.thread_time() - start)
     return min(times)
 
 

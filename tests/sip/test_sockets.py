@@ -26,7 +26,7 @@ from custom_components.dfks.sip.transport import (
     split_hosts,
 )
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, set_dnd
+from tests.phone import DND, PATIENCE, Lamp, set_dnd
 
 from .caller import Caller, disconnected, lamps
 
@@ -67,7 +67,7 @@ class Pair:
         """Return datagrams that came to the plain socket."""
         loop = asyncio.get_running_loop()
         return [
-            await asyncio.wait_for(loop.sock_recv(self.peer, 100), 2)
+            await asyncio.wait_for(loop.sock_recv(self.peer, 100), PATIENCE)
             for _ in range(count)
         ]
 
@@ -177,7 +177,7 @@ async def test_a_burst_is_taken_in_pieces(pair: Pair) -> None:
     sent = [b"%d" % number for number in range(100)]
     for data in sent:
         pair.peer.sendto(data, pair.address)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while len(pair.received) < 100:
             await asyncio.sleep(0)
 
@@ -191,7 +191,7 @@ async def test_a_socket_that_is_closed_while_it_is_read_is_left_alone(
     pair.close_on_receive = True
     for data in (b"1", b"2"):
         pair.peer.sendto(data, pair.address)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while not pair.received:
             await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -299,7 +299,7 @@ async def test_d11_what_icmp_sends_back_is_handed_on(pair: Pair) -> None:
     gone = UdpFlow(pair.udp, ("127.0.0.1", 9), ("127.0.0.1", 0))
 
     gone.send(b"NOTIFY")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         while not pair.returned:
             await asyncio.sleep(0)
 
@@ -456,9 +456,9 @@ async def test_a_stop_does_not_wait_for_a_connection_that_is_being_opened(
     await caller.call(
         "SUBSCRIBE", {"Record-Route": "<sip:127.0.0.1:9;transport=tcp;lr>"}
     )
-    await asyncio.wait_for(waiting.wait(), 2)
+    await asyncio.wait_for(waiting.wait(), PATIENCE)
 
-    await asyncio.wait_for(server.stop(), 2)
+    await asyncio.wait_for(server.stop(), PATIENCE)
 
     assert not server._transports._tasks
 
@@ -476,7 +476,7 @@ async def test_a_stop_does_not_wait_for_a_peer_that_does_not_read(
         while not flow._writer.get_write_buffer_size():
             flow.send(b"x" * 10_000)
 
-        await asyncio.wait_for(server.stop(), 2)
+        await asyncio.wait_for(server.stop(), PATIENCE)
         await asyncio.sleep(0)
 
         assert server.counters()["connections"] == 0
@@ -575,7 +575,7 @@ async def test_the_clock_of_an_event_loop() -> None:
     before = clock.monotonic(), clock.time()
 
     clock.call_at(clock.monotonic(), called.set)
-    await asyncio.wait_for(called.wait(), 2)
+    await asyncio.wait_for(called.wait(), PATIENCE)
 
     assert clock.monotonic() >= before[0]
     assert clock.time() >= before[1]

@@ -15,7 +15,7 @@ from custom_components.dfks.sip import connections as places
 from custom_components.dfks.sip.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, PhoneError, Response, set_dnd
+from tests.phone import DND, PATIENCE, Lamp, PhoneError, Response, set_dnd
 from tests.phone.wire import address
 
 from .caller import Caller, disconnected, lamps
@@ -160,7 +160,7 @@ async def test_e13_whoever_does_not_speak_tls_gets_nothing(server: SipServer) ->
     reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
     writer.write(b"OPTIONS sip:h SIP/2.0\r\n\r\n")
 
-    received = await asyncio.wait_for(reader.read(), 5)
+    received = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
 
     assert b"SIP/2.0" not in received
@@ -345,7 +345,7 @@ async def test_e13_a_handshake_that_does_not_end_does_not_hold_the_stop(
     reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
     await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(server.stop(), 1)
+    await asyncio.wait_for(server.stop(), PATIENCE)
 
     writer.close()
     assert reader is not None

@@ -23,6 +23,7 @@ from custom_components.dfks.sip.transport import (
     probe,
     probe_tls,
 )
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, parse, set_dnd
 from tests.phone.raw import branch
@@ -268,9 +269,12 @@ async def test_e5_an_answer_whose_connection_is_gone_takes_one_that_is_there(
 
 @requirement("E5")
 async def test_e5_a_phone_that_connects_from_the_port_it_listens_on(
-    stream: Caller,
+    connect: Connect,
 ) -> None:
     """The connection that is gone is not taken for the one to that port."""
+    # A port that the kernel chooses may be shared with connections of other programs,
+    # and then nobody can listen there.
+    stream = await connect("tcp", local=("127.0.0.1", free_port()))
     await stream.log_in()
     stream.share_port()
     async with await ListeningPeer.open(port=stream.local[1]) as phone:
@@ -324,10 +328,8 @@ async def test_e5_nobody_at_the_port_of_the_via_does_no_harm(
     stream: Caller, server: SipServer, caller: Caller, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The answer is dropped; what it is about has happened."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
     await stream.log_in()
-    data, _ = lost_request(stream, "REGISTER", port)
+    data, _ = lost_request(stream, "REGISTER", free_port())
     stream.send(data)
     stream.reset()
     await caller.settle()
