@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import pytest
 
 from custom_components.dfks.features.model import (
+    ChangeRefused,
     Feature,
     FeatureChange,
     FeatureState,
@@ -203,6 +204,9 @@ class Line201(RuleBasedStateMachine):
             coroutine.send(None)
         except StopIteration:
             pass
+        except ChangeRefused:
+            # A forwarding that has nowhere to go.
+            assert status and not (target or self.line.state(feature).forward_to)
         else:
             raise AssertionError("A change without hooks has waited for something")
         self._read()
