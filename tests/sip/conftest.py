@@ -153,6 +153,7 @@ async def stream(connect: Connect) -> Caller:
 @pytest.fixture
 async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
     """Return what stops the server and starts another one on its port."""
+    running = server
     async with contextlib.AsyncExitStack() as stack:
 
         async def restart(
@@ -163,12 +164,13 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             lines: tuple[str, ...] = ("201", "202"),
             change: Callable[[Memory], None] = lambda _: None,
         ) -> FeatureSync:
-            memory = cast("Memory", json.loads(json.dumps(await server.records())))
+            nonlocal running
+            memory = cast("Memory", json.loads(json.dumps(await running.records())))
             change(memory)
-            await server.stop()
+            await running.stop()
             clock.advance(away)
             config = ServerConfig(host=server.config.host, port=server.port)
-            other = SipServer(config, clock)
+            running = other = SipServer(config, clock)
             sync = FeatureSync(other)
             for user in lines:
                 sync.add_line(line_config(user))

@@ -50,6 +50,43 @@ async def test_f28_a_remembered_dialog_goes_on(
 
 
 @requirement("F28")
+async def test_f28_cseq_rises_though_a_backup_is_restored(
+    caller: Caller, restart: Restart
+) -> None:
+    """What was told after the backup was made is not told under the same numbers."""
+    subscribed = await caller.subscribe()
+    backup: list[Memory] = []
+    await restart(change=backup.append)
+    numbers = [(await subscribed.told()).cseq[0]]
+    await caller.log_in()
+    for on in (True, False):
+        await subscribed.send(body=set_dnd(on))
+        numbers.append((await subscribed.told()).cseq[0])
+
+    await restart(change=lambda memory: memory.update(backup[0]))
+    numbers.append((await subscribed.told()).cseq[0])
+
+    assert numbers == sorted(set(numbers))
+
+
+@requirement("F28", "A14")
+@pytest.mark.parametrize("now", [0, 2_000_000_000, 4_102_444_800])
+async def test_f28_a_wrong_clock_makes_no_cseq_that_is_too_low_or_too_high(
+    caller: Caller, restart: Restart, clock: ManualClock, now: float
+) -> None:
+    """In 1970 what is remembered counts, and in 2100 there is room left."""
+    subscribed = await caller.subscribe()
+
+    def set_clock(_: Memory) -> None:
+        clock.wall_offset = now - clock.monotonic()
+
+    await restart(change=set_clock, grace=3600)
+    notify = await subscribed.told()
+
+    assert subscribed.first.cseq[0] + CSEQ_RESERVE <= notify.cseq[0] < 2**31 - 2**29
+
+
+@requirement("F28")
 async def test_f28_what_is_not_remembered_is_481(
     caller: Caller, restart: Restart
 ) -> None:

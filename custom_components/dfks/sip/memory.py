@@ -1,9 +1,10 @@
 """What of dialogs and bindings outlives the process, in the form of JSON.
 
 Times are seconds since the epoch. A line is named by its id, which stays when its user
-part changes. The counts of a dialog go on from what is written here plus a reserve, so
-that no NOTIFY ever has a lower CSeq than one before it, not even after a crash: phones
-answer such a one with an error and some of them go wild.
+part changes. The count of a dialog goes on from what is written here plus a reserve, or
+from the clock where that says more, so that no NOTIFY ever has a lower CSeq than one
+before it, neither after a crash nor after a backup is restored: phones answer such a one
+with an error and some of them go wild.
 """
 
 import ipaddress
@@ -14,6 +15,13 @@ from .transport import Flow
 # NOTIFYs that may go out in a dialog before its count must be written once more. Asked
 # for at half of it, so that the write has time.
 CSEQ_RESERVE = 10_000
+
+# The CSeq that the clock gives rises by so many a second from 2025 on, faster than NOTIFYs
+# go out in a dialog for long. It stops half way to the limit of a CSeq, 2**31 (RFC 3261
+# 8.1.1.5): in 2042, or where the clock is wrong.
+CSEQS_PER_SECOND = 2
+CSEQ_EPOCH = 1_735_689_600
+MAX_CSEQ_OF_CLOCK = 2**30
 
 MAX_PORT = 65_535
 
@@ -87,6 +95,12 @@ def flow_ends(record: FlowRecord) -> tuple[str, tuple[str, int], tuple[str, int]
     Raises KeyError, TypeError or ValueError.
     """
     return str(record["transport"]), _end(record["remote"]), _end(record["local"])
+
+
+def resumed_cseq(stored: int, now: float) -> int:
+    """Return the CSeq to go on from in a remembered dialog, at `now` since the epoch."""
+    by_clock = int((now - CSEQ_EPOCH) * CSEQS_PER_SECOND)
+    return max(stored + CSEQ_RESERVE, min(by_clock, MAX_CSEQ_OF_CLOCK))
 
 
 def _end(address: list[str | int]) -> tuple[str, int]:

@@ -48,7 +48,13 @@ from .headers import (
     unbracketed,
     uri_of_plain_contact,
 )
-from .memory import CSEQ_RESERVE, DialogRecord, SubscriptionRecord, flow_record
+from .memory import (
+    CSEQ_RESERVE,
+    DialogRecord,
+    SubscriptionRecord,
+    flow_record,
+    resumed_cseq,
+)
 from .message import MAX_VALUES, Request, Response, SipError
 from .registrar import Account, instance_of
 from .transaction import ClientTransaction, ClientTransactions
@@ -939,7 +945,7 @@ class Notifier:
             remote_cseq=record["remote_cseq"],
             routes=tuple(record["routes"]),
             flow=flow,
-            cseq=record["cseq"] + CSEQ_RESERVE,
+            cseq=resumed_cseq(record["cseq"], self._clock.time()),
             target=record["target"],
         )
         _check_dialog(dialog)
