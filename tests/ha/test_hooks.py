@@ -1335,7 +1335,7 @@ class TestStart:
         await set_up(hass, entry)
         phone = await open_phone(told=False)
         assert (await phone.set_dnd(True)).status == 200
-        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=29))
+        async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=20))
         assert (await phone.options()).status == 200
         assert phone.notifications == []
 

@@ -478,7 +478,7 @@ class TestWrites:
         await pass_time(hass, 1)
         for _ in range(3):
             store.async_changed(urgent=True)
-            await pass_time(hass, 9)
+            await pass_time(hass, 5)
         soon = writes
         await pass_time(hass, 11)
 
