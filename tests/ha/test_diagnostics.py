@@ -166,6 +166,23 @@ async def test_retransmissions_and_shut_outs_are_counted(
     assert counters["sources_shut_out_total"] == 1
 
 
+async def answer_to(peer: RawPeer, request: bytes, digest: desk.Digest) -> int:
+    """Send a request, answer the challenge, and return the status in the end.
+
+    The NOTIFYs that come meanwhile are not answered.
+    """
+    status = 401
+    for _ in range(2):
+        peer.send(request)
+        while not isinstance(response := await peer.next(), desk.Response):
+            pass
+        status = response.status
+        if status != 401:
+            break
+        request = peer.signed(request, response, "", digest=digest)
+    return status
+
+
 class TestSecrets:
     """What nobody but the user may know."""
 
@@ -252,13 +269,11 @@ class TestSecrets:
                     "Content-Type": desk.CONTENT_TYPE if count < 3 else "text/plain",
                 }
                 request = peer.request("SUBSCRIBE", None, headers, body)
-                answer = await peer.ask_signed(request, "", digest=digest)
-                assert answer.status in (200, 400, 415)
+                assert await answer_to(peer, request, digest) in (200, 400, 415)
             registration = peer.request("REGISTER", None, self.HEADERS)
-            answer = await peer.ask_signed(registration, "", digest=digest)
-            assert answer.status == 200
+            assert await answer_to(peer, registration, digest) == 200
             peer.send(b"zulu-text 4989123456")
-            await peer.ask(peer.request("OPTIONS"))
+            await answer_to(peer, peer.request("OPTIONS"), digest)
             diagnostics = await download(entry)
 
         assert len(diagnostics["messages"]) > 10
