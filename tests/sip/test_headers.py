@@ -32,9 +32,10 @@ def uri(
     parameters: dict[str, str | None] | None = None,
     headers: str = "",
     scheme: str = "sip",
+    password: str | None = None,
 ) -> Uri:
     """Return a URI whose text does not matter."""
-    return Uri(scheme, user, host, port, parameters or {}, headers, "")
+    return Uri(scheme, user, host, port, parameters or {}, headers, "", password)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def uri(
         ("sip:201@h", uri("201", "h")),
         ("sip:201@PBX.Example", uri("201", "pbx.example")),
         ("sip:201@h:5070", uri("201", "h", 5070)),
-        ("sip:201:secret@h", uri("201", "h")),
+        ("sip:201:secret@h", uri("201", "h", password="secret")),
         ("sip:a;b=c?d@h", uri("a;b=c?d", "h")),
         ("sip:%61%40b@h", uri("a@b", "h")),
         ("sip:%C3%BC@h", uri("\u00fc", "h")),
@@ -123,8 +124,16 @@ EQUAL = [
         "sip:biloxi.example;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.example",
     ),
     ("sip:a@h;x=1", "sip:a@h;y=2"),
+    ("sip:a@h?Subject=x&to=b", "sip:a@h?to=b&Subject=x"),
+    ("sip:a@h?subject=a%20b", "sip:a@h?SUBJECT=%61%20b"),
+    ("sip:a:pass%77ord@h", "sip:a:password@h"),
 ]
 DIFFERENT = [
+    ("sip:a:pw@h", "sip:a@h"),
+    ("sip:a:pw@h", "sip:a:PW@h"),
+    ("sip:a:@h", "sip:a@h"),
+    ("sip:a@h?x=1&y=2", "sip:a@h?x=2&y=1"),
+    ("sip:a@h?x=1&x=1", "sip:a@h?x=1"),
     ("sip:ALICE@atlanta.example", "sip:alice@atlanta.example"),
     ("sip:bob@biloxi.example", "sip:bob@biloxi.example:5060"),
     ("sip:bob@biloxi.example", "sip:bob@biloxi.example;transport=udp"),

@@ -213,6 +213,30 @@ async def test_g8_a_higher_cseq_or_another_call_updates(
     assert bindings(response) == {"sip:a@h": 60}
 
 
+@requirement("G8", "G20")
+@pytest.mark.parametrize(
+    ("first", "second", "listed"),
+    [
+        ("<sip:a@h>", "<sip:a@H>;q=0.5", "sip:a@H"),
+        (
+            '<sip:a@h>;+sip.instance="<urn:uuid:1>";reg-id=1',
+            '<sip:b@h>;+sip.instance="<urn:uuid:1>";reg-id=1',
+            "sip:b@h",
+        ),
+    ],
+    ids=["Contact", "instance"],
+)
+async def test_g8_the_same_contact_twice_in_one_register_is_one_binding(
+    caller: Caller, first: str, second: str, listed: str
+) -> None:
+    """The last one counts; a request does not overtake itself."""
+    both = {"Contact": [first, second]}
+
+    answers = [await caller.call("REGISTER", both) for _ in range(2)]
+
+    assert [bindings(answer) for answer in answers] == [{listed: 3600}] * 2
+
+
 @requirement("G9")
 @pytest.mark.parametrize(
     ("parameter_", "header", "granted"),

@@ -150,7 +150,7 @@ def parse_digest(text: str) -> dict[str, str] | None:
     None where it is of another scheme (RFC 3261 22.1: ignored then). What is malformed
     is left out, and missed where it counts.
     """
-    scheme, _, rest = text.partition(" ")
+    scheme, rest = (*text.split(maxsplit=1), "", "")[:2]
     if scheme.lower() != "digest":
         return None
     return {

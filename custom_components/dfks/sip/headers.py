@@ -61,6 +61,8 @@ class Uri(NamedTuple):
     parameters: Parameters
     headers: str
     text: str
+    # Behind the user (RFC 3261 19.1.1): deprecated, and needed for comparison alone.
+    password: str | None = None
 
     @property
     def is_sip(self) -> bool:
@@ -260,9 +262,11 @@ def parse_uri(text: str) -> Uri:
     host_port, semicolon, raw_parameters = address.partition(";")
     host, port = _parse_host_port(host_port)
     parameters = parse_parameters(raw_parameters) if semicolon else {}
-    # A password behind the user (RFC 3261 19.1.1) is deprecated and never compared.
-    user = user.partition(":")[0]
-    return Uri(scheme, decode_user(user), host, port, parameters, headers, text)
+    user, colon, secret = user.partition(":")
+    password = decode_user(secret) if colon else None
+    return Uri(
+        scheme, decode_user(user), host, port, parameters, headers, text, password
+    )
 
 
 def same_uri(one: Uri, other: Uri) -> bool:
@@ -271,7 +275,9 @@ def same_uri(one: Uri, other: Uri) -> bool:
         return True
     if not (one.is_sip and other.is_sip):
         return False
-    if one[:4] != other[:4] or one.headers != other.headers:
+    if one[:4] != other[:4] or one.password != other.password:
+        return False
+    if one.headers != other.headers and _fields(one) != _fields(other):
         return False
     for name in one.parameters.keys() | other.parameters.keys():
         if name not in one.parameters or name not in other.parameters:
@@ -282,6 +288,14 @@ def same_uri(one: Uri, other: Uri) -> bool:
         ).lower():
             return False
     return True
+
+
+def _fields(uri: Uri) -> list[tuple[str, str]]:
+    """Return the header fields of a URI, for comparison: their order does not count."""
+    pairs = (field.partition("=") for field in uri.headers.split("&"))
+    return sorted(
+        (decode_user(name).lower(), decode_user(value)) for name, _, value in pairs
+    )
 
 
 def parse_address(text: str) -> Address:

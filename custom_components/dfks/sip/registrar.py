@@ -206,7 +206,9 @@ class Registrar:
         for wish in wishes:
             old = _find(bindings, wish)
             if old is not None:
-                _check_order(old, request)
+                if old in current:
+                    # Else the same one stands twice in this request: the last counts.
+                    _check_order(old, request)
                 bindings.remove(old)
             if not wish.seconds:
                 continue
