@@ -27,11 +27,11 @@ sys.path.insert(0, str(_ROOT))
 
 from custom_components.dfks.features.model import LineConfig  # noqa: E402
 from custom_components.dfks.features.sync import FeatureSync  # noqa: E402
+from custom_components.dfks.sip.access.guard import parse_networks  # noqa: E402
 from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
-from custom_components.dfks.sip.guard import parse_networks  # noqa: E402
-from custom_components.dfks.sip.memory import Memory  # noqa: E402
-from custom_components.dfks.sip.registrar import Account  # noqa: E402
 from custom_components.dfks.sip.server import ServerConfig, SipServer  # noqa: E402
+from custom_components.dfks.sip.snapshot import Memory  # noqa: E402
+from custom_components.dfks.sip.ua.registrar import Account  # noqa: E402
 
 
 class WatchedSelector(selectors.DefaultSelector):

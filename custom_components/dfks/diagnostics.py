@@ -40,10 +40,8 @@ from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener
 from .settings import line_config, line_subentries, line_unique_id
-from .sip.guard import parse_networks
-from .sip.message import NotSip, Request, Response, SipError, parse
-from .sip.notifier import Subscription
-from .sip.redaction import (
+from .sip.access.guard import parse_networks
+from .sip.inspect.redaction import (
     REDACTED,
     Aliases,
     redact_addresses,
@@ -51,9 +49,11 @@ from .sip.redaction import (
     redact_product,
     redact_uri,
 )
-from .sip.registrar import Binding
-from .sip.trace import Traced
+from .sip.inspect.trace import Traced
 from .sip.transport import split_hosts
+from .sip.ua.notifier import Subscription
+from .sip.ua.registrar import Binding
+from .sip.wire.message import NotSip, Request, Response, SipError, parse
 
 # Lines that are written before other callbacks of the event loop get their turn.
 SLICE: Final = 50

@@ -35,10 +35,10 @@ from .const import (
     SUBENTRY_TYPE_LINE,
 )
 from .features.model import LineConfig, NotifyStyle
-from .sip.guard import DEFAULT_MAX_FAILURES, parse_networks
-from .sip.headers import DEFAULT_TLS_PORT
+from .sip.access.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.server import ServerConfig
 from .sip.transport import split_hosts
+from .sip.wire.headers import DEFAULT_TLS_PORT
 
 # Why an address and port cannot be listened on, as the key of the message that says
 # so; whatever is not here is told in the operating system's words.

@@ -8,8 +8,8 @@ from homeassistant.core import HomeAssistant, callback
 
 from .const import CONF_TLS, DOMAIN
 from .listener import DfksConfigEntry, DfksListener
-from .sip.headers import bracketed
 from .sip.transport import split_hosts
+from .sip.wire.headers import bracketed
 
 
 @callback

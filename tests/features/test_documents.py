@@ -17,7 +17,7 @@ from custom_components.dfks.features.documents import (
     parse_command,
 )
 from custom_components.dfks.features.model import MAX_TARGET, Feature, FeatureState
-from custom_components.dfks.sip.message import SipError
+from custom_components.dfks.sip.wire.message import SipError
 from tests.data.bodies import (
     CSTA,
     DND_ON,

@@ -5,7 +5,7 @@ import pytest
 from custom_components.dfks.features.documents import CONTENT_TYPE, MULTIPART, multipart
 from custom_components.dfks.features.model import Feature, FeatureState
 from custom_components.dfks.features.redaction import MAX_LINES, MAX_PARTS, redact_body
-from custom_components.dfks.sip.redaction import Aliases
+from custom_components.dfks.sip.inspect.redaction import Aliases
 from tests.data.bodies import DOCTYPES, LATIN_1, MALFORMED, forwarding, with_namespace
 from tests.phone import set_dnd
 

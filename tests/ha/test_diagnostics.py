@@ -18,7 +18,7 @@ from custom_components.dfks.const import DEFAULT_ALLOWED_NETWORKS
 from custom_components.dfks.diagnostics import SLICE, async_get_config_entry_diagnostics
 from custom_components.dfks.features.model import Feature, FeatureState
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.sip.trace import KEPT
+from custom_components.dfks.sip.inspect.trace import KEPT
 from tests import phone as desk
 from tests.clock import ManualClock
 from tests.phone import PATIENCE, RawPeer, set_forwarding

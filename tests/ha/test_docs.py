@@ -16,7 +16,7 @@ from custom_components.dfks.config_flow import _listener_schema, _options_schema
 from custom_components.dfks.const import PHONES_URL, TROUBLESHOOTING_URL
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.vendors import VENDORS, Vendor
-from custom_components.dfks.sip.headers import DEFAULT_PORT
+from custom_components.dfks.sip.wire.headers import DEFAULT_PORT
 
 from .common import DND, state_of
 from .test_files import ENGLISH, INTEGRATION, texts

@@ -15,7 +15,7 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
+from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
 from custom_components.dfks.storage.dialogs import PhoneStore
 from tests.phone import (
     DND as DND_FEATURE,

@@ -11,8 +11,8 @@ from custom_components.dfks.phones.unknown import (
     Knock,
     Knocks,
 )
-from custom_components.dfks.sip.message import Request, parse
 from custom_components.dfks.sip.transport import GoneFlow
+from custom_components.dfks.sip.wire.message import Request, parse
 from tests.phone import Phone
 
 from .common import LOCALHOST, MockConfigEntry

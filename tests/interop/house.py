@@ -18,8 +18,8 @@ from custom_components.dfks.features.model import (
 )
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
-from custom_components.dfks.sip.memory import Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.snapshot import Memory
 from custom_components.dfks.sip.transport import Flow
 from tests.phone import Lamp, Phone
 from tests.phone.link import Address

@@ -11,7 +11,7 @@ import re
 import tempfile
 
 from custom_components.dfks.features.model import Feature
-from custom_components.dfks.sip.guard import parse_networks
+from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig
 from dev.ports import free_port
 from tests.phone import BUSY, DND, Phone, Request, parse

@@ -11,8 +11,8 @@ import pytest_socket
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.memory import Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.phone.link import Address
 from tests.server import PASSWORDS, line_config

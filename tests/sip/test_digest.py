@@ -8,15 +8,15 @@ from hypothesis import example, given, strategies as st
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.sip import digest
-from custom_components.dfks.sip.digest import (
+from custom_components.dfks.sip.access import digest
+from custom_components.dfks.sip.access.digest import (
     Authenticator,
     Outcome,
     parse_digest,
     read_answer,
 )
-from custom_components.dfks.sip.message import Request, parse
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.wire.message import Request, parse
 from tests.clock import ManualClock
 from tests.phone import Challenge, Digest, Response, set_dnd
 from tests.phone.digest import parse_fields

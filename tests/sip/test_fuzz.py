@@ -10,8 +10,9 @@ from hypothesis import given, settings, strategies as st
 import pytest
 
 from custom_components.dfks.sip import server as server_module
-from custom_components.dfks.sip.digest import parse_digest
-from custom_components.dfks.sip.headers import (
+from custom_components.dfks.sip.access.digest import parse_digest
+from custom_components.dfks.sip.transport import Framer, FramingError
+from custom_components.dfks.sip.wire.headers import (
     HeaderError,
     decode_user,
     encode_user,
@@ -24,7 +25,7 @@ from custom_components.dfks.sip.headers import (
     split_list,
     unquote,
 )
-from custom_components.dfks.sip.message import (
+from custom_components.dfks.sip.wire.message import (
     NotSip,
     Request,
     Response,
@@ -32,12 +33,13 @@ from custom_components.dfks.sip.message import (
     parse,
     read_tag,
 )
-from custom_components.dfks.sip.transport import Framer, FramingError
 from tests.clock import ManualClock
 from tests.phone import set_dnd, set_forwarding
 
 from .torture import ALL
 from .wire import Wire, build
+
+_LOGGER = logging.getLogger(__name__)
 
 TOKEN = "abcXYZ019-.!%*_+`'~"
 

@@ -6,10 +6,15 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip import guard as guard_module
-from custom_components.dfks.sip.guard import Guard, ShutOut, Subject, parse_networks
-from custom_components.dfks.sip.memory import Memory
+from custom_components.dfks.sip.access import guard as guard_module
+from custom_components.dfks.sip.access.guard import (
+    Guard,
+    ShutOut,
+    Subject,
+    parse_networks,
+)
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.phone import Digest, set_dnd
 from tests.server import PASSWORDS, line_config

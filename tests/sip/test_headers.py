@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_components.dfks.sip.headers import (
+from custom_components.dfks.sip.wire.headers import (
     Address,
     HeaderError,
     Uri,

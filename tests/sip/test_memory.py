@@ -6,8 +6,8 @@ from typing import Literal, cast
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.sip.memory import CSEQ_RESERVE, Memory
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
 from tests.clock import ManualClock
 from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
 from tests.phone.wire import address, parameter
@@ -481,7 +481,7 @@ async def test_f28_a_dialog_that_uses_up_its_reserve_is_announced(
     caller: Caller, server: SipServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its count must be written before numbers could come twice."""
-    monkeypatch.setattr("custom_components.dfks.sip.notifier.CSEQ_RESERVE", 6)
+    monkeypatch.setattr("custom_components.dfks.sip.ua.notifier.CSEQ_RESERVE", 6)
     subscribed = await caller.subscribe()
     said: list[bool] = []
     server.on_change = lambda *, urgent: said.append(urgent)
@@ -547,7 +547,7 @@ async def test_f28_many_phones_are_told_a_few_at_a_time(
     host, port = caller.local
     for count in range(7):
         await caller.subscribe({"Contact": f"<sip:p{count}@{host}:{port}>"})
-    monkeypatch.setattr("custom_components.dfks.sip.notifier.SLICE", 3)
+    monkeypatch.setattr("custom_components.dfks.sip.ua.notifier.SLICE", 3)
 
     await restart()
     counts = []

@@ -6,8 +6,8 @@ from unittest.mock import patch
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.dfks.sip import message
-from custom_components.dfks.sip.message import (
+from custom_components.dfks.sip.wire import message
+from custom_components.dfks.sip.wire.message import (
     MAX_HEAD,
     NotSip,
     Request,

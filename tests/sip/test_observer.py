@@ -6,18 +6,18 @@ from typing import override
 
 import pytest
 
-from custom_components.dfks.sip.message import Request
-from custom_components.dfks.sip.registrar import Account
+from custom_components.dfks.sip.inspect.trace import KEPT, MAX_KEPT, Trace, describe
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.trace import KEPT, MAX_KEPT, Trace, describe
 from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.ua.registrar import Account
+from custom_components.dfks.sip.wire.message import Request
 from tests.clock import ManualClock
 from tests.phone import Digest, set_forwarding
 
 from .caller import Caller
 from .conftest import Connect
 
-LOGGER = "custom_components.dfks.sip.trace"
+LOGGER = "custom_components.dfks.sip.inspect.trace"
 
 
 class Watching(Trace):

@@ -5,14 +5,14 @@ from itertools import product
 from hypothesis import given, strategies as st
 import pytest
 
-from custom_components.dfks.sip.redaction import (
+from custom_components.dfks.sip.inspect.redaction import (
     Aliases,
     redact_field,
     redact_message,
     redact_product,
     redact_uri,
 )
-from custom_components.dfks.sip.vocabulary import FIELDS
+from custom_components.dfks.sip.inspect.vocabulary import FIELDS
 
 # Of each kind that people would not like to see on the web; all unique.
 SECRETS = (

@@ -12,7 +12,7 @@ import pytest
 from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import connections as places
-from custom_components.dfks.sip.guard import parse_networks
+from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, PATIENCE, Lamp, PhoneError, Response, set_dnd

@@ -9,12 +9,7 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import transport as sockets
-from custom_components.dfks.sip.guard import parse_networks
-from custom_components.dfks.sip.headers import default_port
-from custom_components.dfks.sip.message import (
-    Request as OurRequest,
-    parse as parse_ours,
-)
+from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer, _answer_flow
 from custom_components.dfks.sip.transport import (
     FlowError,
@@ -22,6 +17,11 @@ from custom_components.dfks.sip.transport import (
     bind,
     probe,
     probe_tls,
+)
+from custom_components.dfks.sip.wire.headers import default_port
+from custom_components.dfks.sip.wire.message import (
+    Request as OurRequest,
+    parse as parse_ours,
 )
 from dev.ports import free_port
 from tests.clock import ManualClock

@@ -6,9 +6,9 @@ from enum import StrEnum
 import re
 from typing import NamedTuple
 
-from ..sip.digest import Hashes
-from ..sip.headers import encode_user
-from ..sip.registrar import Account
+from ..sip.access.digest import Hashes
+from ..sip.ua.registrar import Account
+from ..sip.wire.headers import encode_user
 from .publisher import Publisher
 
 # Ring counts that phones and Home Assistant take; 3 until somebody sets another.

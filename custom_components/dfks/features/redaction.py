@@ -1,4 +1,4 @@
-"""Feature documents for the eyes of strangers; see sip/redaction.py.
+"""Feature documents for the eyes of strangers; see sip/inspect/redaction.py.
 
 A document is read as leniently as the phone's are, and written anew from the elements
 that are known. What cannot be read is told by its length and type.
@@ -10,9 +10,9 @@ from typing import Final
 
 from lxml import etree
 
-from ..sip.headers import HeaderError, parse_parameters
-from ..sip.message import SipError
-from ..sip.redaction import REDACTED, Aliases, like, redact_field, redact_words
+from ..sip.inspect.redaction import REDACTED, Aliases, like, redact_field, redact_words
+from ..sip.wire.headers import HeaderError, parse_parameters
+from ..sip.wire.message import SipError
 from .documents import local_name, parse_document
 
 # Lines that one document has at most: a hostile one could have thousands.

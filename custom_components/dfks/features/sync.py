@@ -17,8 +17,8 @@ from functools import partial
 import logging
 from typing import Final, override
 
-from ..sip.headers import bracketed
-from ..sip.notifier import (
+from ..sip.server import SipServer
+from ..sip.ua.notifier import (
     ALL,
     FULL,
     NOTHING,
@@ -27,8 +27,8 @@ from ..sip.notifier import (
     Subscription,
     Topics,
 )
-from ..sip.registrar import Account
-from ..sip.server import SipServer
+from ..sip.ua.registrar import Account
+from ..sip.wire.headers import bracketed
 from .documents import (
     CONTENT_TYPE,
     MULTIPART,

@@ -15,7 +15,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import DOMAIN
-from ..sip.guard import SHUT_OUT, Guard, ShutOut
+from ..sip.access.guard import SHUT_OUT, Guard, ShutOut
 
 # Issues at one time; an attack from many addresses is for the log.
 MAX_ISSUES: Final = 20

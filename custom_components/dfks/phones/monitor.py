@@ -16,11 +16,11 @@ from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
 from ..features.publisher import Publisher
 from ..features.sync import FeatureSync
 from ..sip.clock import Timer
-from ..sip.message import Request
-from ..sip.registrar import Account
+from ..sip.inspect.trace import Trace
 from ..sip.server import SipServer
-from ..sip.trace import Trace
 from ..sip.transport import Flow
+from ..sip.ua.registrar import Account
+from ..sip.wire.message import Request
 from .unknown import Knocks, shown_user_agent
 
 # Seconds in which a phone that has registered gets round to subscribing.

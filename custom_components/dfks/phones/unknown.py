@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..sip.message import Request
 from ..sip.transport import Flow
+from ..sip.wire.message import Request
 from .identifiers import is_user, printable
 
 # Phones in the list, and of one address: behind one address there may be a few.

@@ -18,10 +18,27 @@ import secrets
 import ssl
 import sys
 
+from .access.digest import ALGORITHMS, Authenticator, Hashes, Outcome
+from .access.guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
 from .clock import Clock, Timers
-from .digest import ALGORITHMS, Authenticator, Hashes, Outcome
-from .guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
-from .headers import (
+from .inspect.observer import Observer
+from .proxy.core import Proxy
+from .proxy.location import ProxyBindingRecord
+from .proxy.pbx import PbxConfig, Upstream
+from .proxy.tokens import SECRET_SIZE, Tokens
+from .snapshot import Memory, flow_ends
+from .transaction import ServerTransactions, TransactionKey, transaction_key
+from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
+from .ua.notifier import (
+    Changed,
+    Dialog,
+    EventPackage,
+    Notifier,
+    Subscription,
+    contact_uri,
+)
+from .ua.registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
+from .wire.headers import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
     HeaderError,
@@ -36,17 +53,7 @@ from .headers import (
     split_list,
     unbracketed,
 )
-from .memory import Memory, flow_ends
-from .message import NotSip, Request, Response, SipError, parse, parse_plain_ok
-from .notifier import Changed, Dialog, EventPackage, Notifier, Subscription, contact_uri
-from .observer import Observer
-from .proxy.core import Proxy
-from .proxy.location import ProxyBindingRecord
-from .proxy.pbx import PbxConfig, Upstream
-from .proxy.tokens import SECRET_SIZE, Tokens
-from .registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
-from .transaction import ServerTransactions, TransactionKey, transaction_key
-from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
+from .wire.message import NotSip, Request, Response, SipError, parse, parse_plain_ok
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import os
 from typing import override
 
 from .clock import Clock, Timer, Timers
-from .message import Request, Response
 from .transport import Flow, FlowError
+from .wire.message import Request, Response
 
 # Seconds (RFC 3261 table 4).
 T1 = 0.5

@@ -33,7 +33,7 @@ from .connections import (
     Connections,
     is_reserved,
 )
-from .headers import unbracketed
+from .wire.headers import unbracketed
 
 _LOGGER = logging.getLogger(__name__)
 

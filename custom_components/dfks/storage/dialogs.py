@@ -12,7 +12,7 @@ phones is followed by a pause; a few never notice. What comes in a pause and is 
 a crash subscribes anew.
 
 A dialog's count of NOTIFYs must never fall. So the file is put one reserve ahead before
-the dialogs go on, as high as the server begins; see sip/memory.py.
+the dialogs go on, as high as the server begins; see sip/snapshot.py.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN
-from ..sip.memory import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
+from ..sip.snapshot import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def _of_kind(records: list[Any], kind: type) -> list[Any]:
 
 
 def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value from JSON is of a type as they stand in sip/memory.py."""
+    """Whether a value from JSON is of a type as they stand in sip/snapshot.py."""
     if is_typeddict(kind):
         return isinstance(value, dict) and all(
             name in value and _is_of(value[name], field)

@@ -1,7 +1,7 @@
 """Answers to requests that are not passed, written without keeping anything."""
 
-from ..message import SipError
 from ..transport import Flow, UdpFlow
+from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 
 

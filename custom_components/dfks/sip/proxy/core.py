@@ -30,7 +30,8 @@ import logging
 import re
 
 from ..clock import Clock
-from ..headers import (
+from ..transport import Flow, FlowError
+from ..wire.headers import (
     DEFAULT_PORT,
     HeaderError,
     Uri,
@@ -41,8 +42,7 @@ from ..headers import (
     parse_via,
     unbracketed,
 )
-from ..message import SipError
-from ..transport import Flow, FlowError
+from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .answers import towards, write_answer
 from .location import Location, ProxyBinding

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from ..clock import Clock
-from ..memory import FlowRecord, flow_ends, flow_record
+from ..snapshot import FlowRecord, flow_ends, flow_record
 from ..transport import Flow
 
 # Bindings of one line, and of all.

@@ -6,8 +6,8 @@ from enum import StrEnum
 import errno
 import ipaddress
 
-from ..headers import bracketed, default_port, plain_host
 from ..transport import Flow, FlowError, is_numeric
+from ..wire.headers import bracketed, default_port, plain_host
 
 type Address = tuple[str, int]
 type Reach = Callable[[str, str, int], Flow]

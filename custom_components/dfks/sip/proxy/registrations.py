@@ -10,9 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..clock import Clock
-from ..headers import Uri, encode_user, number, parse_address, parse_uri, plain_host
-from ..message import SipError
 from ..transport import Flow
+from ..wire.headers import (
+    Uri,
+    encode_user,
+    number,
+    parse_address,
+    parse_uri,
+    plain_host,
+)
+from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .location import MAX_EXPIRES, Location, ProxyBinding
 from .pbx import ContactMode, Upstream

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from zlib import crc32
 
-from ..headers import Via
+from ..wire.headers import Via
 
 COOKIE = "z9hG4bK"
 

@@ -11,7 +11,7 @@ A folded line keeps its form as long as its value is not changed.
 
 import re
 
-from ..headers import (
+from .headers import (
     TOKEN,
     HeaderError,
     Uri,

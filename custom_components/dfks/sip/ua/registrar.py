@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from email.utils import formatdate
 import re
 
-from .clock import Clock
-from .digest import Hashes
-from .headers import (
+from ..access.digest import Hashes
+from ..clock import Clock
+from ..snapshot import BindingRecord, flow_record
+from ..transport import Flow
+from ..wire.headers import (
     HeaderError,
     Parameters,
     Uri,
@@ -21,9 +23,7 @@ from .headers import (
     parse_uri,
     same_uri,
 )
-from .memory import BindingRecord, flow_record
-from .message import MAX_VALUES, Request, SipError
-from .transport import Flow
+from ..wire.message import MAX_VALUES, Request, SipError
 
 # Seconds. A phone that asks for nothing gets the default.
 DEFAULT_EXPIRES = 3600

@@ -33,8 +33,17 @@ import secrets
 import sys
 from typing import Protocol, override
 
-from .clock import Clock, Timer, Timers
-from .headers import (
+from ..clock import Clock, Timer, Timers
+from ..snapshot import (
+    CSEQ_RESERVE,
+    DialogRecord,
+    SubscriptionRecord,
+    flow_record,
+    resumed_cseq,
+)
+from ..transaction import ClientTransaction, ClientTransactions
+from ..transport import Flow, FlowError, is_numeric
+from ..wire.headers import (
     DEFAULT_PORT,
     HeaderError,
     Uri,
@@ -48,17 +57,8 @@ from .headers import (
     unbracketed,
     uri_of_plain_contact,
 )
-from .memory import (
-    CSEQ_RESERVE,
-    DialogRecord,
-    SubscriptionRecord,
-    flow_record,
-    resumed_cseq,
-)
-from .message import MAX_VALUES, Request, Response, SipError
+from ..wire.message import MAX_VALUES, Request, Response, SipError
 from .registrar import Account, instance_of
-from .transaction import ClientTransaction, ClientTransactions
-from .transport import Flow, FlowError, is_numeric
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import ipaddress
 import re
 
-from .headers import (
+from ..wire.headers import (
     HeaderError,
     decode_user,
     parse_address,
@@ -23,7 +23,7 @@ from .headers import (
     unbracketed,
     unquote,
 )
-from .message import COMPACT, REASONS
+from ..wire.message import COMPACT, REASONS
 from .vocabulary import FIELDS, WORDS
 
 REDACTED = "**REDACTED**"

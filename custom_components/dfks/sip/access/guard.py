@@ -20,7 +20,7 @@ import ipaddress
 import logging
 from typing import NamedTuple
 
-from .clock import Clock
+from ..clock import Clock
 
 _LOGGER = logging.getLogger(__name__)
 

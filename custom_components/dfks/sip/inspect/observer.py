@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from .message import Request
-from .registrar import Account
-from .transport import Flow
+from ..transport import Flow
+from ..ua.registrar import Account
+from ..wire.message import Request
 
 
 class Observer(Protocol):

@@ -15,9 +15,9 @@ import hmac
 import re
 import secrets
 
-from .clock import Clock
-from .headers import HeaderError, parse_uri
-from .message import Request
+from ..clock import Clock
+from ..wire.headers import HeaderError, parse_uri
+from ..wire.message import Request
 
 MD5 = "MD5"
 SHA256 = "SHA-256"

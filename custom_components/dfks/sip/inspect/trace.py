@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 import logging
 from typing import NamedTuple
 
-from .clock import Clock
-from .digest import parse_digest, read_answer
-from .headers import bracketed
-from .message import NotSip, Request, Response, SipError, parse
-from .transport import Flow
+from ..access.digest import parse_digest, read_answer
+from ..clock import Clock
+from ..transport import Flow
+from ..wire.headers import bracketed
+from ..wire.message import NotSip, Request, Response, SipError, parse
 
 _LOGGER = logging.getLogger(__name__)
 

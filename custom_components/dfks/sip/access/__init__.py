@@ -1,0 +1,1 @@
+"""Who a request is from, and who may try: digest, accounts, limits."""

@@ -1,0 +1,1 @@
+"""What is shown of SIP messages, and what must not be."""

@@ -1,0 +1,1 @@
+"""What answers here: registrar, notifier, dialogs."""
