@@ -30,9 +30,9 @@ from dfks.features.documents import parse_command  # noqa: E402
 from dfks.features.model import LineConfig  # noqa: E402
 from dfks.features.sync import FeatureSync  # noqa: E402
 from dfks.sip.clock import TimerHandle  # noqa: E402
-from dfks.sip.wire.message import MAX_HEAD, SipError  # noqa: E402
 from dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 from dfks.sip.transport import MAX_DATAGRAM, Flow, Framer, FramingError  # noqa: E402
+from dfks.sip.wire.message import MAX_HEAD, SipError  # noqa: E402
 
 # Milliseconds that one input may take.
 LIMIT = 30.0
