@@ -1,12 +1,13 @@
 """A phone's feature keys and Home Assistant's entities move together."""
 
+import asyncio
 from contextlib import suppress
 
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
-from homeassistant.loader import async_get_integration
+from homeassistant.loader import Integration, async_get_integration
 
 from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener
@@ -24,8 +25,9 @@ PLATFORMS = [
     Platform.TEXT,
 ]
 
-# What a scene sets of a forwarding.
-SCENE_PLATFORMS = [Platform.NUMBER, Platform.SWITCH, Platform.TEXT]
+# What a scene sets of a forwarding, the switch last: should a scene come before all of
+# it is loaded, then a forwarding goes on after its target is set.
+SCENE_PLATFORMS = [Platform.TEXT, Platform.NUMBER, Platform.SWITCH]
 
 CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
@@ -33,21 +35,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions: they answer also while the listener is not loaded."""
     async_setup_services(hass)
-    await _async_prepare_scenes(hass)
     return True
-
-
-async def _async_prepare_scenes(hass: HomeAssistant) -> None:
-    """Load what applies scenes.
-
-    Else Home Assistant loads it with the first scene, one platform after the other, and
-    a forwarding goes on long before its target is set.
-    """
-    for platform in SCENE_PLATFORMS:
-        integration = await async_get_integration(hass, platform)
-        # Where there is none, scenes do without.
-        with suppress(ImportError):
-            await integration.async_get_platform("reproduce_state")
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
@@ -55,6 +43,11 @@ async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool
     listener = DfksListener(hass, entry)
     await listener.async_start()
     entry.runtime_data = listener
+    # Home Assistant imports one module after the other, for seconds while it starts.
+    # Phones do not wait for that.
+    entry.async_create_background_task(
+        hass, _async_prepare_scenes(hass), "dfks prepare scenes"
+    )
     entry.async_on_unload(entry.add_update_listener(_async_entry_updated))
     # A line may have been added while the sockets were being opened.
     listener.async_update_lines()
@@ -64,6 +57,22 @@ async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool
     )
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     return True
+
+
+async def _async_prepare_scenes(hass: HomeAssistant) -> None:
+    """Load what applies scenes.
+
+    Else Home Assistant loads it with the first scene, one platform after the other, and
+    a forwarding goes on long before its target is set.
+    """
+    integrations = [await async_get_integration(hass, name) for name in SCENE_PLATFORMS]
+    await asyncio.gather(*map(_async_load_scenes_of, integrations))
+
+
+async def _async_load_scenes_of(integration: Integration) -> None:
+    # Where there is none, scenes do without.
+    with suppress(ImportError):
+        await integration.async_get_platform("reproduce_state")
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:

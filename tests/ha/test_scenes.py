@@ -158,6 +158,62 @@ async def test_phone_is_never_shown_a_forwarding_that_nobody_wants(
         assert forwarded <= wanted | was
 
 
+def forget_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what applies scenes be not loaded yet, as after a start."""
+    for domain in ("number", "switch", "text"):
+        module = f"homeassistant.components.{domain}.reproduce_state"
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def import_slowly(
+    hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch
+) -> asyncio.Event:
+    """Let what applies scenes be imported one after the other, from an event on."""
+    load = hass.async_add_import_executor_job
+    asked = count()
+    go = asyncio.Event()
+
+    async def load_late(job: Any, *arguments: Any) -> Any:
+        if ("reproduce_state",) not in arguments:
+            return await load(job, *arguments)
+        turns = 10 * next(asked)
+        await go.wait()
+        module = await load(job, *arguments)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return module
+
+    monkeypatch.setattr(hass, "async_add_import_executor_job", load_late)
+    return go
+
+
+async def test_scene_while_scenes_are_being_prepared(
+    hass: HomeAssistant,
+    monkeypatch: pytest.MonkeyPatch,
+    entry: MockConfigEntry,
+    open_phone: OpenPhone,
+) -> None:
+    """An automation may apply one as soon as Home Assistant has started."""
+    await load_scenes(hass)
+    forget_scenes(monkeypatch)
+    imports = import_slowly(hass, monkeypatch)
+    await set_up(hass, entry)
+    await write_text(hass, NO_ANSWER_TARGET, "0900123456")
+    phone = await open_phone()
+    scene = {NO_ANSWER: "on", NO_ANSWER_TARGET: "300"}
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(
+            hass.services.async_call(
+                "scene", "apply", {"entities": scene}, blocking=True
+            )
+        )
+        imports.set()
+
+    told = await lamps(runtime(entry), phone)
+    assert told[-1] == Lamp(True, "300", 3)
+    assert [lamp.target for lamp in told if lamp.on] == ["300"]
+
+
 @pytest.mark.parametrize("to", ["on", "off"])
 async def test_first_scene_after_a_start(
     hass: HomeAssistant,
@@ -166,26 +222,16 @@ async def test_first_scene_after_a_start(
     open_phone: OpenPhone,
     to: str,
 ) -> None:
-    """Home Assistant has not loaded yet what applies scenes."""
-    for domain in ("number", "switch", "text"):
-        module = f"homeassistant.components.{domain}.reproduce_state"
-        monkeypatch.delitem(sys.modules, module, raising=False)
+    """What applies scenes has been loaded by then."""
+    forget_scenes(monkeypatch)
     await set_up(hass, entry)
+    await hass.async_block_till_done(wait_background_tasks=True)
     await load_scenes(hass)
     await write_text(hass, NO_ANSWER_TARGET, "0900123456")
     if to == "off":
         await turn(hass, NO_ANSWER, "on")
     phone = await open_phone()
-    load = hass.async_add_import_executor_job
-    loaded = count()
-
-    async def load_one_after_the_other(job: Any, *arguments: Any) -> Any:
-        module = await load(job, *arguments)
-        for _ in range(10 * next(loaded)):
-            await asyncio.sleep(0)
-        return module
-
-    monkeypatch.setattr(hass, "async_add_import_executor_job", load_one_after_the_other)
+    import_slowly(hass, monkeypatch).set()
     # That comes first which must not.
     order = (NO_ANSWER, NO_ANSWER_TARGET)
     states = {NO_ANSWER: to, NO_ANSWER_TARGET: "300"}

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 import errno
 import socket
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -12,11 +13,9 @@ from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.loader import Integration
-from homeassistant.setup import async_setup_component
 from homeassistant.util import dt as dt_util
 import pytest
 
-from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.listener import DfksListener
@@ -38,6 +37,7 @@ from .common import (
     state_of,
     turn,
 )
+from .conftest import OpenPhone
 
 START = "custom_components.dfks.listener.SipServer.start"
 
@@ -56,11 +56,40 @@ def can_listen(kind: socket.SocketKind, port: int) -> bool:
 
 async def test_does_without_scenes(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     """A Home Assistant that cannot apply scenes to an entity is no reason to fail."""
-    no_module = ModuleNotFoundError("No module named 'reproduce_state'")
-    with patch.object(Integration, "async_get_platform", side_effect=no_module):
-        assert await async_setup_component(hass, DOMAIN, {})
-    await set_up(hass, entry)
+    load = Integration.async_get_platform
+
+    async def load_all_but_scenes(self: Integration, name: str) -> ModuleType:
+        if name == "reproduce_state":
+            raise ModuleNotFoundError(f"No module named '{name}'")
+        return await load(self, name)
+
+    with patch.object(Integration, "async_get_platform", load_all_but_scenes):
+        await set_up(hass, entry)
+        await hass.async_block_till_done(wait_background_tasks=True)
     assert state_of(hass, DND) == "off"
+
+
+async def test_phones_do_not_wait_for_scenes_to_be_prepared(
+    hass: HomeAssistant, entry: MockConfigEntry, open_phone: OpenPhone
+) -> None:
+    """Home Assistant imports one module after the other, for seconds while it starts."""
+    load = Integration.async_get_platform
+    imported = asyncio.Event()
+
+    async def load_scenes_late(self: Integration, name: str) -> ModuleType:
+        if name == "reproduce_state":
+            await imported.wait()
+        return await load(self, name)
+
+    with patch.object(Integration, "async_get_platform", load_scenes_late):
+        async with asyncio.timeout(10):
+            await set_up(hass, entry)
+        phone = await open_phone()
+        await phone.set_dnd(True)
+        assert state_of(hass, DND) == "on"
+
+        imported.set()
+        await hass.async_block_till_done(wait_background_tasks=True)
 
 
 async def test_listens_on_udp_and_tcp_while_loaded(
