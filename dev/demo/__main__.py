@@ -9,9 +9,21 @@ import socket
 import sys
 from typing import Final
 
+from dev.ports import free_port
+
 from . import api, directory, installation
 from .processes import Program
-from .settings import HOST, LINES, PASSWORD, ROOT, USERNAME, DemoError, Options, say
+from .settings import (
+    HOST,
+    LINES,
+    PASSWORD,
+    ROOT,
+    USERNAME,
+    DemoError,
+    DemoLine,
+    Options,
+    say,
+)
 
 PHONE: Final = ROOT / "scripts" / "phone"
 
@@ -46,10 +58,22 @@ def _parse_arguments() -> Options:
         metavar="DIR",
         help="where Home Assistant keeps its things (default: config in the checkout)",
     )
-    parser.add_argument("--http-port", type=int, default=8123, metavar="PORT")
-    parser.add_argument("--sip-port", type=int, default=5060, metavar="PORT")
-    parser.add_argument(
+    for kind, port in (("http", 8123), ("sip", 5060)):
+        parser.add_argument(
+            f"--{kind}-port",
+            type=int,
+            default=port,
+            metavar="PORT",
+            help=f"default: {port}; 0: any that is free",
+        )
+    phones = parser.add_mutually_exclusive_group()
+    phones.add_argument(
         "--no-phones", action="store_true", help="do without the simulated phones"
+    )
+    phones.add_argument(
+        "--check",
+        action="store_true",
+        help="press a key of each line's phone, see the switch go on, and stop",
     )
     parser.add_argument(
         "--fresh", action="store_true", help="forget all that is in DIR first"
@@ -57,10 +81,11 @@ def _parse_arguments() -> Options:
     arguments = parser.parse_args()
     return Options(
         config=arguments.config.resolve(),
-        http_port=arguments.http_port,
-        sip_port=arguments.sip_port,
+        http_port=arguments.http_port or free_port(),
+        sip_port=arguments.sip_port or free_port(),
         phones=not arguments.no_phones,
         fresh=arguments.fresh,
+        check=arguments.check,
     )
 
 
@@ -82,14 +107,17 @@ async def _run_until_stopped(options: Options) -> int:
         await demo
     except asyncio.CancelledError:
         say("stopped")
-        return 0
     except DemoError as error:
         print(f"scripts/develop: {error}", file=sys.stderr, flush=True)
-    return 1
+        return 1
+    return 0
 
 
 async def _run(options: Options) -> None:
-    """Run Home Assistant, again and again where its user restarts it."""
+    """Run Home Assistant, again and again where its user restarts it.
+
+    Returns only where it is but checked. Raises DemoError where something is wrong.
+    """
     await directory.prepare(options)
     while True:
         _require_free_ports(options)
@@ -100,7 +128,10 @@ async def _run(options: Options) -> None:
                 if options.phones:
                     await _start_phones(options, stack)
                     await installation.wait_for_phones(client)
-            _introduce(options)
+                _introduce(options)
+                if options.check:
+                    await _press_keys(options, client)
+                    return
             code = await home_assistant.wait()
         if code != RESTART:
             raise DemoError(f"Home Assistant ended with the exit code {code}")
@@ -155,15 +186,7 @@ async def _start_home_assistant(options: Options, stack: AsyncExitStack) -> Prog
 async def _start_phones(options: Options, stack: AsyncExitStack) -> None:
     """Start a simulated phone a line."""
     phones = [
-        await Program.start(
-            f"phone {line.user}",
-            sys.executable,
-            str(PHONE),
-            line.user,
-            f"--password={line.password}",
-            f"--server={HOST}:{options.sip_port}",
-            "watch",
-        )
+        await Program.start(f"phone {line.user}", *_phone(options, line), "watch")
         for line in LINES
     ]
 
@@ -171,6 +194,23 @@ async def _start_phones(options: Options, stack: AsyncExitStack) -> None:
         await asyncio.gather(*(phone.stop(PHONE_ENDS) for phone in phones))
 
     stack.push_async_callback(stop)
+
+
+async def _press_keys(options: Options, client: api.Api) -> None:
+    """Turn Do not disturb on at a phone of each line; raises DemoError if in vain."""
+    for line in LINES:
+        key = await Program.start("key", *_phone(options, line), "dnd", "on")
+        if await key.wait() != 0:
+            raise DemoError(f"the key of line {line.user} was not taken")
+    await installation.wait_for_do_not_disturb(client)
+    say("checked: Do not disturb went on at each phone and in Home Assistant")
+
+
+def _phone(options: Options, line: DemoLine) -> list[str]:
+    """Return the command that is a simulated phone of a line."""
+    server = f"{HOST}:{options.sip_port}"
+    secrets = f"--password={line.password}", f"--server={server}"
+    return [sys.executable, str(PHONE), line.user, *secrets]
 
 
 def _introduce(options: Options) -> None:

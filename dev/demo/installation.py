@@ -41,15 +41,27 @@ async def install(api: Api, sip_port: int) -> None:
 
 async def wait_for_phones(api: Api) -> None:
     """Return when each line knows a phone that listens."""
+    await _wait_until_on(
+        api, "phone_connected", "the simulated phones do not get through"
+    )
+
+
+async def wait_for_do_not_disturb(api: Api) -> None:
+    """Return when Do not disturb of each line is on."""
+    await _wait_until_on(api, "do_not_disturb", "the switches do not go on")
+
+
+async def _wait_until_on(api: Api, key: str, problem: str) -> None:
+    """Return when the entity of that translation key is on for each line."""
     entry_id = (await _find_entry(api))["entry_id"]
     lines = await _list_entities(api, entry_id)
-    connected = [entities["phone_connected"] for entities in lines.values()]
+    wanted = [entities[key] for entities in lines.values()]
 
-    async def are_connected() -> bool:
-        states = [await api.get(f"/api/states/{entity}") for entity in connected]
+    async def are_on() -> bool:
+        states = [await api.get(f"/api/states/{entity}") for entity in wanted]
         return all(state["state"] == "on" for state in states)
 
-    await _until(are_connected, "the simulated phones do not get through")
+    await _until(are_on, problem)
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], problem: str) -> None:

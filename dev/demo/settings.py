@@ -41,6 +41,7 @@ class Options:
     sip_port: int
     phones: bool
     fresh: bool
+    check: bool = False
 
 
 def say(text: str) -> None:
