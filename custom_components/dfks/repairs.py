@@ -1,4 +1,7 @@
-"""What the user can repair with a click: a source that is shut out."""
+"""What the user can settle with a click.
+
+A source that is shut out is let in again, and damaged states are taken note of.
+"""
 
 from typing import override
 
@@ -12,6 +15,7 @@ from homeassistant.core import HomeAssistant
 from .const import DOMAIN
 from .listener import DfksConfigEntry
 from .phones.blocked import ATTR_SOURCE
+from .storage.states import ISSUE_DAMAGED
 
 
 class ReadmitFlow(ConfirmRepairFlow):
@@ -38,5 +42,7 @@ async def async_create_fix_flow(
     issue_id: str,
     data: dict[str, str | int | float | None] | None,
 ) -> RepairsFlow:
-    """Return the flow of an issue; only shut-outs have one."""
+    """Return the flow of an issue."""
+    if issue_id == ISSUE_DAMAGED:
+        return ConfirmRepairFlow()
     return ReadmitFlow(str((data or {})[ATTR_SOURCE]))

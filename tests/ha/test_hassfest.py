@@ -239,8 +239,10 @@ def test_issues_are_given_the_words_that_they_need() -> None:
     """In title and text alike."""
     given: Mapping[str, set[str]] = {
         "password_guessed": {"line", "failures", "minutes"},
+        "not_written": {"path", "reason"},
         "set_script": {"script", "error"},
         "shut_out": {"source", "failures", "minutes"},
+        "states_damaged": {"path", "copy"},
         "tls": {"error", "date"},
     }
     for key, issue in ENGLISH["issues"].items():

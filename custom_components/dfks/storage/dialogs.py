@@ -23,10 +23,10 @@ from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddic
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
-from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN
 from ..sip.snapshot import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
+from .file import RETRY_DELAY, StoredFile
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -53,14 +53,7 @@ class PhoneStore:
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
         """Name the file; nothing is read yet."""
         self._hass = hass
-        # What it is given to write is nobody else's, so a thread may serialise it.
-        self._store = Store[dict[str, Any]](
-            hass,
-            STORAGE_VERSION,
-            f"{DOMAIN}.{entry_id}.phones",
-            atomic_writes=True,
-            serialize_in_event_loop=False,
-        )
+        self._file = StoredFile(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.phones")
         self._records: Callable[[], Awaitable[Memory]] | None = None
         self._writing = asyncio.Lock()
         self._unsaved = False
@@ -76,7 +69,7 @@ class PhoneStore:
         remembered subscribe anew.
         """
         try:
-            data = await self._store.async_load()
+            data = await self._file.async_read()
             if data is None:
                 return None, 0.0
             memory = await self._hass.async_add_executor_job(_understood, data)
@@ -93,7 +86,7 @@ class PhoneStore:
             {**dialog, "cseq": dialog["cseq"] + CSEQ_RESERVE}
             for dialog in memory["dialogs"]
         ]
-        await self._store.async_save({"clean": False, **memory, "dialogs": ahead})
+        await self._file.async_save({"clean": False, **memory, "dialogs": ahead})
 
     @callback
     def async_follow(self, records: Callable[[], Awaitable[Memory]]) -> None:
@@ -125,7 +118,7 @@ class PhoneStore:
 
     async def async_remove(self) -> None:
         """Delete the file."""
-        await self._store.async_remove()
+        await self._file.async_remove()
 
     def _schedule_write(self) -> None:
         if self._records is None or self._writing.locked():
@@ -157,9 +150,12 @@ class PhoneStore:
             self._cancel_due_write()
             self._unsaved = self._urgent = False
             memory = await self._records()
-            await self._store.async_save({"clean": clean, **memory})
-            count = len(memory["dialogs"]) + len(memory["bindings"])
-            self._pause_ends = self._hass.loop.time() + PAUSE * count
+            await self._file.async_save({"clean": clean, **memory})
+            pause = PAUSE * (len(memory["dialogs"]) + len(memory["bindings"]))
+            if self._file.is_failing:
+                self._unsaved = self._urgent = True
+                pause = RETRY_DELAY
+            self._pause_ends = self._hass.loop.time() + pause
 
 
 def _understood(data: Mapping[str, Any]) -> Memory:

@@ -1,25 +1,30 @@
 """What outlives a restart: the feature states of the lines.
 
 Entities could restore their own state, but phones subscribe before the entities are
-up. So the states lie in one file that is read before the listener opens its sockets
-and written within a second of a change: Home Assistant may be killed at any time.
+up. So the states lie in one file that is read before the listener opens its sockets.
+Home Assistant may be killed at any time: the first change is written at once, and what
+changes during a write is in the next one, which follows it.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
+import logging
 from typing import Any, Final, TypeGuard
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
-from homeassistant.helpers.storage import Store
 
 from ..const import DOMAIN
 from ..features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
+from .file import RETRY_DELAY, StoredFile
+
+_LOGGER = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = 1
 
-# Seconds from the first unsaved change to the write. Store.async_delay_save starts
-# anew with every change and would never write under a steady stream of them.
-WRITE_DELAY: Final = 0.5
+# The issue of a file that could not be read as it was, and its text.
+ISSUE_DAMAGED: Final = "states_damaged"
 
 type LineStates = Mapping[Feature, FeatureState]
 
@@ -30,73 +35,136 @@ class StateStore:
     def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
         """Name the file; nothing is read yet."""
         self._hass = hass
-        self._store = Store[dict[str, Any]](
-            hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}", atomic_writes=True
-        )
+        self._file = StoredFile(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
         self._unsaved: Callable[[], Mapping[str, LineStates]] | None = None
-        self._cancel_write: CALLBACK_TYPE | None = None
+        self._writing: asyncio.Task[None] | None = None
+        self._cancel_retry: CALLBACK_TYPE | None = None
 
     async def async_load(self) -> dict[str, dict[Feature, FeatureState]]:
-        """Return the stored states by line id; what cannot be read is left out."""
-        data = await self._store.async_load()
-        lines = data.get("lines") if isinstance(data, dict) else None
-        if not isinstance(lines, dict):
-            return {}
-        return {line_id: _states_from_json(stored) for line_id, stored in lines.items()}
+        """Return the stored states by line id.
+
+        Whatever the file holds, it does not hinder the start. What cannot be read is as
+        if never set: it is told, and a copy of the file is kept.
+        """
+        reader = _Reader()
+        try:
+            data = await self._file.async_read()
+        except Exception as err:
+            _LOGGER.debug("The file of states cannot be read", exc_info=True)
+            reader.lines_from_json(None)
+            reason = f"{type(err).__name__}: {err}"
+        else:
+            if data is None:
+                return {}
+            reader.lines_from_json(data)
+            reason = f"{reader.flaws} entries are not what they should be"
+        copy = self._file.copy_of_newer
+        if copy is not None:
+            reason = "it was written by a newer version"
+        elif not reader.flaws:
+            return reader.lines
+        else:
+            copy = await self._file.async_keep_copy()
+        _LOGGER.warning(
+            "Not all of %s can be read, and what cannot is as if never set: %s; as it was"
+            " it is kept as %s",
+            self._file.path,
+            reason,
+            copy,
+        )
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            ISSUE_DAMAGED,
+            is_fixable=True,
+            is_persistent=True,
+            severity=ir.IssueSeverity.ERROR,
+            translation_key=ISSUE_DAMAGED,
+            translation_placeholders={"path": self._file.path, "copy": copy},
+        )
+        # It is to be told once, and not at every start.
+        self._unsaved = lambda: reader.lines
+        await self._begin()
+        return reader.lines
 
     @callback
     def async_schedule_save(
         self, states: Callable[[], Mapping[str, LineStates]]
     ) -> None:
-        """Write what `states` returns in half a second, however many changes follow."""
+        """Write what `states` returns: at once, or when what is being written is."""
         self._unsaved = states
-        if self._cancel_write is None:
-            self._cancel_write = async_call_later(
-                self._hass,
-                WRITE_DELAY,
-                HassJob(self._async_write_due, "dfks write states"),
-            )
+        if self._writing is None and self._cancel_retry is None:
+            self._begin()
 
     async def async_flush(self) -> None:
-        """Write now what is not written yet."""
-        if self._cancel_write is not None:
-            self._cancel_write()
-            self._cancel_write = None
-        if (states := self._unsaved) is None:
-            return
-        self._unsaved = None
-        await self._store.async_save(
-            {"lines": {line_id: _to_json(line) for line_id, line in states().items()}}
-        )
+        """Write now what is not written yet, and try nothing again afterwards."""
+        self._cancel_due_retry()
+        if self._unsaved is not None and self._writing is None:
+            self._begin()
+        if self._writing is not None:
+            await self._writing
+        self._cancel_due_retry()
 
     async def async_remove(self) -> None:
-        """Delete the file."""
-        await self._store.async_remove()
+        """Delete the file, and what is shown about it."""
+        await self._file.async_remove()
+        ir.async_delete_issue(self._hass, DOMAIN, ISSUE_DAMAGED)
 
-    async def _async_write_due(self, _now: object) -> None:
-        self._cancel_write = None
-        await self.async_flush()
+    @callback
+    def _begin(self) -> asyncio.Task[None]:
+        """Begin to write, not before this turn of the loop ends: phones do not wait."""
+        self._writing = self._hass.async_create_task(
+            self._async_write(), "dfks write states", eager_start=False
+        )
+        return self._writing
+
+    async def _async_write(self) -> None:
+        """Write the newest states until nothing has changed meanwhile."""
+        try:
+            while (states := self._unsaved) is not None:
+                self._unsaved = None
+                now = states()
+                data = await self._hass.async_add_executor_job(_to_json, now)
+                await self._file.async_save(data)
+                if self._file.is_failing:
+                    self._unsaved = self._unsaved or states
+                    self._retry_later()
+                    return
+        finally:
+            self._writing = None
+
+    def _retry_later(self) -> None:
+        self._cancel_due_retry()
+        self._cancel_retry = async_call_later(
+            self._hass,
+            RETRY_DELAY,
+            HassJob(self._retry, "dfks write states again", cancel_on_shutdown=True),
+        )
+
+    @callback
+    def _retry(self, _now: object) -> None:
+        self._cancel_retry = None
+        self._begin()
+
+    def _cancel_due_retry(self) -> None:
+        if self._cancel_retry is not None:
+            self._cancel_retry()
+            self._cancel_retry = None
 
 
-def _to_json(states: LineStates) -> dict[str, dict[str, Any]]:
+def _to_json(lines: Mapping[str, LineStates]) -> dict[str, Any]:
     return {
-        feature.value: {
-            "status": state.status,
-            "forward_to": state.forward_to,
-            "ring_count": state.ring_count,
+        "lines": {
+            line_id: {
+                feature.value: {
+                    "status": state.status,
+                    "forward_to": state.forward_to,
+                    "ring_count": state.ring_count,
+                }
+                for feature, state in states.items()
+            }
+            for line_id, states in lines.items()
         }
-        for feature, state in states.items()
-    }
-
-
-def _states_from_json(stored: object) -> dict[Feature, FeatureState]:
-    """Read one line; features and fields of other versions are passed over."""
-    if not isinstance(stored, dict):
-        return {}
-    return {
-        feature: _state_from_json(stored[feature.value])
-        for feature in Feature
-        if isinstance(stored.get(feature.value), dict)
     }
 
 
@@ -105,16 +173,58 @@ def _is_target(value: object) -> TypeGuard[str]:
 
 
 def _are_rings(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and 0 <= value <= MAX_RING_COUNT
-
-
-def _state_from_json(stored: dict[str, Any]) -> FeatureState:
-    default = FeatureState()
-    status = stored.get("status")
-    forward_to = stored.get("forward_to")
-    ring_count = stored.get("ring_count")
-    return FeatureState(
-        status=status if isinstance(status, bool) else default.status,
-        forward_to=forward_to if _is_target(forward_to) else default.forward_to,
-        ring_count=ring_count if _are_rings(ring_count) else default.ring_count,
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and 0 <= value <= MAX_RING_COUNT
     )
+
+
+class _Reader:
+    """Reads what is good of a file and counts what is not.
+
+    Features and fields of other versions are passed over, and what is left out is as if
+    never set.
+    """
+
+    def __init__(self) -> None:
+        self.lines: dict[str, dict[Feature, FeatureState]] = {}
+        self.flaws = 0
+
+    def lines_from_json(self, data: object) -> None:
+        """Read the whole file."""
+        lines = data.get("lines") if isinstance(data, dict) else None
+        for line_id, stored in self._table(lines).items():
+            self.lines[line_id] = {
+                feature: self._state(self._table(stored_state))
+                for name, stored_state in self._table(stored).items()
+                if (feature := _FEATURES.get(name)) is not None
+            }
+
+    def _table(self, value: object) -> dict[str, object]:
+        if isinstance(value, dict):
+            return value
+        self.flaws += 1
+        return {}
+
+    def _state(self, stored: Mapping[str, object]) -> FeatureState:
+        state = FeatureState()
+        status = stored.get("status", state.status)
+        forward_to = stored.get("forward_to", state.forward_to)
+        ring_count = stored.get("ring_count", state.ring_count)
+        if isinstance(status, bool):
+            state = state._replace(status=status)
+        else:
+            self.flaws += 1
+        if _is_target(forward_to):
+            state = state._replace(forward_to=forward_to)
+        else:
+            self.flaws += 1
+        if _are_rings(ring_count):
+            state = state._replace(ring_count=ring_count)
+        else:
+            self.flaws += 1
+        return state
+
+
+_FEATURES: Final = {feature.value: feature for feature in Feature}
