@@ -53,7 +53,8 @@ from .sip.inspect.trace import Traced
 from .sip.transport import split_hosts
 from .sip.ua.notifier import Subscription
 from .sip.ua.registrar import Binding
-from .sip.wire.message import NotSip, Request, Response, SipError, parse
+from .sip.wire.message import NotSip, Request, Response, SipError
+from .sip.wire.parser import parse
 
 # Lines that are written before other callbacks of the event loop get their turn.
 SLICE: Final = 50

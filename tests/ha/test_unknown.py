@@ -12,7 +12,8 @@ from custom_components.dfks.phones.unknown import (
     Knocks,
 )
 from custom_components.dfks.sip.transport import GoneFlow
-from custom_components.dfks.sip.wire.message import Request, parse
+from custom_components.dfks.sip.wire.message import Request
+from custom_components.dfks.sip.wire.parser import parse
 from tests.phone import Phone
 
 from .common import LOCALHOST, MockConfigEntry

@@ -16,7 +16,8 @@ from custom_components.dfks.sip.access.digest import (
     read_answer,
 )
 from custom_components.dfks.sip.server import ServerConfig, SipServer
-from custom_components.dfks.sip.wire.message import Request, parse
+from custom_components.dfks.sip.wire.message import Request
+from custom_components.dfks.sip.wire.parser import parse
 from tests.clock import ManualClock
 from tests.phone import Challenge, Digest, Response, set_dnd
 from tests.phone.digest import parse_fields

@@ -25,14 +25,8 @@ from custom_components.dfks.sip.wire.headers import (
     split_list,
     unquote,
 )
-from custom_components.dfks.sip.wire.message import (
-    NotSip,
-    Request,
-    Response,
-    SipError,
-    parse,
-    read_tag,
-)
+from custom_components.dfks.sip.wire.message import NotSip, Request, Response, SipError
+from custom_components.dfks.sip.wire.parser import parse, read_tag
 from tests.clock import ManualClock
 from tests.phone import set_dnd, set_forwarding
 

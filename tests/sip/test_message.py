@@ -6,17 +6,10 @@ from unittest.mock import patch
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.dfks.sip.wire import message
-from custom_components.dfks.sip.wire.message import (
-    MAX_HEAD,
-    NotSip,
-    Request,
-    Response,
-    SipError,
-    parse,
-    parse_plain_ok,
-    read_tag,
-)
+from custom_components.dfks.sip.wire import parser
+from custom_components.dfks.sip.wire.message import NotSip, Request, Response, SipError
+from custom_components.dfks.sip.wire.parser import MAX_HEAD, parse, read_tag
+from custom_components.dfks.sip.wire.plain import parse_plain_ok
 
 HEAD = (
     "OPTIONS sip:201@h SIP/2.0\r\n"
@@ -461,7 +454,7 @@ def check_both_ways(lines: list[str | None], body: bytes) -> None:
     data = f"{head}\r\n\r\n".encode("latin-1") + body
 
     quick = read(data)
-    with patch.object(message, "_read_plain", return_value=None):
+    with patch.object(parser, "read_plain_request", return_value=None):
         full = read(data)
 
     if isinstance(quick, tuple) and quick[-1] == "201":

@@ -19,10 +19,8 @@ from custom_components.dfks.sip.transport import (
     probe_tls,
 )
 from custom_components.dfks.sip.wire.headers import default_port
-from custom_components.dfks.sip.wire.message import (
-    Request as OurRequest,
-    parse as parse_ours,
-)
+from custom_components.dfks.sip.wire.message import Request as OurRequest
+from custom_components.dfks.sip.wire.parser import parse as parse_ours
 from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, parse, set_dnd

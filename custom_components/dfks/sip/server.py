@@ -53,7 +53,9 @@ from .wire.headers import (
     split_list,
     unbracketed,
 )
-from .wire.message import NotSip, Request, Response, SipError, parse, parse_plain_ok
+from .wire.message import NotSip, Request, Response, SipError
+from .wire.parser import parse
+from .wire.plain import parse_plain_ok
 
 _LOGGER = logging.getLogger(__name__)
 

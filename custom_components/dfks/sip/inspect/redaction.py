@@ -23,7 +23,8 @@ from ..wire.headers import (
     unbracketed,
     unquote,
 )
-from ..wire.message import COMPACT, REASONS
+from ..wire.message import REASONS
+from ..wire.parser import COMPACT
 from .vocabulary import FIELDS, WORDS
 
 REDACTED = "**REDACTED**"

@@ -9,7 +9,8 @@ from ..access.digest import parse_digest, read_answer
 from ..clock import Clock
 from ..transport import Flow
 from ..wire.headers import bracketed
-from ..wire.message import NotSip, Request, Response, SipError, parse
+from ..wire.message import NotSip, Request, Response, SipError
+from ..wire.parser import parse
 
 _LOGGER = logging.getLogger(__name__)
 
