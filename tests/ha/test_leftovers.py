@@ -37,7 +37,7 @@ from custom_components.dfks.features.model import Feature, Line
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.monitor import LinePhone
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transaction import ClientTransaction
+from custom_components.dfks.sip.transaction.client import ClientTransaction
 from custom_components.dfks.sip.transport import Flow
 from custom_components.dfks.sip.ua.notifier import Dialog, Subscription
 from custom_components.dfks.sip.ua.registrar import Binding

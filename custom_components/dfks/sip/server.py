@@ -27,7 +27,7 @@ from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.tokens import SECRET_SIZE, Tokens
 from .snapshot import Memory, flow_ends
-from .transaction import ServerTransactions, TransactionKey, transaction_key
+from .transaction.server import ServerTransactions, TransactionKey, transaction_key
 from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
 from .ua.notifier import (
     Changed,

@@ -10,9 +10,7 @@ import hashlib
 import hmac
 from zlib import crc32
 
-from ..wire.headers import Via
-
-COOKIE = "z9hG4bK"
+from ..wire.headers import MAGIC_COOKIE, Via
 
 # Octets of a secret.
 SECRET_SIZE = 32
@@ -24,8 +22,8 @@ TRANSACTION_SIZE = 12
 
 # What a branch of ours begins with, by direction. Branches of requests that we make
 # ourselves go on with hexadecimal digits.
-TO_PBX = f"{COOKIE}u"
-TO_PHONE = f"{COOKIE}p"
+TO_PBX = f"{MAGIC_COOKIE}u"
+TO_PHONE = f"{MAGIC_COOKIE}p"
 
 
 class Tokens:
@@ -105,7 +103,7 @@ def _same(one: str, other: str) -> bool:
 
 def is_unique(branch: str) -> bool:
     """Whether a branch is unique to its transaction (RFC 3261 8.1.1.7)."""
-    return len(branch) > len(COOKIE) and branch.startswith(COOKIE)
+    return len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE)
 
 
 def direction_of(branch: str) -> str | None:

@@ -41,7 +41,7 @@ from ..snapshot import (
     flow_record,
     resumed_cseq,
 )
-from ..transaction import ClientTransaction, ClientTransactions
+from ..transaction.client import ClientTransaction, ClientTransactions
 from ..transport import Flow, FlowError, is_numeric
 from ..wire.headers import (
     DEFAULT_PORT,

@@ -29,6 +29,9 @@ _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
+# What a branch begins with that is unique to its transaction (RFC 3261 8.1.1.7).
+MAGIC_COOKIE = "z9hG4bK"
+
 # The ports where SIP is by default (RFC 3261 19.1.2).
 DEFAULT_PORT = 5060
 DEFAULT_TLS_PORT = 5061

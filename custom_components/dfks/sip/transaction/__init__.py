@@ -1,0 +1,1 @@
+"""Transactions: what belongs to one request and its answers (RFC 3261 17)."""
