@@ -82,11 +82,11 @@ class DfksEntity(Entity):
     def _take_context(self, change: FeatureChange) -> None:
         """Write the next state in the context of a change.
 
-        Else a key pressed just after a user's click would be that user's, and a click
-        that had to wait for a script somebody else's.
+        Otherwise a key that is pressed just after a user's click would count as that
+        user's, and a click that had to wait for a script as somebody else's.
         """
-        context = change.context
-        self.async_set_context(context if isinstance(context, Context) else Context())
+        if isinstance(change.context, Context):
+            self.async_set_context(change.context)
 
     @callback
     @abstractmethod

@@ -1,23 +1,18 @@
 """Who changed a feature of a line, and from what to what."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, override
+from typing import Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .changes import event_type, event_types, shown
 from .const import ATTR_FEATURE, FEATURE_KEYS
 from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
-from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
+from .features.model import FeatureChanged, Line, LineEvent
 from .listener import DfksConfigEntry
-from .scripting.variables import (
-    FIELD_FORWARD_TO,
-    FIELD_RING_COUNT,
-    FIELDS,
-    shown_origin,
-)
+from .scripting.variables import shown_origin
 
 PARALLEL_UPDATES = 0
 
@@ -76,31 +71,3 @@ class DfksEvent(DfksEntity, EventEntity):
             },
         )
         self.async_write_ha_state()
-
-
-def event_types(features: Iterable[Feature]) -> list[str]:
-    """Return what can happen to some features."""
-    return [
-        f"{FEATURE_KEYS[feature]}_{what}"
-        for feature in features
-        for what in ("on", "off", *(("changed",) if FIELDS[feature] else ()))
-    ]
-
-
-def event_type(feature: Feature, old: FeatureState, new: FeatureState) -> str:
-    """Return what has happened: on, off, or changed while it stayed on or off."""
-    if old.status == new.status:
-        what = "changed"
-    else:
-        what = "on" if new.status else "off"
-    return f"{FEATURE_KEYS[feature]}_{what}"
-
-
-def shown(feature: Feature, state: FeatureState) -> dict[str, Any]:
-    """Return a state as attributes; only what the feature has."""
-    attributes: dict[str, Any] = {"status": state.status}
-    if FIELD_FORWARD_TO in FIELDS[feature]:
-        attributes["forward_to"] = state.forward_to
-    if FIELD_RING_COUNT in FIELDS[feature]:
-        attributes["ring_count"] = state.ring_count
-    return attributes

@@ -12,10 +12,11 @@ from contextlib import contextmanager
 import logging
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 
+from .changes import Authors
 from .const import DOMAIN, FEATURE_KEYS
 from .features.model import Feature, FeatureChanged, Line, LineConfig, LineEvent
 from .features.sync import FeatureSync
@@ -72,7 +73,8 @@ class DfksListener:
         self._entry = entry
         self.config = server_config(entry)
         self.server = SipServer(self.config, LoopClock(hass.loop))
-        self.sync = FeatureSync(self.server)
+        self.sync = FeatureSync(self.server, Context)
+        self._authors = Authors(hass, self.device_id, self.line_name)
         self.monitor = PhoneMonitor(self.server, self.sync)
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
@@ -104,6 +106,7 @@ class DfksListener:
             self._remove_unassigned_entities(line_id)
         if stored.keys() - self.sync.lines.keys():
             self._schedule_save()
+        self.sync.subscribe(self._authors.handle_event)
         self.sync.subscribe(self._handle_line_event)
         self.hooks.async_start()
         try:

@@ -55,11 +55,13 @@ RULES: Final = {
 
 # What Home Assistant's own pages call things, and names that are nobody's label.
 NOT_OURS: Final = {
+    "Activity",
     "Add dashboard",
     "Add integration",
     "Add line",
     "Automations & scenes",
     "Blueprints",
+    "By",
     "Create",
     "Custom repositories",
     "Dashboards",
@@ -87,6 +89,7 @@ NOT_OURS: Final = {
     "System information",
     "Template",
     "Tools",
+    "Via Phone Yealink SIP-T54W",
     "Voice over IP",
     "and",
     "feature key synchronization",

@@ -16,8 +16,8 @@ from homeassistant.util.yaml import load_yaml_dict
 import pytest
 import voluptuous as vol
 
+from custom_components.dfks.changes import event_types
 from custom_components.dfks.const import DOMAIN
-from custom_components.dfks.event import event_types
 from custom_components.dfks.features.model import Feature, Refusal
 
 from .test_files import ENGLISH, ICONS, INTEGRATION, MANIFEST, SLUG, words
@@ -68,6 +68,7 @@ ACTION = {
 }
 STRINGS = vol.Schema(
     {
+        vol.Required("common"): {KEY: TEXT},
         vol.Required("config"): FLOW,
         vol.Required("options"): FLOW,
         vol.Required("config_subentries"): {

@@ -60,6 +60,8 @@ class Origin(StrEnum):
     PHONE = "phone"
     ENTITY = "entity"
     ACTION = "action"
+    # The get hook, which supplies states from elsewhere.
+    HOOK = "hook"
 
 
 def is_target(text: str) -> bool:
@@ -98,11 +100,13 @@ class FeatureChange:
     forward_to: str | None = None
     ring_count: int | None = None
     origin: Origin
-    # host:port of the phone.
+    # host:port of the phone, and what it calls itself (User-Agent, RFC 3261 20.41).
     source: str | None = None
+    agent: str | None = None
     # What the caller of an action hands to the set hook.
     param: object = None
-    # What the floor above ties to the change; it comes back with the event.
+    # What the floor above ties to the change; it comes back with the event. `FeatureSync`
+    # supplies one where the change brings none.
     context: object = None
 
     def __post_init__(self) -> None:

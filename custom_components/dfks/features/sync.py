@@ -11,7 +11,7 @@ of one line in order of arrival.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 import logging
@@ -89,11 +89,18 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     name = "as-feature-event"
     accept = CONTENT_TYPE
 
-    def __init__(self, server: SipServer) -> None:
-        """Become an event package of `server`."""
+    def __init__(
+        self, server: SipServer, new_context: Callable[[], object] = lambda: None
+    ) -> None:
+        """Become an event package of `server`.
+
+        `new_context` makes the context of a change that brings none: one for the
+        whole change, whoever is told of it.
+        """
         super().__init__()
         self.lines: dict[str, Line] = {}
         self._server = server
+        self._new_context = new_context
         self._notifier = server.notifier
         # Asked about each change, and about each feature of the full state.
         self.hooks = Hooks()
@@ -174,6 +181,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         line = self.lines.get(line_id)
         if line is None:
             raise _removed()
+        if change.context is None:
+            change = replace(change, context=self._new_context())
         if self._asks_nobody(line) or is_hooks_own(line, change.feature):
             _check_target(line, change)
             return self._commit(line, change, None)
@@ -369,7 +378,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             ruling = await call_hook(
                 lambda: self.hooks.supply(line, feature, source), self.hook_timeout
             )
-            supplied = FeatureChange(feature=feature, origin=Origin.ENTITY)
+            supplied = FeatureChange(
+                feature=feature, origin=Origin.HOOK, context=self._new_context()
+            )
             return ruling, _ruled(supplied, ruling)
         except HookError as err:
             self.hooks.supply_failed(err)
@@ -457,6 +468,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             ring_count=command.ring_count,
             origin=Origin.PHONE,
             source=_source(subscription),
+            agent=subscription.user_agent,
+            context=self._new_context(),
         )
         line = _line(subscription.account)
         self._change_from_phone(line, change, subscription)

@@ -1,0 +1,60 @@
+"""How Activity names the author of a change that Home Assistant does not know itself."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from homeassistant.components.logbook import (
+    LOGBOOK_ENTRY_MESSAGE,
+    LOGBOOK_ENTRY_NAME,
+    LazyEventPartialState,
+)
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.translation import async_get_cached_translations
+
+from .changes import (
+    ATTR_AUTHOR,
+    ATTR_CHANGE,
+    ATTR_NAME,
+    ATTR_PHONE,
+    AUTHOR_PHONE,
+    EVENT_FEATURE_CHANGED,
+)
+from .const import DOMAIN
+
+
+@callback
+def async_describe_events(
+    hass: HomeAssistant,
+    async_describe_event: Callable[
+        [str, str, Callable[[LazyEventPartialState], dict[str, Any]]], None
+    ],
+) -> None:
+    """Describe the event of a change."""
+
+    def text(category: str, key: str, **words: str) -> str:
+        texts = async_get_cached_translations(
+            hass, hass.config.language, category, DOMAIN
+        )
+        found = texts.get(f"component.{DOMAIN}.{category}.{key}", "")
+        return found.format(**words)
+
+    def author(data: Mapping[str, Any]) -> str:
+        key, phone = data[ATTR_AUTHOR], data.get(ATTR_PHONE)
+        if key == AUTHOR_PHONE and not phone:
+            key = "unnamed_phone"
+        return text("common", key, phone=phone or "")
+
+    @callback
+    def describe(event: LazyEventPartialState) -> dict[str, Any]:
+        """Return who it was and what was changed, in Home Assistant's language."""
+        data = event.data
+        change = text(
+            "entity",
+            f"event.feature_change.state_attributes.event_type.state.{data[ATTR_CHANGE]}",
+        )
+        return {
+            LOGBOOK_ENTRY_NAME: author(data),
+            LOGBOOK_ENTRY_MESSAGE: f"{data[ATTR_NAME]}: {change}",
+        }
+
+    async_describe_event(DOMAIN, EVENT_FEATURE_CHANGED, describe)
