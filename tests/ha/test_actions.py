@@ -280,15 +280,15 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
         {"values": ["forwardTo/1", "ringCount/4"]},
         "CallForwardingBusy has no field ringCount",
     ),
-    "no field": ({"values": ["2424"]}, "2424 is not of the form field/value"),
-    "status": ({"status": "perhaps"}, "perhaps is no value for status"),
+    "no field": ({"values": ["2424"]}, "2424 does not have the form field/value"),
+    "status": ({"status": "perhaps"}, "perhaps is not a valid value for status"),
     "target": (
         {"values": {"forwardTo": "unavailable"}},
-        "unavailable is no value for forwardTo",
+        "unavailable is not a valid value for forwardTo",
     ),
     "rings": (
         {"feature": "CallForwardingNoAnswer", "values": {"ringCount": 101}},
-        "101 is no value for ringCount",
+        "101 is not a valid value for ringCount",
     ),
     "no target": (
         {"values": {}},
