@@ -22,7 +22,7 @@ from .environment import is_installed
 from .house import HomeAssistant, empty_house
 
 # Seconds for all steps together, and for a phone to be told.
-LIMIT = 170.0
+LIMIT = 400.0
 TELLING = 10.0
 INSTALLING = 60.0
 
