@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator, Mapping
+import json
 import re
 from typing import Any, Final
 from urllib.parse import unquote
@@ -198,6 +199,13 @@ def test_forms_lead_to_the_documentation(url: str) -> None:
     """On GitHub, where Home Assistant's pages can find it."""
     assert url.startswith(FILES_URL)
     assert leads_somewhere("README.md", url.removeprefix(FILES_URL))
+
+
+@pytest.mark.parametrize("page", ["README.md", "info.md"])
+def test_oldest_version_is_the_one_that_hacs_takes(page: str) -> None:
+    """The other end of the range is whatever is the newest."""
+    minimum = json.loads((ROOT / "hacs.json").read_text())["homeassistant"]
+    assert f"from {minimum.removesuffix('.0')} to the newest" in PAGES[page]
 
 
 def test_every_picture_is_shown() -> None:
