@@ -158,6 +158,13 @@ class Phones:
         )
 
 
+def body_of(kind: str, dialog: Dialog) -> bytes:
+    """Return what a phone asks for; each forwards to another number."""
+    if kind.endswith("change"):
+        return do_not_disturb(b"true")
+    return forwarding(b"2" + dialog.user) if kind == "forward" else b""
+
+
 async def prepare(kind: str, count: int) -> Callable[[], None]:
     """Return what has `count` exchanges of a kind made, each of another phone."""
     digest = kind.startswith("digest-")
@@ -173,13 +180,8 @@ async def prepare(kind: str, count: int) -> Callable[[], None]:
     if kind.endswith("new"):
         requests = [phones.write_new(user) for user in users]
     else:
-        body = b""
-        if kind.endswith("change"):
-            body = do_not_disturb(b"true")
-        elif kind == "forward":
-            body = forwarding(b"2001")
         dialogs = [phones.open(user) for user in users]
-        requests = [phones.write(dialog, body) for dialog in dialogs]
+        requests = [phones.write(dialog, body_of(kind, dialog)) for dialog in dialogs]
     del requests[count:]
 
     def run() -> None:
