@@ -216,27 +216,35 @@ class UdpSocket:
             sock.setsockopt(level, wanted, 1)
 
     def _read(self) -> None:
-        """Take what is there, up to a burst; work on it; send what comes of it."""
+        """Take what is there, work on it and send what comes of it, up to a burst.
+
+        Then look again: answers to what was sent may have come meanwhile.
+        """
+        left = BURST
+        while left and (taken := self._take_some(left)):
+            left -= len(taken)
+            # One alone gains nothing by waiting for the end of its work.
+            self._unsent = [] if len(taken) > 1 else None
+            try:
+                for data, flow in taken:
+                    self._receive(data, flow)
+                    if self.closed:
+                        return
+            finally:
+                self._send_gathered()
+
+    def _take_some(self, most: int) -> list[tuple[bytes, UdpFlow]]:
+        """Return what is there, up to a number; what ICMP sent back is handed on."""
         take = self._take_with_local if self.wildcard else self._take
         taken: list[tuple[bytes, UdpFlow]] = []
-        error = None
-        try:
-            while len(taken) < BURST:
+        for _ in range(most):
+            try:
                 taken.append(take())
-        except BlockingIOError:
-            pass
-        except OSError as err:
-            error = err
-        self._unsent = []
-        try:
-            for data, flow in taken:
-                self._receive(data, flow)
-                if self.closed:
-                    return
-        finally:
-            self._send_gathered()
-        if error is not None:
-            self._read_errors(error)
+            except BlockingIOError:
+                break
+            except OSError as err:
+                self._read_errors(err)
+        return taken
 
     def _take(self) -> tuple[bytes, UdpFlow]:
         data, address = self._sock.recvfrom(MAX_DATAGRAM)
