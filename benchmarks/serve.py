@@ -68,6 +68,7 @@ def build(port: int, password: str | None, host: str = "127.0.0.1") -> SipServer
         authenticate=password is not None,
         max_subscriptions_per_line=None,
         max_transactions_per_source=None,
+        limit_messages=False,
     )
     server = SipServer(config, LoopClock(asyncio.get_running_loop()))
     sync = FeatureSync(server)

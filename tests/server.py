@@ -23,7 +23,17 @@ HOST = "127.0.0.1"
 # The lines of a server that is not told otherwise.
 PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
 
-LOOPBACK = ServerConfig(host=HOST, port=0)
+
+def loopback_config(**settings: object) -> ServerConfig:
+    """Return a configuration of a server on loopback with other settings.
+
+    What a source may send has no limit, because the clock of a test stands still.
+    """
+    defaults: dict[str, object] = {"host": HOST, "port": 0, "limit_messages": False}
+    return ServerConfig(**defaults | settings)  # type: ignore[arg-type]
+
+
+LOOPBACK = loopback_config()
 
 type States = Mapping[Feature, FeatureState]
 

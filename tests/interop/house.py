@@ -65,9 +65,9 @@ class WatchedServer(SipServer):
         super().__init__(config, clock)
 
     @override
-    def receive(self, data: bytes, flow: Flow) -> None:
+    def receive(self, data: bytes, flow: Flow) -> float:
         self.received.append(data)
-        super().receive(data, flow)
+        return super().receive(data, flow)
 
     @property
     def connections(self) -> int:

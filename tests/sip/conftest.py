@@ -15,11 +15,11 @@ from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.phone.link import Address
-from tests.server import PASSWORDS, line_config
+from tests.server import LOOPBACK, PASSWORDS, line_config
 
 from .caller import Caller
 
-LOOPBACK = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
+HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
 
 
 # Stops the server and starts another one on its port, with what the first remembers.
@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(autouse=True)
 def loopback(socket_enabled: None) -> None:
     """Let the tests use sockets on all of loopback."""
-    pytest_socket.socket_allow_hosts(LOOPBACK)
+    pytest_socket.socket_allow_hosts(HOSTS)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def config() -> ServerConfig:
     """Return the server's configuration; tests parametrise it to have another."""
-    return ServerConfig(host="127.0.0.1", port=0)
+    return LOOPBACK
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from custom_components.dfks.sip.access.guard import (
     Subject,
     parse_networks,
 )
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.phone import Digest, set_dnd
-from tests.server import PASSWORDS, line_config
+from tests.server import PASSWORDS, line_config, loopback_config
 
 from .caller import Caller, Subscribed, reason_of
 from .conftest import Connect
@@ -25,11 +25,6 @@ from .conftest import Connect
 requirement = pytest.mark.requirement
 
 SOURCE = "127.0.0.1"
-
-
-def loopback_config(**settings: object) -> ServerConfig:
-    """Return a configuration of a server on 127.0.0.1 with other settings."""
-    return ServerConfig(host="127.0.0.1", port=0, **settings)  # type: ignore[arg-type]
 
 
 async def logs_in(caller: Caller) -> bool:

@@ -8,9 +8,10 @@ import time
 import pytest
 
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer, SourceLog
+from custom_components.dfks.sip.server import SipServer, SourceLog
 from tests.clock import ManualClock
 from tests.phone import Request, parse, set_dnd
+from tests.server import loopback_config
 
 from .caller import Caller
 from .conftest import Connect
@@ -18,11 +19,6 @@ from .conftest import Connect
 requirement = pytest.mark.requirement
 
 LARGE = 60_000
-
-
-def loopback_config(**settings: object) -> ServerConfig:
-    """Return a configuration of a server on 127.0.0.1 with other settings."""
-    return ServerConfig(host="127.0.0.1", port=0, **settings)  # type: ignore[arg-type]
 
 
 # Sizes and times

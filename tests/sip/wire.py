@@ -3,10 +3,10 @@
 from typing import override
 
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import Flow
 from tests.clock import ManualClock
-from tests.server import PASSWORDS, line_config
+from tests.server import PASSWORDS, line_config, loopback_config
 
 HERE = ("10.0.0.1", 5060)
 
@@ -36,7 +36,7 @@ def build(
     clock: ManualClock, *, authenticate: bool = False
 ) -> tuple[SipServer, FeatureSync]:
     """Return a server that is not started, with the lines 201 and 202."""
-    server = SipServer(ServerConfig(authenticate=authenticate), clock)
+    server = SipServer(loopback_config(authenticate=authenticate), clock)
     sync = FeatureSync(server)
     for user in PASSWORDS:
         sync.add_line(line_config(user))

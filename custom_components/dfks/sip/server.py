@@ -122,6 +122,8 @@ class ServerConfig:
     # None is no limit.
     max_subscriptions_per_line: int | None = 50
     max_transactions_per_source: int | None = 20_000
+    # Whether sources have an allowance of messages; off only to measure what more take.
+    limit_messages: bool = True
 
 
 class SourceLog:
@@ -181,7 +183,11 @@ class SipServer:
         self._by_username: dict[str, Account] = {}
         self._log = SourceLog(clock)
         self.guard = Guard(
-            clock, config.allowed_networks, config.trusted_proxies, config.max_failures
+            clock,
+            config.allowed_networks,
+            config.trusted_proxies,
+            config.max_failures,
+            limit=config.limit_messages,
         )
         self._domains = frozenset(plain_host(domain) for domain in config.domains)
         self._delayed: set[TransactionKey] = set()
@@ -276,6 +282,7 @@ class SipServer:
     def _remember_source(self, account: Account | None, flow: Flow) -> None:
         """Know where a phone of an earlier run has logged in."""
         if account is not None:
+            self.guard.succeeded(flow.remote[0], account.username)
             account.add_source(self.guard.standing(flow.remote[0]).source)
 
     def _changed(self, *, urgent: bool) -> None:
@@ -410,22 +417,51 @@ class SipServer:
 
     # Coming in
 
-    def receive(self, data: bytes, flow: Flow) -> None:
-        """Take one message. Nothing that comes from outside makes this raise."""
-        if not self._lets_in(flow.remote[0]):
-            return
+    def receive(self, data: bytes, flow: Flow) -> float:
+        """Take one message and return 0. Nothing that comes from outside raises.
+
+        Where its source has sent more than it may, nothing is done; what is returned
+        are the seconds after which a stream may offer the message again.
+        """
+        standing = self.guard.standing(flow.remote[0])
+        if not standing.let_in:
+            self._log.info(flow.remote[0], "Not let in")
+            return 0.0
         # White space, a keepalive, NUL or STUN: not a letter of a start line.
         if data[:1] < b"!":
             data = data.lstrip(b"\r\n")
             if data[:1] < b"!":
-                return
+                return 0.0
+        answered = parse_plain_ok(data) if data[:4] == b"SIP/" else None
+        # As many answers come as we send NOTIFYs; a stray one costs next to nothing.
+        if standing.allowance is not None and answered is None:
+            wait = standing.allowance.take(self.clock.monotonic(), len(data))
+            if wait and not self._is_pbx(flow):
+                known = standing.allowance.known
+                self._log.info(
+                    standing.source if known else "Sources without a login",
+                    "Too many messages, the last from %s",
+                    flow.remote[0],
+                )
+                return wait
         if self._observer is not None:
             self._observer.received(data, flow)
         if self.proxy is not None and self.proxy.take(data, flow):
-            return
-        if data[:4] == b"SIP/" and (answered := parse_plain_ok(data)) is not None:
+            return 0.0
+        if answered is not None:
             self._requests.succeed(*answered)
-            return
+            return 0.0
+        self._receive_unread(data, flow)
+        return 0.0
+
+    def _is_pbx(self, flow: Flow) -> bool:
+        """Whether a message comes from a PBX that is configured: it may send all."""
+        return self.proxy is not None and any(
+            upstream.is_source(flow) for upstream in self.proxy.upstreams.values()
+        )
+
+    def _receive_unread(self, data: bytes, flow: Flow) -> None:
+        """Read a message, and answer it where it is a request."""
         try:
             message = parse(data)
         except NotSip as err:

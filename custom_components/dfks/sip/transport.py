@@ -64,6 +64,10 @@ MESSAGE_TIMEOUT = 30.0
 GREETING_TIMEOUT = 60.0
 IDLE_TIMEOUT = 2 * 3600.0
 
+# Seconds for which a stream is not read at least where its source sends too much: many
+# connections of one would look for their turn at each message.
+MIN_PAUSE = 0.1
+
 # Seconds between looks at the deadlines of all connections.
 SWEEP = 5.0
 
@@ -93,7 +97,8 @@ _IPV6_RECVERR = 25
 type SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 # A datagram to send: to where, and from which local address.
 type _Unsent = tuple[bytes, SocketAddress, str]
-type Receiver = Callable[[bytes, Flow], None]
+# Takes a message; where it does not, the seconds after which it may be offered again.
+type Receiver = Callable[[bytes, Flow], float]
 
 
 class FlowError(OSError):
@@ -172,7 +177,7 @@ class UdpSocket:
     def __init__(
         self,
         sock: socket.socket,
-        receive: Receiver,
+        receive: Callable[[bytes, Flow], object],
         unreachable: Callable[[bytes], None],
     ) -> None:
         """Read from `sock`; `unreachable` gets datagrams that ICMP sent back."""
@@ -522,6 +527,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         "_accepted",
         "_framer",
         "_greeted",
+        "_held",
         "_inside",
         "_owner",
         "_unsent",
@@ -554,6 +560,8 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._owner = owner
         self._framer = Framer()
         self._accepted = accepted
+        # Messages that were read and are not taken yet.
+        self._held: list[bytes] = []
         self._writer: asyncio.Transport | None = None
         self._unsent: list[bytes] | None = [] if outgoing else None
         self._inside = False
@@ -596,8 +604,11 @@ class StreamFlow(Flow, asyncio.Protocol):
             self._owner.receive_broken(err, self)
             self.close()
             return
-        for message in messages:
-            self._owner.receive(message, self)
+        if messages:
+            waiting = bool(self._held)
+            self._held += messages
+            if not waiting:
+                self._hand_on()
         if pings:
             with contextlib.suppress(FlowError):
                 self.send(b"\r\n" * pings)
@@ -607,6 +618,24 @@ class StreamFlow(Flow, asyncio.Protocol):
         elif messages or pings or not began:
             # Not put off by further octets: a message has this long.
             self._grant(MESSAGE_TIMEOUT)
+
+    def _hand_on(self) -> None:
+        """Hand on what was read; where it is too much, read no further for a while."""
+        held = self._held
+        while held:
+            wait = self._owner.receive(held[0], self)
+            if wait:
+                if self._writer is not None and not self.closed:
+                    self._writer.pause_reading()
+                self._owner.timers.after(max(wait, MIN_PAUSE), self._read_on)
+                return
+            del held[0]
+
+    def _read_on(self) -> None:
+        """Hand on what was held back, and read again when all of it is gone."""
+        self._hand_on()
+        if not self._held and self._writer is not None and not self.closed:
+            self._writer.resume_reading()
 
     @override
     def greet(self) -> None:
@@ -633,6 +662,7 @@ class StreamFlow(Flow, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell that the flow is gone."""
         self._writer = None
+        self._held.clear()
         self._owner.lost(self)
 
     def fail(self) -> None:

@@ -21,6 +21,7 @@ import logging
 from typing import NamedTuple
 
 from ..clock import Clock
+from .allowance import Allowance, Allowances
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -155,11 +156,18 @@ class _Counts:
 
 
 class Standing(NamedTuple):
-    """What an address is: in an allowed network, a proxy, and what it counts as."""
+    """What an address is.
 
-    allowed: bool
+    let_in      in an allowed network, or a proxy
+    proxy       a proxy that has checked who is calling
+    source      what the address is counted as
+    allowance   what its source may send; None is everything
+    """
+
+    let_in: bool
     proxy: bool
     source: str
+    allowance: Allowance | None
 
 
 class Guard:
@@ -171,11 +179,18 @@ class Guard:
         allowed: tuple[Network, ...] = DEFAULT_NETWORKS,
         proxies: tuple[Network, ...] = (),
         max_failures: int = DEFAULT_MAX_FAILURES,
+        *,
+        limit: bool = True,
     ) -> None:
-        """Let in `allowed` (all, where it is empty), and `proxies` without digest."""
+        """Let in `allowed` (all, where it is empty), and `proxies` without digest.
+
+        `limit` is whether sources have an allowance.
+        """
         self._clock = clock
         self._allowed = allowed
         self._proxies = proxies
+        self._limit = limit
+        self._allowances = Allowances()
         self._names_at_sources = _Counts(max_failures, FORGET)
         self._names = _Counts(NAME_FACTOR * max_failures, FORGET_SHARED)
         self._sources = _Counts(SOURCE_FACTOR * max_failures, FORGET_SHARED)
@@ -201,8 +216,7 @@ class Guard:
 
     def lets_in(self, address: str) -> bool:
         """Whether anything from an address is looked at."""
-        standing = self.standing(address)
-        return standing.allowed or standing.proxy
+        return self.standing(address).let_in
 
     def trusts(self, address: str) -> bool:
         """Whether an address is of a proxy that has checked who is calling."""
@@ -258,11 +272,15 @@ class Guard:
         return min(max(0.0, excess * DELAY_STEP), MAX_DELAY)
 
     def succeeded(self, address: str, username: str) -> None:
-        """Forget the failures of a user name where it has logged in."""
+        """Forget the failures of a user name where it has logged in.
+
+        From now on its source has the allowance of one that is known.
+        """
+        standing = self.standing(address)
+        if standing.allowance is not None and not standing.allowance.known:
+            self._allowances.welcome(standing.source, standing.allowance)
         if self._names_at_sources.by_subject:
-            self._names_at_sources.clear(
-                Subject(self.standing(address).source, username)
-            )
+            self._names_at_sources.clear(Subject(standing.source, username))
 
     def readmit(self, address: str) -> None:
         """Let a source in again before its time is over, with any user name."""
@@ -309,10 +327,15 @@ class Guard:
         standing = self._standings.get(address)
         if standing is None:
             ip = ipaddress.ip_address(address.partition("%")[0])
+            source = _source_of(ip)
+            proxy = any(ip in network for network in self._proxies)
             standing = Standing(
-                not self._allowed or any(ip in network for network in self._allowed),
-                any(ip in network for network in self._proxies),
-                _source_of(ip),
+                proxy
+                or not self._allowed
+                or any(ip in network for network in self._allowed),
+                proxy,
+                source,
+                None if proxy or not self._limit else self._allowances.of(source),
             )
             if len(self._standings) >= MAX_ADDRESSES:
                 del self._standings[next(iter(self._standings))]
