@@ -207,7 +207,7 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
         "sync_status": phone.status,
         "last_contact": phone.last_contact and phone.last_contact.isoformat(),
         "user_agent": _product(phone.user_agent, aliases),
-        "style_in_use": line.style,
+        "style_in_use": listener.sync.style_in_use(line),
         "hidden": sorted(FEATURE_KEYS[feature] for feature in line.hidden),
         "states": {
             FEATURE_KEYS[feature]: _state(line, feature, aliases)

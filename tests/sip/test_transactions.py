@@ -256,14 +256,16 @@ async def test_d1_a_notify_is_sent_eleven_times_in_32_seconds(
     caller: Caller, clock: ManualClock, reception: Line
 ) -> None:
     """By timer E, octet by octet the same; then timer F suspends the phone."""
-    subscribed = await caller.subscribe(status=0)
+    subscribed = await caller.subscribe()
+    await subscribed.send(body=set_dnd(True))
+    first = await subscribed.told(status=0)
 
     found = await came_at(caller, clock, 31.75)
     still_connected = reception.connected
     clock.advance(0.25)
 
     assert [at for at, _ in found] == TIMER_E
-    assert {notify.raw for _, notify in found} == {subscribed.first.raw}
+    assert {notify.raw for _, notify in found} == {first.raw}
     assert still_connected
     assert not reception.connected
     await caller.nothing()

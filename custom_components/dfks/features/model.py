@@ -234,7 +234,6 @@ class Line(Account, Publisher[[LineEvent]]):
         "_listeners",
         "_states",
         "assigned",
-        "configured_style",
         "connected",
         "hidden",
         "realm",
@@ -260,8 +259,6 @@ class Line(Account, Publisher[[LineEvent]]):
         self.hidden = _NO_FEATURES
         self.watchers = 0
         self.assigned = sorted_features(config.assigned)
-        self.configured_style = config.style
-        # The one in use: another one where a phone has refused multipart.
         self.style = config.style
 
     @property
@@ -270,7 +267,7 @@ class Line(Account, Publisher[[LineEvent]]):
         return (
             self.user,
             self.assigned,
-            self.configured_style,
+            self.style,
             self.username,
             self.hashes,
         )

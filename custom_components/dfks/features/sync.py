@@ -65,6 +65,7 @@ from .model import (
     sorted_features,
 )
 from .publisher import Publisher
+from .styles import SeparatePhones
 from .waiting import WaitingChange
 
 _LOGGER = logging.getLogger(__name__)
@@ -113,7 +114,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         # Who waits for the get hook to be asked about a line.
         self._asking: dict[Line, dict[Subscription, None]] = {}
         # The body written last, and for what: a fan-out needs it many times over.
-        self._written: tuple[Line, Topics, Notification] | None = None
+        self._written: tuple[Line, Topics, NotifyStyle, Notification] | None = None
+        self._separate = SeparatePhones(server.clock)
         server.add_package(self)
 
     # Lines
@@ -144,10 +146,11 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         hashes = self._server.hash_password(config.auth_name, config.password)
         self._server.change_account(line, config.user, config.auth_name, hashes)
         line.assigned = sorted_features(config.assigned)
-        line.configured_style = config.style
+        line.style = config.style
         if line.configuration == before:
             return False
-        line.style = config.style
+        for subscription in self._notifier.of(line):
+            self._separate.forget(subscription)
         self._written = None
         if line.configuration[:2] != before[:2]:
             for subscription in self._notifier.of(line):
@@ -480,16 +483,33 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if subscription.ending in _WITHOUT_STATE:
             return Notification("", b"")
         line = _line(subscription.account)
+        style = self.style_of(subscription)
         if self._written is not None:
-            written_line, written_topics, notification = self._written
-            if written_line is line and written_topics == topics:
+            written_line, written_topics, written_style, notification = self._written
+            if (
+                written_line is line
+                and written_topics == topics
+                and written_style is style
+            ):
                 return notification
-        notification = self._write(line, topics)
-        self._written = (line, topics, notification)
+        notification = self._write(line, topics, style)
+        self._written = (line, topics, style, notification)
         return notification
 
+    def style_of(self, subscription: Subscription) -> NotifyStyle:
+        """Return how the phone of a subscription is told several features at once."""
+        if subscription in self._separate:
+            return NotifyStyle.SEPARATE
+        return _line(subscription.account).style
+
+    def style_in_use(self, line: Line) -> NotifyStyle:
+        """Return the style of a line, separate where one of its phones needs that."""
+        if any(phone in self._separate for phone in self._notifier.of(line)):
+            return NotifyStyle.SEPARATE
+        return line.style
+
     @staticmethod
-    def _write(line: Line, topics: Topics) -> Notification:
+    def _write(line: Line, topics: Topics, style: NotifyStyle) -> Notification:
         features = line.assigned
         if FULL not in topics:
             features = tuple(feature for feature in features if feature in topics)
@@ -498,7 +518,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
                 feature for feature in features if feature not in line.hidden
             )
         left = NOTHING
-        if line.style is NotifyStyle.SEPARATE and len(features) > 1:
+        if style is NotifyStyle.SEPARATE and len(features) > 1:
             left = frozenset(features[1:])
             features = features[:1]
         device = line.user
@@ -510,13 +530,17 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         return Notification(MULTIPART, multipart(line.states_of(features), device))
 
     @override
-    def unreadable(self, subscription: Subscription) -> bool:
-        """Send one NOTIFY a feature from now on to a line that refused multipart."""
+    def unreadable(self, subscription: Subscription, *, silence: bool) -> bool:
+        """Send one NOTIFY a feature from now on to a phone that takes no multipart."""
         if subscription.told_as != MULTIPART:
             return False
-        _line(subscription.account).style = NotifyStyle.SEPARATE
-        self._written = None
+        self._separate.add(subscription, silence=silence)
         return True
+
+    @override
+    def unreachable(self, subscription: Subscription) -> None:
+        """Try multipart again on a phone that does not answer single features either."""
+        self._separate.forget_silence(subscription)
 
     @override
     def watchers_changed(self, account: Account) -> None:

@@ -15,6 +15,10 @@ from ..wire.headers import MAGIC_COOKIE
 from ..wire.message import Response
 from .timing import T1, T2, TIMEOUT
 
+# Sendings of a large request after which it is asked whether another form may get
+# through: 3.5 s of silence.
+LARGE_SENDINGS = 3
+
 # Random octets in a branch.
 BRANCH_OCTETS = 8
 
@@ -30,6 +34,8 @@ class ClientTransaction[SubjectT](Timer):
         "_deadline",
         "_interval",
         "_owner",
+        "_provisional",
+        "_sendings",
         "branch",
         "call_id",
         "flow",
@@ -44,6 +50,7 @@ class ClientTransaction[SubjectT](Timer):
         data: bytes,
         flow: Flow,
         subject: SubjectT,
+        deadline: float | None,
     ) -> None:
         """Send the request; the owner hears once what became of it."""
         # Set here instead of by a call: one of these is made with every NOTIFY.
@@ -55,15 +62,23 @@ class ClientTransaction[SubjectT](Timer):
         self.flow = flow
         self.subject = subject
         self._interval = T1
+        self._sendings = 1
+        self._provisional = False
         self._send()
         # A stream delivers by itself; timer F alone runs (17.1.2.2).
         first = TIMEOUT if flow.reliable else T1
         owner.timers.start(first, self)
-        self._deadline = self.due - first + TIMEOUT
+        self._deadline = deadline or self.due - first + TIMEOUT
 
     def proceed(self) -> None:
         """Take note of a provisional response: from now on repeat by T2."""
         self._interval = T2
+        self._provisional = True
+
+    @property
+    def deadline(self) -> float:
+        """When timer F gives up, in seconds of the clock."""
+        return self._deadline
 
     def _send(self) -> None:
         """Send the request. Raises FlowError."""
@@ -78,12 +93,19 @@ class ClientTransaction[SubjectT](Timer):
         if now >= self._deadline:
             self._owner.fail(self)
             return
+        if (
+            self._sendings == LARGE_SENDINGS
+            and not self._provisional
+            and self._owner.replaced(self)
+        ):
+            return
         try:
             self._send()
         except FlowError:
             self._owner.fail(self)
             return
         self._owner.repeats += 1
+        self._sendings += 1
         self._interval = min(2 * self._interval, T2)
         self._owner.timers.start(min(self._interval, self._deadline - now), self)
 
@@ -98,16 +120,20 @@ class ClientTransactions[SubjectT]:
         on_success: Callable[[SubjectT], None],
         on_error: Callable[[SubjectT, Response], None],
         on_failure: Callable[[SubjectT], None],
+        on_silence: Callable[[SubjectT], bool],
     ) -> None:
-        """Call one of the callables once for each request that is not forgotten.
+        """Call one of the first three once for each request that is not forgotten.
 
-        On 2xx, on another final response, or where none came.
+        On 2xx, on another final response, or where none came. `on_silence` is asked
+        after the third sending that nothing answered whether another request takes the
+        place of this one, which is forgotten then.
         """
         self.clock = clock
         self.timers = timers
         self._on_success = on_success
         self._on_error = on_error
         self._on_failure = on_failure
+        self._on_silence = on_silence
         self._waiting: dict[str, ClientTransaction[SubjectT]] = {}
         # How often a request was sent again.
         self.repeats = 0
@@ -134,9 +160,15 @@ class ClientTransactions[SubjectT]:
         data: bytes,
         flow: Flow,
         subject: SubjectT,
+        deadline: float | None = None,
     ) -> ClientTransaction[SubjectT]:
-        """Send a request; raises FlowError where it cannot even be tried."""
-        transaction = ClientTransaction(self, branch, call_id, data, flow, subject)
+        """Send a request; raises FlowError where it cannot even be tried.
+
+        It fails at `deadline`, in seconds of the clock; by timer F without one.
+        """
+        transaction = ClientTransaction(
+            self, branch, call_id, data, flow, subject, deadline
+        )
         self._waiting[branch] = transaction
         return transaction
 
@@ -182,6 +214,10 @@ class ClientTransactions[SubjectT]:
             if transaction.flow is flow
         ]:
             self.fail(transaction)
+
+    def replaced(self, transaction: ClientTransaction[SubjectT]) -> bool:
+        """Whether another request takes the place of one that nothing answered."""
+        return self._on_silence(transaction.subject)
 
     def fail(self, transaction: ClientTransaction[SubjectT]) -> None:
         """End a transaction as failed."""

@@ -129,11 +129,14 @@ class EventPackage(Protocol):
     def render(self, subscription: Subscription, topics: Topics) -> Notification:
         """Write a body for some topics."""
 
-    def unreadable(self, subscription: Subscription) -> bool:
-        """Take note that a phone does not take the last body.
+    def unreadable(self, subscription: Subscription, *, silence: bool) -> bool:
+        """Take note that a phone does not take the last body, or that it is `silence`.
 
         Returns whether there is another form to try.
         """
+
+    def unreachable(self, subscription: Subscription) -> None:
+        """Take note that a phone has not answered in any form."""
 
     def watchers_changed(self, account: Account) -> None:
         """Take note that a subscription came, went, fell silent or was heard again."""
@@ -256,6 +259,7 @@ class Subscription(Timer):
     __slots__ = (
         "_notifier",
         "account",
+        "deadline",
         "dialog",
         "ending",
         "event",
@@ -303,6 +307,8 @@ class Subscription(Timer):
         self.grace = 0.0
         self.hold: Timer | None = None
         self.in_flight: ClientTransaction[Subscription] | None = None
+        # When the phone is given up, where it has been silent to another form already.
+        self.deadline: float | None = None
         self.owed: Topics = NOTHING
         # What the NOTIFY in flight tells, and what one that was refused has not told.
         self.told: Topics = NOTHING
@@ -408,7 +414,7 @@ class Notifier:
         self._clock = clock
         self._timers = timers
         self.requests = ClientTransactions(
-            clock, timers, self._told, self._refused, self._failed
+            clock, timers, self._told, self._refused, self._failed, self._unanswered
         )
         self._network = network
         self._may_reach = may_reach
@@ -713,6 +719,7 @@ class Notifier:
             head.encode("latin-1") + told.body,
             flow,
             subscription,
+            subscription.deadline,
         )
 
     def _find_way(self, dialog: Dialog) -> Flow:
@@ -799,7 +806,7 @@ class Notifier:
 
     def _told(self, subscription: Subscription) -> None:
         """Take a 2xx to a NOTIFY."""
-        subscription.in_flight = None
+        subscription.in_flight = subscription.deadline = None
         dialog = subscription.dialog
         if subscription.last_sent:
             _note_end(subscription)
@@ -808,7 +815,7 @@ class Notifier:
 
     def _refused(self, subscription: Subscription, response: Response) -> None:
         """Take another final response to a NOTIFY."""
-        subscription.in_flight = None
+        subscription.in_flight = subscription.deadline = None
         dialog = subscription.dialog
         if response.status in REMOVING or subscription.last_sent:
             _note_end(subscription, response.status)
@@ -829,7 +836,7 @@ class Notifier:
         """Keep what could not be told: it is owed again, in another form or later."""
         pause = _retry_after(response)
         other_form = response.status in UNREADABLE and subscription.package.unreadable(
-            subscription
+            subscription, silence=False
         )
         if pause is not None:
             subscription.hold = self._timers.after(
@@ -841,9 +848,29 @@ class Notifier:
             return
         subscription.owed = _join(subscription.owed, subscription.told)
 
+    def _unanswered(self, subscription: Subscription) -> bool:
+        """Send what three times was not answered in another form, if there is one.
+
+        Large datagrams are sent in fragments, which not every network lets through. All
+        forms together have the time of timer F.
+        """
+        transaction = subscription.in_flight
+        if transaction is None or not subscription.package.unreadable(
+            subscription, silence=True
+        ):
+            return False
+        self.requests.forget(transaction)
+        subscription.deadline = transaction.deadline
+        subscription.in_flight = None
+        subscription.last_sent = False
+        subscription.owed = _join(subscription.owed, subscription.told)
+        self._go_on(subscription)
+        return True
+
     def _failed(self, subscription: Subscription) -> None:
         """Take a NOTIFY that was never answered, or could not be sent."""
         subscription.in_flight = None
+        subscription.package.unreachable(subscription)
         _LOGGER.debug(
             "Line %s: no answer to a NOTIFY, its phone is left alone until it is heard",
             subscription.account.user,
@@ -861,6 +888,7 @@ class Notifier:
         if subscription.in_flight is not None:
             self.requests.forget(subscription.in_flight)
             subscription.in_flight = None
+        subscription.deadline = None
         if subscription.ending is not None:
             self._remove(subscription)
             return
