@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
+import dataclasses
 import json
 import ssl
 from typing import Protocol, cast
@@ -169,7 +170,7 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             change(memory)
             await running.stop()
             clock.advance(away)
-            config = ServerConfig(host=server.config.host, port=server.port)
+            config = dataclasses.replace(server.config, port=server.port)
             running = other = SipServer(config, clock)
             sync = FeatureSync(other)
             for user in lines:

@@ -521,19 +521,6 @@ async def test_g20_another_instance_or_reg_id_is_another_binding(
     assert len(response.values("Contact")) == 2
 
 
-@requirement("G21")
-async def test_g21_a_line_has_ten_bindings_at_most(caller: Caller) -> None:
-    """The eleventh is refused; one that is there may be refreshed."""
-    for count in range(10):
-        await caller.call("REGISTER", {"Contact": f"<sip:a{count}@h>"})
-
-    refused = await caller.call("REGISTER", {"Contact": "<sip:a10@h>"})
-    refreshed = await caller.call("REGISTER", {"Contact": "<sip:a9@h>"})
-
-    assert refused.status == 403
-    assert len(bindings(refreshed)) == 10
-
-
 @requirement("G21", "A23")
 async def test_g21_contacts_are_limited_in_length_and_number(caller: Caller) -> None:
     """1024 octets, 32 of them."""

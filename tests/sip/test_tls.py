@@ -9,7 +9,14 @@ import warnings
 
 import pytest
 
-from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
+from custom_components.dfks.features.model import (
+    ConnectionChanged,
+    Feature,
+    FeatureChange,
+    Line,
+    LineEvent,
+    Origin,
+)
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import connections as places
 from custom_components.dfks.sip.access.guard import parse_networks
@@ -194,14 +201,18 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
         await secure.subscribe({"Contact": contact})
         await secure.close()
         await disconnected(reception)
+        seen: list[LineEvent] = []
+        reception.subscribe(seen.append)
 
         change = FeatureChange(
             feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
         )
         await sync.change("line-201", change)
+        tried = [event for event in seen if isinstance(event, ConnectionChanged)]
         clock.advance(300)
         await asyncio.sleep(0.05)
 
+        assert not tried
         assert not phone.links
         assert not reception.connected
 

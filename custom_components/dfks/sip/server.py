@@ -642,7 +642,7 @@ class SipServer:
             if self._accounts.get(account.user) is not account:
                 # The line has been removed; its dialogs end.
                 raise SipError(481)
-            self.notifier.check_room(account)
+            self.notifier.check_room(account, dialog)
         elif subscription.ending is not None:
             raise SipError(481)
         _check_require(request)

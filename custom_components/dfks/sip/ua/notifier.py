@@ -158,6 +158,7 @@ class Dialog:
         "cseq",
         "cseq_remembered",
         "flow",
+        "listens",
         "local",
         "local_tag",
         "remote",
@@ -205,6 +206,9 @@ class Dialog:
         self.way: Flow | None = None
         self.request_uri = ""
         self.route_lines = ""
+        # Of a phone on a stream: whether it takes connections at its Contact, None
+        # while nobody knows.
+        self.listens: bool | None = None
         # A tuple: a dialog nearly always has one, and the line then has the same one.
         self.subscriptions: tuple[Subscription, ...] = ()
 
@@ -241,12 +245,17 @@ class Dialog:
         if not same:
             self.way = None
         if not same or flow.reliable:
-            self.flow = flow
+            self._take(flow)
 
     def move_to(self, flow: Flow) -> None:
         """Go on over another flow."""
-        self.flow = flow
+        self._take(flow)
         self.way = None
+
+    def _take(self, flow: Flow) -> None:
+        self.flow = flow
+        # Whoever was away may listen again.
+        self.listens = self.listens or None
 
     def is_of(self, request: Request) -> bool:
         """Whether a request is in this dialog; its To tag is known to match."""
@@ -470,7 +479,7 @@ class Notifier:
                 if not fetch and _is_same_phone(other, subscription):
                     self._remove(other)
                     self._go_on_in(other.dialog)
-            self.check_room(account, 0)
+            self._make_room(subscription)
         except SipError:
             self._remove(subscription)
             raise
@@ -486,11 +495,40 @@ class Notifier:
             if err.errno in _NO_SUCH_WAY:
                 raise SipError(400, f"Record-Route: {err.strerror}") from err
 
-    def check_room(self, account: Account, more: int = 1) -> None:
-        """Refuse more subscriptions than a line may have. Raises SipError."""
-        limit = self._max_per_account
-        if limit is not None and len(self.of(account)) + more > limit:
+    def check_room(self, account: Account, dialog: Dialog) -> None:
+        """Refuse one more subscription in a dialog where none can make room for it.
+
+        Raises SipError.
+        """
+        self._surplus(account, dialog, 1)
+
+    def _make_room(self, subscription: Subscription) -> None:
+        """Remove what a new subscription leaves no room for. Raises SipError."""
+        account, dialog = subscription.account, subscription.dialog
+        for other in self._surplus(account, dialog, 0):
+            self._remove(other)
+            self._go_on_in(other.dialog)
+
+    def _surplus(
+        self, account: Account, dialog: Dialog, more: int
+    ) -> list[Subscription]:
+        """Return what a line has to lose for `more` subscriptions in a dialog.
+
+        The oldest of phones that are not there, those whose connection is gone first:
+        a phone that connects anew each time from another port leaves them behind.
+        Raises SipError where too few are such.
+        """
+        if self._max_per_account is None:
+            return []
+        subscriptions = self.of(account)
+        count = len(subscriptions) + more - self._max_per_account
+        if count <= 0:
+            return []
+        away = [item for item in subscriptions if item.dialog is not dialog]
+        away = sorted(filter(_absence, away), key=_absence, reverse=True)
+        if len(away) < count:
             raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
+        return away[:count]
 
     def add(
         self,
@@ -500,7 +538,7 @@ class Notifier:
         event_id: str | None,
         request: Request,
     ) -> Subscription:
-        """Add a subscription to a dialog."""
+        """Add a subscription to a dialog; `check_room` has found room for it."""
         subscription = Subscription(
             account,
             package,
@@ -512,6 +550,8 @@ class Notifier:
             self,
         )
         self._attach(subscription)
+        if dialog.local_tag in self._dialogs:
+            self._make_room(subscription)
         return subscription
 
     def _attach(self, subscription: Subscription) -> None:
@@ -603,11 +643,14 @@ class Notifier:
         """Suspend what went over a connection that is gone.
 
         A proxy closes connections that are idle; its Route leads to it all the same. So
-        does the Contact where the end was seen before and another one is in use.
+        does the Contact where the end was seen before and another one is in use, where
+        the phone has taken a connection before, and where a NOTIFY was on its way.
         """
         for dialog in self._by_stream.pop(flow, ()):
             way = dialog.way
             if dialog.routes or (way is not None and not way.closed):
+                continue
+            if self._may_listen(dialog) and (dialog.listens or _is_told(dialog)):
                 continue
             for subscription in dialog.subscriptions:
                 self._suspend(subscription)
@@ -660,9 +703,13 @@ class Notifier:
 
     def _go_on(self, subscription: Subscription) -> None:
         """Send the next NOTIFY of a subscription if there is one and it may go."""
+        if not subscription.owed:
+            return
+        if subscription.suspended and self._may_listen(subscription.dialog):
+            self._resume_all(subscription.dialog)
+            return
         if (
-            not subscription.owed
-            or subscription.suspended
+            subscription.suspended
             or subscription.hold is not None
             or subscription.in_flight is not None
             or _is_busy(subscription.dialog)
@@ -784,9 +831,20 @@ class Notifier:
         host = unbracketed(target.host)
         if is_numeric(host) and not self._allows(host, dialog):
             raise FlowError(errno.EACCES, "A Contact that is nobody's we know")
+        # `_failed` knows better.
+        dialog.listens = True
         transport = dialog.flow.transport
         port = target.port or default_port(transport)
         return self._reach(transport, host, port, dialog)
+
+    def _may_listen(self, dialog: Dialog) -> bool:
+        """Whether a phone whose connection is gone may take another at its Contact."""
+        if dialog.routes or dialog.listens is False or not dialog.flow.closed:
+            return False
+        host = unbracketed(parse_uri(dialog.target).host)
+        return dialog.flow.transport == "TCP" and (
+            not is_numeric(host) or self._allows(host, dialog)
+        )
 
     def _reach(self, transport: str, host: str, port: int, dialog: Dialog) -> Flow:
         return self._network.flow_to(
@@ -869,13 +927,22 @@ class Notifier:
 
     def _failed(self, subscription: Subscription) -> None:
         """Take a NOTIFY that was never answered, or could not be sent."""
-        subscription.in_flight = None
+        sent, subscription.in_flight = subscription.in_flight, None
+        dialog = subscription.dialog
+        if dialog.flow.closed:
+            over_own = sent is not None and sent.flow is dialog.flow
+            if over_own and (dialog.routes or self._may_listen(dialog)):
+                # Its connection went with it; Route or Contact is another way.
+                subscription.last_sent = False
+                subscription.owed = _join(subscription.owed, subscription.told)
+                self._go_on(subscription)
+                return
+            dialog.listens = False
         subscription.package.unreachable(subscription)
         _LOGGER.debug(
             "Line %s: no answer to a NOTIFY, its phone is left alone until it is heard",
             subscription.account.user,
         )
-        dialog = subscription.dialog
         self._suspend(subscription)
         self._go_on_in(dialog)
 
@@ -900,6 +967,12 @@ class Notifier:
         if not subscription.suspended:
             subscription.suspended = True
             subscription.package.watchers_changed(subscription.account)
+
+    def _resume_all(self, dialog: Dialog) -> None:
+        """Tell the phone of a dialog at its Contact, since its connection is gone."""
+        for subscription in dialog.subscriptions:
+            if subscription.suspended:
+                self._resume(subscription)
 
     def _resume(self, subscription: Subscription) -> None:
         """Have a suspended phone told the full state."""
@@ -1112,6 +1185,18 @@ def _is_busy(dialog: Dialog) -> bool:
     return len(dialog.subscriptions) > 1 and any(
         subscription.in_flight for subscription in dialog.subscriptions
     )
+
+
+def _is_told(dialog: Dialog) -> bool:
+    """Whether a NOTIFY of a dialog waits for its answer."""
+    return any(subscription.in_flight for subscription in dialog.subscriptions)
+
+
+def _absence(subscription: Subscription) -> int:
+    """Return how surely the phone of a subscription is away; 0 where it is there."""
+    dialog = subscription.dialog
+    gone = dialog.flow.closed and not dialog.routes
+    return 2 * gone + subscription.suspended
 
 
 def _without(

@@ -202,17 +202,19 @@ class Registrar:
         """Return the bindings after a REGISTER. Raises SipError."""
         now = self._clock.monotonic()
         path = _path(request)
-        bindings = list(current)
+        kept, new = list(current), list[Binding]()
         for wish in wishes:
-            old = _find(bindings, wish)
+            old = _find(kept, wish)
             if old is not None:
-                if old in current:
-                    # Else the same one stands twice in this request: the last counts.
-                    _check_order(old, request)
-                bindings.remove(old)
+                _check_order(old, request)
+                kept.remove(old)
+            # The last one counts of those that a REGISTER has twice.
+            twin = _find(new, wish)
+            if twin is not None:
+                new.remove(twin)
             if not wish.seconds:
                 continue
-            bindings.append(
+            new.append(
                 Binding(
                     uri=wish.uri,
                     text=wish.text,
@@ -226,9 +228,9 @@ class Registrar:
                     flow=flow,
                 )
             )
-        if len(bindings) > MAX_BINDINGS:
+        if len(new) > MAX_BINDINGS:
             raise SipError(403, "Too many bindings")
-        return tuple(bindings)
+        return (*_newest(kept, MAX_BINDINGS - len(new)), *new)
 
     def records(self, account: Account) -> Iterator[BindingRecord]:
         """Return what there is to remember of an account's bindings."""
@@ -285,6 +287,20 @@ def _path(request: Request) -> tuple[str, ...]:
     if "path" not in request.tokens("supported"):
         return ()
     return tuple(request.lines("path"))
+
+
+def _newest(bindings: list[Binding], count: int) -> list[Binding]:
+    """Return so many of a line's bindings, in their order.
+
+    A phone that connects anew each time from another port leaves its bindings behind:
+    those whose connection is gone go first, then those that were refreshed longest ago.
+    """
+    surplus = len(bindings) - count
+    if surplus <= 0:
+        return bindings
+    order = sorted(bindings, key=lambda binding: not binding.flow.closed)
+    going = {id(binding) for binding in order[:surplus]}
+    return [binding for binding in bindings if id(binding) not in going]
 
 
 def _find(bindings: list[Binding], wish: _Wish) -> Binding | None:
