@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import HomeAssistant
@@ -9,6 +10,7 @@ from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.typing import ConfigType
 from homeassistant.loader import Integration, async_get_integration
 
+from .capacity import async_lines_without_room
 from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener
 from .services import async_setup_services
@@ -40,7 +42,7 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
     """Open the listener, then add the entities of its lines."""
-    listener = DfksListener(hass, entry)
+    listener = DfksListener(hass, entry, partial(async_lines_without_room, hass, entry))
     await listener.async_start()
     entry.runtime_data = listener
     # Home Assistant imports one module after the other, for seconds while it starts.

@@ -27,6 +27,7 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
+from .capacity import async_has_room
 from .const import (
     CONF_AUTH_NAME,
     CONF_FEATURES,
@@ -45,7 +46,7 @@ from .phones.monitor import LinePhone
 from .phones.provisioning import async_phone_settings, propose_password
 from .phones.unknown import Knock, Knocks
 from .phones.vendors import OTHER, VENDORS, vendor_of
-from .settings import line_auth_name, line_subentries
+from .settings import assigned_features, line_auth_name, line_subentries
 
 
 class LineSubentryFlow(ConfigSubentryFlow):
@@ -84,6 +85,8 @@ class LineSubentryFlow(ConfigSubentryFlow):
                 )
                 # Nothing is waited for from here on: no other line comes between.
                 errors, words = self._find_duplicate(data, stored)
+                if not errors and not self._has_room(data, stored):
+                    errors = {"base": "too_many_entities"}
                 if not errors:
                     return self._finish(name, data, stored, settings)
         values = user_input
@@ -157,6 +160,15 @@ class LineSubentryFlow(ConfigSubentryFlow):
             if line_auth_name(other.data) == line_auth_name(data):
                 return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
         return {}, {}
+
+    def _has_room(self, data: Mapping[str, Any], stored: ConfigSubentry | None) -> bool:
+        """Whether Home Assistant would take all entities of the line."""
+        return async_has_room(
+            self.hass,
+            self._get_entry(),
+            assigned_features(data),
+            assigned_features(stored.data) if stored is not None else (),
+        )
 
     def _finish(
         self,

@@ -7,14 +7,19 @@ difference. Only a change of the listener's own settings asks for a reload. The 
 dialogs go on after it, as they do after a restart.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from contextlib import contextmanager
 import logging
+from typing import Final
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import (
+    device_registry as dr,
+    entity_registry as er,
+    issue_registry as ir,
+)
 
 from .changes import Authors
 from .const import DOMAIN, FEATURE_KEYS
@@ -42,6 +47,9 @@ _LOGGER = logging.getLogger(__name__)
 
 type DfksConfigEntry = ConfigEntry[DfksListener]
 
+# Lines that are not served: the issue and its text.
+ISSUE_TOO_MANY_LINES: Final = "too_many_lines"
+
 # Adds a platform's entities of a line, those of the features named; None stands for
 # the entities that belong to the line as a whole.
 type AddLineEntities = Callable[[Line, Container[Feature | None]], None]
@@ -67,10 +75,20 @@ def _not_ready(host: str, port: int) -> Iterator[None]:
 class DfksListener:
     """Runtime data of the config entry: the SIP server, its lines and their store."""
 
-    def __init__(self, hass: HomeAssistant, entry: DfksConfigEntry) -> None:
-        """Build the floors below; nothing is read or opened yet."""
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: DfksConfigEntry,
+        lines_without_room: Callable[[], Collection[ConfigSubentry]],
+    ) -> None:
+        """Build the floors below; nothing is read or opened yet.
+
+        `lines_without_room` returns the lines that are not to be served, because Home
+        Assistant would not take their entities.
+        """
         self._hass = hass
         self._entry = entry
+        self._lines_without_room = lines_without_room
         self.config = server_config(entry)
         self.server = SipServer(self.config, LoopClock(hass.loop))
         self.sync = FeatureSync(self.server, Context)
@@ -101,9 +119,9 @@ class DfksListener:
         before a restart. Raises ConfigEntryNotReady where an address is not free.
         """
         stored = await self._store.async_load()
-        for line_id, subentry in line_subentries(self._entry).items():
+        for line_id, subentry in self._subentries().items():
             self.sync.add_line(line_config(subentry), stored.get(line_id))
-            self._remove_unassigned_entities(line_id)
+        self._remove_unassigned_entities()
         if stored.keys() - self.sync.lines.keys():
             self._schedule_save()
         self.sync.subscribe(self._authors.handle_event)
@@ -160,7 +178,7 @@ class DfksListener:
     @callback
     def async_update_lines(self) -> None:
         """Make the lines equal to the entry's subentries, without a reload."""
-        subentries = line_subentries(self._entry)
+        subentries = self._subentries()
         for line_id in self.sync.lines.keys() - subentries.keys():
             # Home Assistant removes the device and the entities itself.
             self.monitor.forget(line_id)
@@ -171,6 +189,36 @@ class DfksListener:
                 self._add_line(line_config(subentry))
             else:
                 self._update_line(line, subentry)
+
+    def _subentries(self) -> dict[str, ConfigSubentry]:
+        """Return the lines that are to be served, and tell which are left out."""
+        subentries = line_subentries(self._entry)
+        left_out = [
+            subentry
+            for subentry in self._lines_without_room()
+            if subentry.subentry_id not in self.sync.lines
+        ]
+        if not left_out:
+            ir.async_delete_issue(self._hass, DOMAIN, ISSUE_TOO_MANY_LINES)
+            return subentries
+        for subentry in left_out:
+            del subentries[subentry.subentry_id]
+        names = ", ".join(subentry.title for subentry in left_out)
+        _LOGGER.warning(
+            "No room for the entities of %s more lines, which are not served: %s",
+            len(left_out),
+            names,
+        )
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            ISSUE_TOO_MANY_LINES,
+            is_fixable=False,
+            severity=ir.IssueSeverity.ERROR,
+            translation_key=ISSUE_TOO_MANY_LINES,
+            translation_placeholders={"lines": names},
+        )
+        return subentries
 
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
@@ -183,7 +231,7 @@ class DfksListener:
         if not self.sync.update_line(config):
             return
         self.monitor.welcome(config)
-        self._remove_unassigned_entities(config.id)
+        self._remove_unassigned_entities()
         self._add_entities(line, set(config.assigned) - set(before))
 
     def _add_entities(self, line: Line, features: Container[Feature | None]) -> None:
@@ -217,16 +265,21 @@ class DfksListener:
         if device is not None and device.name != subentry.title:
             dr.async_get(self._hass).async_update_device(device.id, name=subentry.title)
 
-    def _remove_unassigned_entities(self, line_id: str) -> None:
-        """Forget the entities of features that the line no longer has."""
+    def _remove_unassigned_entities(self) -> None:
+        """Forget the entities of features that their lines no longer have."""
         registry = er.async_get(self._hass)
-        prefix = f"{line_unique_id(self._entry, line_id)}_"
-        assigned = self.sync.lines[line_id].assigned
-        gone = [key for feature, key in FEATURE_KEYS.items() if feature not in assigned]
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
-            if not entity.unique_id.startswith(prefix):
+            line = self.sync.lines.get(entity.config_subentry_id or "")
+            if line is None:
                 continue
-            if entity.unique_id.removeprefix(prefix).startswith(tuple(gone)):
+            key = entity.unique_id.removeprefix(
+                f"{line_unique_id(self._entry, line.id)}_"
+            )
+            if any(
+                key.startswith(gone)
+                for feature, gone in FEATURE_KEYS.items()
+                if feature not in line.assigned
+            ):
                 registry.async_remove(entity.entity_id)
 
     @callback

@@ -34,7 +34,7 @@ from .const import (
     FEATURE_KEYS,
     SUBENTRY_TYPE_LINE,
 )
-from .features.model import LineConfig, NotifyStyle
+from .features.model import Feature, LineConfig, NotifyStyle
 from .sip.access.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.server import ServerConfig
 from .sip.transport import split_hosts
@@ -88,6 +88,13 @@ def line_auth_name(line: Mapping[str, Any]) -> str:
     return name
 
 
+def assigned_features(line: Mapping[str, Any]) -> tuple[Feature, ...]:
+    """Return the features of a line, given its data."""
+    return tuple(
+        feature for feature, key in FEATURE_KEYS.items() if key in line[CONF_FEATURES]
+    )
+
+
 def line_config(subentry: ConfigSubentry) -> LineConfig:
     """Return a subentry's line as the feature floor takes it."""
     data = subentry.data
@@ -96,11 +103,7 @@ def line_config(subentry: ConfigSubentry) -> LineConfig:
         user=data[CONF_USER],
         password=data[CONF_PASSWORD],
         auth_name=line_auth_name(data),
-        assigned=tuple(
-            feature
-            for feature, key in FEATURE_KEYS.items()
-            if key in data[CONF_FEATURES]
-        ),
+        assigned=assigned_features(data),
         style=NotifyStyle(data[CONF_STYLE]),
     )
 

@@ -244,6 +244,7 @@ def test_issues_are_given_the_words_that_they_need() -> None:
         "set_script": {"script", "error"},
         "shut_out": {"source", "failures", "minutes"},
         "states_damaged": {"path", "copy"},
+        "too_many_lines": {"lines"},
         "tls": {"error", "date"},
     }
     for key, issue in ENGLISH["issues"].items():
