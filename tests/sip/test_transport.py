@@ -23,7 +23,7 @@ from custom_components.dfks.sip.wire.message import Request as OurRequest
 from custom_components.dfks.sip.wire.parser import parse as parse_ours
 from dev.ports import free_port
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, parse, set_dnd
+from tests.phone import DND, Lamp, PhoneError, parse, set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
@@ -478,7 +478,7 @@ async def test_e8_keepalives_over_udp_are_ignored(
 
 
 @requirement("E10")
-@pytest.mark.parametrize("length", ["-1", "x", "99999999999", "", "65535"])
+@pytest.mark.parametrize("length", ["-1", "x", "", "1 2"])
 async def test_e10_a_stream_that_cannot_be_framed_is_told_and_closed(
     stream: Caller, length: str
 ) -> None:
@@ -488,6 +488,44 @@ async def test_e10_a_stream_that_cannot_be_framed_is_told_and_closed(
 
     assert response.status == 400
     await stream.wait_closed()
+
+
+@requirement("E10", "A23")
+@pytest.mark.parametrize("length", ["65535", "99999999999", "9" * 5_000])
+@pytest.mark.parametrize("method", ["OPTIONS", "SUBSCRIBE", "MESSAGE"])
+async def test_e10_a_message_over_the_limit_is_413_and_closed(
+    stream: Caller, method: str, length: str
+) -> None:
+    """Its body is not waited for."""
+    stream.send(stream.request(method, headers={"Content-Length": length}))
+    response = await stream.next_response()
+
+    assert response.status == 413
+    await stream.wait_closed()
+
+
+@requirement("E10", "A23")
+async def test_e10_a_head_over_the_limit_is_413_and_closed(stream: Caller) -> None:
+    """Also where it does not end."""
+    stream.send(stream.request("OPTIONS", headers={"X-Large": "x" * 70_000})[:-2])
+    response = await stream.next_response()
+
+    assert response.status == 413
+    await stream.wait_closed()
+
+
+@requirement("E10", "B21")
+@pytest.mark.parametrize("start", ["ACK sip:h SIP/2.0", "SIP/2.0 200 OK", "x"])
+async def test_e10_what_must_not_be_answered_is_closed_only(
+    stream: Caller, start: str
+) -> None:
+    """However large it is."""
+    data = stream.request("ACK", headers={"Content-Length": "99999"})
+    stream.send(start.encode() + data[data.index(b"\r\n") :])
+
+    await stream.wait_closed()
+    with pytest.raises(PhoneError):
+        await stream.next(0.01)
 
 
 @requirement("E10")

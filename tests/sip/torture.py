@@ -38,6 +38,15 @@ def octets(text: str, body: bytes = b"") -> bytes:
     return plain.encode("latin-1") + body
 
 
+def vias_by_turns(count: int) -> bytes:
+    """Return the Vias of so many hops, their names spelled by turns in each way."""
+    names = ("Via", "v", "V", "ViA", "VIa", "VIA", "via", "viA", "vIa", "vIA", "via ")
+    return "".join(
+        f"{names[hop % len(names)]}: SIP/2.0/TCP sip{hop}.example.com\r\n"
+        for hop in range(count, 0, -1)
+    ).encode()
+
+
 VALID = [
     Torture(
         name="wsinv",
@@ -180,25 +189,29 @@ VALID = [
     ),
     Torture(
         name="longreq",
-        why="long values in every field",
+        why="long values in every field, and as many Vias as hops",
         octets=octets(
             f"""
             OPTIONS sip:user@example.com SIP/2.0
-            To: "I have a user name of {"extreme" * 10} proportion"<sip:user@example.com:6000;unknownparam1={"verylong" * 10}value;longparam{"name" * 10}=shortvalue>
-            F: sip:{"amazinglylong" * 12}callername@example.net;tag=12{"982" * 50}424;unknown{"header" * 20}paramname=unknown{"value" * 20}
+            To: "I have a user name of {"extreme" * 10} proportion"<sip:user@example.com:6000;unknownparam1={"very" * 10}longvalue;longparam{"name" * 10}=shortvalue;{"very" * 10}LongParameterNameWithNoValue>
+            F: sip:{"amazinglylong" * 5}callername@example.net;tag=12{"982" * 50}424;unknownheaderparam{"name" * 20}=unknowheaderparam{"value" * 15};unknownValueless{"paramname" * 10}
             Call-ID: longreq.one{"really" * 20}longcallid
             CSeq: 3882340 OPTIONS
-            Unknown-{"Long" * 20}-Name: unknown-{"long" * 20}-value
+            Unknown-{"Long" * 20}-Name: unknown-{"long" * 20}-value; unknown-{"long" * 20}-parameter-name = unknown-{"long" * 20}-parameter-value
             Via: SIP/2.0/UDP 127.0.0.1:PORT;rport;branch=z9hG4bK{"long" * 30}
-            v: SIP/2.0/TCP sip33.example.com;branch=z9hG4bK{"1" * 100}
-            V: SIP/2.0/TCP sip32.example.com;branch=z9hG4bK{"2" * 100}
+            VIAS
+            v: SIP/2.0/TCP host.example.com;received=192.0.2.5;branch=very{"long" * 50}branchvalue
             Max-Forwards: 70
-            Contact: <sip:{"amazinglylong" * 12}callername@host5.example.net>
+            Contact: <sip:{"amazinglylong" * 5}callername@host5.example.net>
             l: 0
             """
-        ),
+        ).replace(b"VIAS\r\n", vias_by_turns(33)),
         status=200,
-        says=(f"Call-ID: longreq.one{'really' * 20}longcallid\r\n",),
+        says=(
+            f"Call-ID: longreq.one{'really' * 20}longcallid\r\n",
+            *(f"Via: SIP/2.0/TCP sip{hop}.example.com\r\n" for hop in range(1, 34)),
+        ),
+        rows=("A23",),
     ),
     Torture(
         name="dblreq",

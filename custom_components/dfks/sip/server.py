@@ -517,8 +517,28 @@ class SipServer:
     def _receive_broken(self, err: FramingError, flow: Flow) -> None:
         """Answer what a stream broke off with, before it is closed (18.3)."""
         self._log.info(flow.remote[0], "Closing a connection: %s", err)
-        if err.head:
-            self.receive(err.head + b"\r\n\r\n", flow)
+        data = err.head + b"\r\n\r\n"
+        if err.too_large:
+            self._refuse_too_large(data, flow)
+        else:
+            self.receive(data, flow)
+
+    def _refuse_too_large(self, data: bytes, flow: Flow) -> None:
+        """Answer the head of a request that is over the limit (RFC 3261 21.4.11)."""
+        if not self._lets_in(flow.remote[0]):
+            return
+        if self._observer is not None:
+            self._observer.received(data, flow)
+        request: Request | Response | None = None
+        try:
+            request = parse(data)
+        except SipError as err:
+            request = err.request
+        except NotSip:
+            return
+        if isinstance(request, Request) and request.method != "ACK":
+            _mark_source(request, flow)
+            self._refuse(request, flow, SipError(413))
 
     def _lost(self, flow: Flow) -> None:
         if self.proxy is not None:

@@ -55,6 +55,9 @@ MAX_WAITING = 4096
 # A message on a stream, in octets: head and body.
 MAX_STREAM_MESSAGE = 65_535
 
+# Digits of a Content-Length; one of so many is over the limit.
+MAX_DIGITS = 9
+
 # A peer that does not read what it is sent, in octets.
 MAX_UNREAD = 256 * 1024
 
@@ -424,13 +427,15 @@ def _is_local(family: int, host: str) -> bool:
 class FramingError(ValueError):
     """A stream that cannot be split into messages any further.
 
-    `head` is the head of the message that could not be framed.
+    `head` is the head of the message that could not be framed, as far as it came;
+    `too_large` says that this is all that is wrong with it.
     """
 
-    def __init__(self, reason: str, head: bytes = b"") -> None:
+    def __init__(self, reason: str, head: bytes, *, too_large: bool = False) -> None:
         """Say what is wrong."""
         super().__init__(reason)
         self.head = head
+        self.too_large = too_large
 
 
 class Framer:
@@ -497,12 +502,12 @@ class Framer:
         if end < 0:
             self._searched = len(buffer)
             if len(buffer) > MAX_STREAM_MESSAGE:
-                raise FramingError("Header Too Large")
+                raise FramingError("Header Too Large", bytes(buffer), too_large=True)
             return False
         head = bytes(buffer[:end])
         self._size = end + 4 + self._content_length(head)
         if self._size > MAX_STREAM_MESSAGE:
-            raise FramingError("Message Too Large", head)
+            raise FramingError("Message Too Large", head, too_large=True)
         return True
 
     @staticmethod
@@ -514,9 +519,11 @@ class Framer:
             if name.strip().lower() not in (b"content-length", b"l"):
                 continue
             value = value.strip()
-            if not value.isdigit() or len(value) > 9 or found not in (None, int(value)):
+            # More digits than any size needs are not read, only counted.
+            size = int(value[:MAX_DIGITS]) if value.isdigit() else None
+            if size is None or found not in (None, size):
                 raise FramingError("Content-Length does not fit", head)
-            found = int(value)
+            found = size
         return found or 0
 
 

@@ -20,7 +20,10 @@ from .headers import (
     split_list,
 )
 
-# Via and Contact values of one request.
+# Via values of one request: as many as there may be hops (RFC 3261 8.1.1.6). RFC 4475
+# has a valid request with 34.
+MAX_VIAS = 70
+# Contact and Record-Route values of one request.
 MAX_VALUES = 32
 
 REASONS = {

@@ -16,7 +16,7 @@ from .headers import (
     parse_via,
     split_list,
 )
-from .message import MAX_VALUES, NotSip, Request, Response, SipError
+from .message import MAX_VIAS, NotSip, Request, Response, SipError
 from .plain import read_plain_request
 
 # Start line and header fields, in octets. The field's largest requests (four Vias,
@@ -300,7 +300,7 @@ def _read_mandatory(request: Request) -> None:
 def _check_vias(request: Request) -> None:
     """Look at the Vias of a request that came by proxies. Raises HeaderError."""
     text = request.via_text
-    if text.count("\n") + text.count(",") >= MAX_VALUES:
+    if text.count("\n") + text.count(",") >= MAX_VIAS:
         raise HeaderError("Too many Via values")
     if "," in text and not all(all(split_list(line)) for line in request.lines("via")):
         raise HeaderError("A Via is empty")
