@@ -27,11 +27,11 @@ sys.path.insert(0, str(_ROOT))
 
 from custom_components.dfks.features.model import LineConfig  # noqa: E402
 from custom_components.dfks.features.sync import FeatureSync  # noqa: E402
+from custom_components.dfks.sip.access.accounts import Account  # noqa: E402
 from custom_components.dfks.sip.access.guard import parse_networks  # noqa: E402
 from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
 from custom_components.dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 from custom_components.dfks.sip.snapshot import Memory  # noqa: E402
-from custom_components.dfks.sip.ua.registrar import Account  # noqa: E402
 
 
 class WatchedSelector(selectors.DefaultSelector):
@@ -79,15 +79,15 @@ def build(port: int, password: str | None, host: str = "127.0.0.1") -> SipServer
         line = LineConfig(id=user, user=user, password=password or "", auth_name=user)
         return sync.add_line(line)
 
-    server.account_factory = add_line
+    server.accounts.factory = add_line
     return server
 
 
 def add_lines(server: SipServer, users: Iterable[str]) -> None:
     """Make lines before they are asked for."""
-    assert server.account_factory is not None
+    assert server.accounts.factory is not None
     for user in users:
-        server.account_factory(user)
+        server.accounts.factory(user)
 
 
 def remembered_lines(memory: Memory) -> set[str]:

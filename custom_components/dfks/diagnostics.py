@@ -40,6 +40,7 @@ from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener
 from .settings import line_config, line_subentries, line_unique_id
+from .sip.access.accounts import Binding
 from .sip.access.guard import parse_networks
 from .sip.inspect.redaction import (
     REDACTED,
@@ -52,7 +53,6 @@ from .sip.inspect.redaction import (
 from .sip.inspect.trace import Traced
 from .sip.transport import split_hosts
 from .sip.ua.notifier import Subscription
-from .sip.ua.registrar import Binding
 from .sip.wire.message import NotSip, Request, Response, SipError
 from .sip.wire.parser import parse
 

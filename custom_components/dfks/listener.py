@@ -256,7 +256,7 @@ class DfksListener:
 
     def _name_of_user(self, username: str) -> str | None:
         """Return what the user calls the line of a user name, None where it is none."""
-        account = self.server.claimed_account(username, None)
+        account = self.server.accounts.claimed(username, None)
         line = None if account is None else self.sync.lines.get(account.id)
         return None if line is None else self.line_name(line)
 

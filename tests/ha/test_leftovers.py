@@ -36,11 +36,11 @@ from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature, Line
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.monitor import LinePhone
+from custom_components.dfks.sip.access.accounts import Binding
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transaction.client import ClientTransaction
 from custom_components.dfks.sip.transport import Flow
 from custom_components.dfks.sip.ua.notifier import Dialog, Subscription
-from custom_components.dfks.sip.ua.registrar import Binding
 from dev.ports import free_port
 from tests import phone as desk
 from tests.phone import Phone

@@ -599,7 +599,7 @@ async def test_h12_no_password_in_the_log(
 
     hashes = server.hash_password("201", PASSWORDS["201"])
     secrets = [PASSWORDS["201"], "not-the-secret", *hashes]
-    accounts = list(server._accounts.values())
+    accounts = list(server.accounts)
     shown = caplog.text + repr(accounts) + repr(server.__dict__)
     assert len(hashes) == 2
     assert [secret for secret in secrets if secret in shown] == []

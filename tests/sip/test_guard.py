@@ -381,7 +381,7 @@ async def test_h12_a_hundred_challenges_wait_at_most(
     late = await guesser.caller.so_far()
 
     assert len(late) == 100
-    assert not server._delayed
+    assert not server.counters()["challenges_delayed"]
 
 
 # All sources of a user name, and all user names of a source

@@ -8,7 +8,8 @@ import time
 import pytest
 
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import SipServer, SourceLog
+from custom_components.dfks.sip.inspect.source_log import SourceLog
+from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import Request, parse, set_dnd
 from tests.server import loopback_config
@@ -317,7 +318,7 @@ def test_e17_the_log_says_one_thing_a_minute_about_each_source(
         sources.info(str(number), "flood")
 
     assert said == ["a: first", "b: second", "a: third 3"]
-    assert len(sources._said) <= 1_000
+    assert len(sources._logged) <= 1_000
 
 
 @requirement("E18")

@@ -10,7 +10,8 @@ import pytest
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import transport as sockets
 from custom_components.dfks.sip.access.guard import parse_networks
-from custom_components.dfks.sip.server import ServerConfig, SipServer, _answer_flow
+from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.transaction.via import answer_flow
 from custom_components.dfks.sip.transport import (
     FlowError,
     GoneFlow,
@@ -194,7 +195,7 @@ async def test_e4_without_a_port_it_is_5060(caller: Caller, server: SipServer) -
     assert isinstance(request, OurRequest)
     flow = server._transports._udp[0].flow_to("127.0.0.1", caller.local[1])
 
-    assert _answer_flow(request, flow).remote == ("127.0.0.1", 5060)
+    assert answer_flow(request, flow).remote == ("127.0.0.1", 5060)
 
 
 @requirement("E5")

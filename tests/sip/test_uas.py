@@ -4,7 +4,9 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import server as sip_server
 from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip.ua import subscribe
 from tests.clock import ManualClock
 from tests.phone import set_dnd
 from tests.phone.raw import branch
@@ -885,7 +887,7 @@ async def test_b4_without_authentication_the_target_decides(
     unknown = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
-    server.account_factory = lambda user: sync.add_line(line_config(user))
+    server.accounts.factory = lambda user: sync.add_line(line_config(user))
     made = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
@@ -899,7 +901,7 @@ async def test_b4_lines_may_be_made_when_their_users_log_in(
     connect: Connect, server: SipServer, sync: FeatureSync
 ) -> None:
     """For servers without a list of lines."""
-    server.account_factory = lambda user: sync.add_line(line_config(user, "made"))
+    server.accounts.factory = lambda user: sync.add_line(line_config(user, "made"))
     caller = await connect(user="300")
     caller.digest.password = "made"
 
@@ -936,7 +938,6 @@ async def test_b16_the_advertised_address_stands_in_contact_and_via(
 @pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "SUBSCRIBE"])
 async def test_b26_a_fault_of_ours_is_500(
     caller: Caller,
-    server: SipServer,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     method: str,
@@ -947,7 +948,8 @@ async def test_b26_a_fault_of_ours_is_500(
         raise RuntimeError("injected")
 
     with monkeypatch.context() as patched:
-        patched.setattr(server, "_check_scheme", fail)
+        patched.setattr(sip_server, "check_scheme", fail)
+        patched.setattr(subscribe, "check_scheme", fail)
         response = await caller.call(method)
 
     assert response.status == 500

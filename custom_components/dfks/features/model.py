@@ -6,8 +6,8 @@ from enum import StrEnum
 import re
 from typing import NamedTuple
 
+from ..sip.access.accounts import Account
 from ..sip.access.digest import Hashes
-from ..sip.ua.registrar import Account
 from ..sip.wire.headers import encode_user
 from .publisher import Publisher
 

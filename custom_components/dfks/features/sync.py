@@ -17,6 +17,7 @@ from functools import partial
 import logging
 from typing import Final, override
 
+from ..sip.access.accounts import Account
 from ..sip.server import SipServer
 from ..sip.ua.notifier import (
     ALL,
@@ -27,7 +28,6 @@ from ..sip.ua.notifier import (
     Subscription,
     Topics,
 )
-from ..sip.ua.registrar import Account
 from ..sip.wire.headers import bracketed
 from .documents import (
     CONTENT_TYPE,

@@ -15,11 +15,11 @@ from homeassistant.util import dt as dt_util
 from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
 from ..features.publisher import Publisher
 from ..features.sync import FeatureSync
+from ..sip.access.accounts import Account
 from ..sip.clock import Timer
 from ..sip.inspect.trace import Trace
 from ..sip.server import SipServer
 from ..sip.transport import Flow
-from ..sip.ua.registrar import Account
 from ..sip.wire.message import Request
 from .unknown import Knocks, shown_user_agent
 
@@ -182,5 +182,5 @@ class PhoneMonitor(Trace):
 
     def _line_of(self, request: Request, username: str) -> Line | None:
         """Return the line that a phone with wrong credentials wants to be."""
-        account = self._server.claimed_account(username, request.to_user)
+        account = self._server.accounts.claimed(username, request.to_user)
         return None if account is None else self._sync.lines.get(account.id)

@@ -10,48 +10,44 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 from dataclasses import dataclass
-from functools import partial
-import hashlib
 import logging
-import re
 import secrets
 import ssl
-import sys
 
-from .access.digest import ALGORITHMS, Authenticator, Hashes, Outcome
+from .access.accounts import Account, Accounts
+from .access.admission import Admission
+from .access.digest import ALGORITHMS, Authenticator, Hashes
 from .access.guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
+from .checks import (
+    ALLOW,
+    KNOWN_METHODS,
+    METHODS,
+    SUPPORTED,
+    Domains,
+    check_require,
+    check_scheme,
+    method_first,
+)
 from .clock import Clock, Timers
 from .inspect.observer import Observer
+from .inspect.source_log import SourceLog
 from .proxy.core import Proxy
 from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.tokens import SECRET_SIZE, Tokens
 from .snapshot import Memory, flow_ends
-from .transaction.server import ServerTransactions, TransactionKey, transaction_key
-from .transport import Flow, FlowError, FramingError, Transports, UdpFlow, split_hosts
-from .ua.notifier import (
-    Changed,
-    Dialog,
-    EventPackage,
-    Notifier,
-    Subscription,
-    contact_uri,
-)
-from .ua.registrar import DEFAULT_EXPIRES, Account, Registrar, parse_expires
+from .transaction.server import ServerTransaction, ServerTransactions
+from .transaction.via import mark_source
+from .transport import Flow, FlowError, FramingError, Transports, split_hosts
+from .ua.notifier import Changed, EventPackage, Notifier, contact_uri
+from .ua.registrar import Registrar
+from .ua.subscribe import Subscribe
 from .wire.headers import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
-    HeaderError,
-    Uri,
     bracketed,
     default_port,
-    is_token,
-    parse_address,
-    parse_parameters,
-    parse_uri,
     plain_host,
-    split_list,
-    unbracketed,
 )
 from .wire.message import NotSip, Request, Response, SipError
 from .wire.parser import parse
@@ -59,40 +55,8 @@ from .wire.plain import parse_plain_ok
 
 _LOGGER = logging.getLogger(__name__)
 
-METHODS = ("REGISTER", "SUBSCRIBE", "OPTIONS")
-ALLOW = f"Allow: {', '.join(METHODS)}"
-
-# Methods of SIP that this server does not have: 405, where others get 501.
-KNOWN_METHODS = frozenset(
-    {
-        "BYE",
-        "INFO",
-        "INVITE",
-        "MESSAGE",
-        "NOTIFY",
-        "PRACK",
-        "PUBLISH",
-        "REFER",
-        "UPDATE",
-    }
-)
-
-# Option tags that may stand in Require.
-SUPPORTED = frozenset({"path"})
-
-# Parameters of a Via that are ours to write.
-_RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
-_RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
-
 # Records written or taken back before other callbacks of the loop get their turn.
 MEMORY_SLICE = 100
-
-# Challenges that wait at one time because their sources failed before.
-MAX_DELAYED = 100
-
-# Seconds between two log lines about one source, and sources remembered for that.
-LOG_INTERVAL = 60.0
-MAX_LOG_SOURCES = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,25 +90,6 @@ class ServerConfig:
     limit_messages: bool = True
 
 
-class SourceLog:
-    """Says at most one thing a minute about each source."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Start with nothing said."""
-        self._clock = clock
-        self._said: dict[str, float] = {}
-
-    def info(self, source: str, text: str, *details: object) -> None:
-        """Log `text` about a source, unless something was said a moment ago."""
-        now = self._clock.monotonic()
-        if now - self._said.get(source, -LOG_INTERVAL) < LOG_INTERVAL:
-            return
-        if len(self._said) >= MAX_LOG_SOURCES:
-            self._said.clear()
-        self._said[source] = now
-        _LOGGER.info("%s: %s", source, text % details)
-
-
 class SipServer:
     """A SIP server for the lines and event packages that it is given."""
 
@@ -164,7 +109,11 @@ class SipServer:
             self._lets_in,
         )
         self._transactions = ServerTransactions(
-            clock, self.timers, config.max_transactions_per_source
+            clock,
+            self.timers,
+            self.send,
+            self._transports.flow_to,
+            config.max_transactions_per_source,
         )
         self.notifier = Notifier(
             clock,
@@ -177,10 +126,8 @@ class SipServer:
             max_per_account=config.max_subscriptions_per_line,
         )
         self._requests = self.notifier.requests
-        self._authenticator = Authenticator(config.realm, clock, config.algorithms)
+        self.accounts = Accounts()
         self._packages: dict[str, EventPackage] = {}
-        self._accounts: dict[str, Account] = {}
-        self._by_username: dict[str, Account] = {}
         self._log = SourceLog(clock)
         self.guard = Guard(
             clock,
@@ -189,9 +136,34 @@ class SipServer:
             config.max_failures,
             limit=config.limit_messages,
         )
-        self._domains = frozenset(plain_host(domain) for domain in config.domains)
-        self._delayed: set[TransactionKey] = set()
-        self._tag_key = secrets.token_bytes(16)
+        self._authenticator = Authenticator(config.realm, clock, config.algorithms)
+        self._admission = Admission(
+            self.timers,
+            self.guard,
+            self._authenticator,
+            self.accounts,
+            self._log,
+            self.notifier.account_of_dialog,
+            self._transactions.is_full,
+        )
+        if not config.authenticate:
+            self._admission.trust_everybody()
+        self._domains = Domains(config.domains, self._log)
+        self._subscribing = Subscribe(
+            self.notifier,
+            self.accounts,
+            self._packages,
+            self._domains,
+            self._contact,
+            min_expires=config.min_expires,
+            max_expires=config.max_expires,
+        )
+        self._handlers: dict[str, Callable[[ServerTransaction], None]] = {
+            "REGISTER": self._register,
+            "SUBSCRIBE": self._subscribe,
+            "OPTIONS": self._options,
+            "CANCEL": self._cancel,
+        }
         # What `sent_by` returns, by transport and local address.
         self._sent_bys: dict[tuple[str, str], str] = {}
         # The Contact written last, and for what: a NOTIFY has that of the 200 before.
@@ -200,11 +172,8 @@ class SipServer:
         self._observer: Observer | None = None
         # Passes messages to PBXs, once there is one.
         self.proxy: Proxy | None = None
-        self._repeats = 0
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
-        # Finds the account of a user that has none yet; for servers without a list.
-        self.account_factory: Callable[[str], Account | None] | None = None
 
     # Life
 
@@ -250,7 +219,7 @@ class SipServer:
             memory["dialogs"].append(dialog)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
-        for count, account in enumerate(list(self._accounts.values())):
+        for count, account in enumerate(self.accounts):
             memory["bindings"].extend(self.registrar.records(account))
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
@@ -258,7 +227,7 @@ class SipServer:
 
     async def _restore(self, memory: Memory, grace: float) -> None:
         """Take back dialogs and bindings; a record that is no good is left out."""
-        accounts = {account.id: account for account in self._accounts.values()}
+        accounts = {account.id: account for account in self.accounts}
         flow_of = self._transports.remembered_flow
         for count, dialog in enumerate(memory["dialogs"]):
             with _skipping():
@@ -306,14 +275,13 @@ class SipServer:
             "dialogs": self.notifier.dialogs,
             "subscriptions": sum(1 for _ in self.notifier),
             "bindings": sum(
-                len(self.registrar.bindings(account))
-                for account in self._accounts.values()
+                len(self.registrar.bindings(account)) for account in self.accounts
             ),
             "transactions_server": len(self._transactions),
             "transactions_client": len(self._requests),
-            "retransmissions_received": self._repeats,
+            "retransmissions_received": self._transactions.repeats,
             "retransmissions_sent": self._requests.repeats,
-            "challenges_delayed": len(self._delayed),
+            "challenges_delayed": self._admission.delayed,
             "sources_shut_out": self.guard.shut_out_now,
             "sources_shut_out_total": self.guard.shut_outs,
         }
@@ -321,6 +289,7 @@ class SipServer:
     def observe(self, observer: Observer) -> None:
         """Tell an observer what the server does from now on; there is one at a time."""
         self._observer = observer
+        self._admission.observer = observer
         self._requests.on_sent = observer.sent
 
     # What is passed
@@ -358,8 +327,10 @@ class SipServer:
         )
 
     def send(self, data: bytes, flow: Flow) -> None:
-        """Send a message that is passed. Raises FlowError."""
-        self._send(data, flow)
+        """Send a message. Raises FlowError."""
+        flow.send(data)
+        if self._observer is not None:
+            self._observer.sent(data, flow)
 
     # What is served
 
@@ -375,18 +346,8 @@ class SipServer:
 
     def add_account(self, account: Account) -> None:
         """Serve a line. Raises ValueError where user or username is taken."""
-        username = account.username
-        if account.user in self._accounts:
-            raise ValueError(f"User {account.user} is taken")
-        if username in self._by_username:
-            raise ValueError(f"Authentication name {username} is taken")
-        self._accounts[account.user] = account
-        self._by_username[username] = account
-        self.guard.readmit_name(username)
-
-    def claimed_account(self, username: str, user: str | None) -> Account | None:
-        """Return the line of a username of credentials, else that of a user."""
-        return self._by_username.get(username) or self._accounts.get(user or "")
+        self.accounts.add(account)
+        self.guard.readmit_name(account.username)
 
     def change_account(
         self, account: Account, user: str, username: str, hashes: Hashes
@@ -395,25 +356,14 @@ class SipServer:
 
         Raises ValueError where user or username is taken, and changes nothing then.
         """
-        before = account.user, account.username, account.hashes
-        self._drop(account)
-        account.user, account.username, account.hashes = user, username, hashes
-        try:
-            self.add_account(account)
-        except ValueError:
-            account.user, account.username, account.hashes = before
-            self.add_account(account)
-            raise
+        self.accounts.change(account, user, username, hashes)
+        self.guard.readmit_name(username)
 
     def remove_account(self, account: Account, reason: str) -> None:
         """Stop serving a line; its subscriptions end with `reason` (RFC 6665 4.1.3)."""
-        self._drop(account)
+        self.accounts.remove(account)
         account.bindings = ()
         self.notifier.terminate(account, reason)
-
-    def _drop(self, account: Account) -> None:
-        del self._accounts[account.user]
-        del self._by_username[account.username]
 
     # Coming in
 
@@ -469,13 +419,15 @@ class SipServer:
             return
         except SipError as err:
             if err.request is not None and err.request.method != "ACK":
-                _mark_source(err.request, flow)
-                self._refuse(err.request, flow, _method_first(err))
+                mark_source(err.request, flow)
+                ServerTransaction(self._transactions, err.request, flow).refuse(
+                    method_first(err)
+                )
             return
         if isinstance(message, Response):
             self._requests.receive(message)
         elif message.method != "ACK":
-            _mark_source(message, flow)
+            mark_source(message, flow)
             self._receive_request(message, flow)
 
     def _lets_in(self, source: str) -> bool:
@@ -486,33 +438,22 @@ class SipServer:
 
     def _receive_request(self, request: Request, flow: Flow) -> None:
         """Answer a request; an error of ours is a 500 and no more (21.5.1)."""
+        transaction = ServerTransaction(self._transactions, request, flow)
         try:
-            self._dispatch(request, flow)
+            if self._transactions.answer_again(transaction):
+                return
+            handler = self._handlers.get(request.method)
+            if handler is None:
+                status = 405 if request.method in KNOWN_METHODS else 501
+                raise SipError(status, None, (ALLOW,))
+            handler(transaction)
         except SipError as err:
-            self._refuse(request, flow, err)
+            transaction.refuse(err)
         except FlowError as err:
             _LOGGER.debug("No answer to %s: %s", flow.remote[0], err.strerror)
         except Exception:
             _LOGGER.exception("Unexpected error in a %s", request.method)
-            self._refuse(request, flow, SipError(500))
-
-    def _dispatch(self, request: Request, flow: Flow) -> None:
-        key = transaction_key(request)
-        answer = self._transactions.answer_to(key)
-        if answer is not None:
-            self._repeats += 1
-            self._send(answer, _answer_flow(request, flow))
-        elif request.method == "OPTIONS":
-            self._options(request, flow)
-        elif request.method == "SUBSCRIBE":
-            self._subscribe(request, key, flow)
-        elif request.method == "REGISTER":
-            self._register(request, key, flow)
-        elif request.method == "CANCEL":
-            self._cancel(request, flow)
-        else:
-            status = 405 if request.method in KNOWN_METHODS else 501
-            raise SipError(status, None, (ALLOW,))
+            transaction.refuse(SipError(500))
 
     def _receive_broken(self, err: FramingError, flow: Flow) -> None:
         """Answer what a stream broke off with, before it is closed (18.3)."""
@@ -537,8 +478,8 @@ class SipServer:
         except NotSip:
             return
         if isinstance(request, Request) and request.method != "ACK":
-            _mark_source(request, flow)
-            self._refuse(request, flow, SipError(413))
+            mark_source(request, flow)
+            ServerTransaction(self._transactions, request, flow).refuse(SipError(413))
 
     def _lost(self, flow: Flow) -> None:
         if self.proxy is not None:
@@ -556,156 +497,67 @@ class SipServer:
 
     # Methods
 
-    def _cancel(self, request: Request, flow: Flow) -> None:
+    def _cancel(self, transaction: ServerTransaction) -> None:
         """Answer a CANCEL, which changes nothing: answers are immediate (9.2)."""
-        branch, host, port = request.via.branch, request.via.host, request.via.port
+        via = transaction.request.via
         for method in METHODS:
-            if self._transactions.answer_to((branch, host, port, method)) is not None:
-                self._reply(request, flow, 200)
+            key = via.branch, via.host, via.port, method
+            if self._transactions.answer_to(key) is not None:
+                transaction.reply(200)
                 return
         raise SipError(481)
 
-    def _options(self, request: Request, flow: Flow) -> None:
+    def _options(self, transaction: ServerTransaction) -> None:
         """Tell what there is (RFC 3261 11.2); keepalives need no credentials."""
-        self._check_scheme(request, flow)
-        _check_require(request)
+        check_scheme(transaction.request, transaction.flow)
+        check_require(transaction.request)
         packages = self._packages.values()
-        fields = (
-            ALLOW,
-            f"Accept: {', '.join(package.accept for package in packages)}",
-            "Accept-Encoding: identity",
-            "Accept-Language: en",
-            f"Allow-Events: {', '.join(self._packages)}",
-            f"Supported: {', '.join(SUPPORTED)}",
+        transaction.reply(
+            200,
+            (
+                ALLOW,
+                f"Accept: {', '.join(package.accept for package in packages)}",
+                "Accept-Encoding: identity",
+                "Accept-Language: en",
+                f"Allow-Events: {', '.join(self._packages)}",
+                f"Supported: {', '.join(SUPPORTED)}",
+            ),
         )
-        self._reply(request, flow, 200, fields)
 
-    def _register(self, request: Request, key: TransactionKey, flow: Flow) -> None:
+    def _register(self, transaction: ServerTransaction) -> None:
         """Process a REGISTER (RFC 3261 10.3)."""
-        account = self._admit(request, flow)
-        if account is None:
+        if not self._admission.admit(transaction):
             return
+        request, flow, account = _parts(transaction)
         try:
-            self._check_scheme(request, flow)
-            if self._domains:
-                self._check_domain(request, flow)
-            self._check_target(account, self._line_of_to(request))
-            self._check_merged(request, key)
-            _check_require(request)
+            check_scheme(request, flow)
+            self._domains.check(request, flow)
+            account.check_target(self.accounts.of_to(request))
+            transaction.check_merged()
+            check_require(request)
             before = account.bindings
             fields = self.registrar.register(account, request, flow)
             if account.bindings is not before:
                 self._changed(urgent=len(account.bindings) != len(before))
-            self._reply(request, flow, 200, fields, key=key)
+            transaction.reply(200, fields)
         except SipError as err:
-            self._refuse(request, flow, err, key)
+            transaction.refuse(err)
         self._heard(account, request, flow)
 
-    def _subscribe(self, request: Request, key: TransactionKey, flow: Flow) -> None:
+    def _subscribe(self, transaction: ServerTransaction) -> None:
         """Process a SUBSCRIBE (RFC 6665 4.2.1)."""
-        package, event_id = self._package_of(request)
-        account = self._admit(request, flow)
-        if account is None:
+        package, event_id = self._subscribing.package_of(transaction.request)
+        if not self._admission.admit(transaction):
             return
+        request, flow, account = _parts(transaction)
         try:
-            self._check_scheme(request, flow)
-            if request.to_tag is None:
-                self._open(request, key, flow, account, package, event_id)
-            else:
-                self._go_on(request, key, flow, account, package, event_id)
+            self._subscribing.process(transaction, account, package, event_id)
         except SipError as err:
-            self._refuse(request, flow, err, key)
+            transaction.refuse(err)
         self._heard(account, request, flow)
-
-    def _open(
-        self,
-        request: Request,
-        key: TransactionKey,
-        flow: Flow,
-        account: Account,
-        package: EventPackage,
-        event_id: str | None,
-    ) -> None:
-        """Process an initial SUBSCRIBE."""
-        if self._domains:
-            self._check_domain(request, flow)
-        self._check_target(account, self._line_of(request))
-        self._check_merged(request, key)
-        _check_require(request)
-        seconds = self._expires(request)
-        command = self._content(request, account, package)
-        subscription = self.notifier.open(
-            account, package, event_id, request, flow, fetch=not seconds
-        )
-        request.to_text = subscription.dialog.local
-        self._accept(request, key, flow, subscription, seconds, command)
-
-    def _go_on(
-        self,
-        request: Request,
-        key: TransactionKey,
-        flow: Flow,
-        account: Account,
-        package: EventPackage,
-        event_id: str | None,
-    ) -> None:
-        """Process a SUBSCRIBE in a dialog: a refresh, a change, the end."""
-        dialog = self.notifier.find_dialog(request)
-        if dialog is None:
-            raise SipError(481)
-        if dialog.subscriptions[0].account is not account:
-            raise SipError(403, "Not your line")
-        if request.cseq <= dialog.remote_cseq:
-            raise SipError(500, "CSeq is not higher than before")
-        subscription = _subscription_of(dialog, event_id)
-        if subscription is None:
-            if self._accounts.get(account.user) is not account:
-                # The line has been removed; its dialogs end.
-                raise SipError(481)
-            self.notifier.check_room(account, dialog)
-        elif subscription.ending is not None:
-            raise SipError(481)
-        _check_require(request)
-        seconds = self._expires(request)
-        try:
-            command = self._content(request, account, package)
-        except SipError as err:
-            # The phone shows what it asked for: the full state sets its lamp right.
-            dialog.remote_cseq = request.cseq
-            self._refuse(request, flow, err, key)
-            if subscription is not None:
-                package.subscribed(subscription, None)
-            return
-        self.notifier.refresh(dialog, request, flow)
-        if subscription is None:
-            subscription = self.notifier.add(
-                account, package, dialog, event_id, request
-            )
-        subscription.event = sys.intern(request.get("event") or subscription.event)
-        self._accept(request, key, flow, subscription, seconds, command)
-
-    def _accept(
-        self,
-        request: Request,
-        key: TransactionKey,
-        flow: Flow,
-        subscription: Subscription,
-        seconds: int,
-        command: object,
-    ) -> None:
-        """Answer a SUBSCRIBE with 200 and let the package tell the state."""
-        self.notifier.extend(subscription, seconds)
-        fields = [
-            f"Expires: {seconds}",
-            f"Contact: {self._contact(subscription.account.user, flow)}",
-            f"Allow-Events: {subscription.package.name}",
-        ]
-        fields += [f"Record-Route: {route}" for route in request.lines("record-route")]
-        self._reply(request, flow, 200, fields, key=key)
-        subscription.package.subscribed(subscription, command)
 
     def _heard(self, account: Account, request: Request, flow: Flow) -> None:
-        """Take note that a phone of a line is alive."""
+        """Tell the notifier and the observer that a phone of a line is there."""
         self.notifier.heard(account, request, flow)
         if self._observer is not None:
             self._observer.heard(account, request)
@@ -721,278 +573,6 @@ class SipServer:
         flows += [item.dialog.flow for item in self.notifier.of(account)]
         known = any(plain_host(flow.remote[0]) == host for flow in flows)
         return known and self.guard.lets_in(host)
-
-    # Checks
-
-    def _admit(self, request: Request, flow: Flow) -> Account | None:
-        """Return whose credentials a request carries; else challenge it."""
-        if not self.config.authenticate:
-            return self._vouched_for(request)
-        address = flow.remote[0]
-        standing = self.guard.standing(address)
-        if standing.proxy:
-            flow.greet()
-            return self._vouched_for(request)
-        verdict = self._authenticator.check(
-            request,
-            address,
-            self._hashes_of,
-            partial(self._judges, request, address) if self.guard.watchful else None,
-        )
-        if verdict.outcome is Outcome.RIGHT:
-            account = self._by_username[verdict.username]
-            flow.greet()
-            self.guard.succeeded(address, verdict.username)
-            if standing.source not in account.sources:
-                account.add_source(standing.source)
-            if self._transactions.is_full(address):
-                raise SipError(503, "Too many requests", ("Retry-After: 32",))
-            return account
-        if verdict.outcome is Outcome.SHUT_OUT:
-            self._log.info(address, "A user is shut out there after wrong passwords")
-            return None
-        stale = verdict.outcome is Outcome.STALE
-        challenge = self._authenticator.challenge(request, address, stale=stale)
-        if verdict.outcome is Outcome.WRONG:
-            self._log.info(
-                address,
-                "Wrong user or password in a %s of %r",
-                request.method,
-                verdict.username,
-            )
-            if self._observer is not None:
-                self._observer.turned_away(request, verdict.username, flow)
-            delay = self.guard.failed(
-                address, verdict.username, request.fields["authorization"]
-            )
-            if delay is None:
-                return None
-            if delay:
-                self._challenge_later(delay, request, flow, challenge)
-                return None
-        self._reply(request, flow, 401, challenge)
-        return None
-
-    def _judges(self, request: Request, address: str, username: str) -> bool:
-        """Whether credentials are looked at although something is shut out."""
-        account = self._by_username.get(username)
-        known = (
-            account is not None
-            and self.guard.standing(address).source in account.sources
-        )
-        if self.guard.judges(address, username, known=known):
-            return True
-        if account is None or request.to_tag is None:
-            return False
-        dialog = self.notifier.find_dialog(request)
-        return (
-            dialog is not None
-            and dialog.subscriptions[0].account is account
-            and self.guard.spares_dialog(address, username)
-        )
-
-    def _vouched_for(self, request: Request) -> Account:
-        """Return the line of a request that a trusted proxy has let through."""
-        account = None
-        if request.to_tag is not None:
-            dialog = self.notifier.find_dialog(request)
-            if dialog is not None:
-                account = dialog.subscriptions[0].account
-        account = account or self._line_of(request)
-        if account is None:
-            raise SipError(404, "No such line")
-        return account
-
-    def _challenge_later(
-        self, delay: float, request: Request, flow: Flow, challenge: tuple[str, ...]
-    ) -> None:
-        """Slow a guesser down; where many are being slowed down, stay silent."""
-        key = transaction_key(request)
-        if key in self._delayed or len(self._delayed) >= MAX_DELAYED:
-            return
-
-        def send() -> None:
-            self._delayed.discard(key)
-            with contextlib.suppress(FlowError):
-                self._reply(request, flow, 401, challenge)
-
-        self._delayed.add(key)
-        self.timers.after(delay, send)
-
-    def _hashes_of(self, username: str) -> Hashes | None:
-        account = self._by_username.get(username)
-        if account is None and self.account_factory is not None:
-            account = self.account_factory(username)
-        return None if account is None else account.hashes
-
-    def _line_of(self, request: Request) -> Account | None:
-        """Return the line of an initial request: by Request-URI, else by To."""
-        user = request.plain_user
-        if user is None:
-            user = _target_of(request).user
-        account = self._find_account(user)
-        return account or self._line_of_to(request)
-
-    def _line_of_to(self, request: Request) -> Account | None:
-        try:
-            uri = parse_uri(parse_address(request.fields["to"]).uri)
-        except HeaderError as err:
-            raise SipError(400, f"To: {err}") from err
-        return self._find_account(uri.user)
-
-    def _find_account(self, user: str) -> Account | None:
-        account = self._accounts.get(user)
-        if account is None and self.account_factory is not None:
-            account = self.account_factory(user)
-        return account
-
-    @staticmethod
-    def _check_target(account: Account, target: Account | None) -> None:
-        """Refuse whoever asks for no line, or another than his own."""
-        if target is None:
-            raise SipError(404, "No such line")
-        if target is not account:
-            raise SipError(403, "Not your line")
-
-    @staticmethod
-    def _check_scheme(request: Request, flow: Flow) -> None:
-        """Refuse a Request-URI that is not for this server (RFC 3261 8.2.2.1)."""
-        if request.plain_user is not None:
-            return
-        uri = _target_of(request)
-        if not uri.is_sip or (uri.scheme == "sips" and flow.transport != "TLS"):
-            raise SipError(416)
-
-    def _check_domain(self, request: Request, flow: Flow) -> None:
-        """Refuse a Request-URI of none of the domains (RFC 3261 8.2.2.1, 10.3).
-
-        In a dialog it is our own Contact, which need not be of any.
-        """
-        host = plain_host(_target_of(request).host)
-        if host not in self._domains:
-            self._log.info(flow.remote[0], "No such domain: %s", host)
-            raise SipError(404, "No such domain")
-
-    def _check_merged(self, request: Request, key: TransactionKey) -> None:
-        if self._transactions.is_merged(request, key):
-            raise SipError(482, "Merged Request")
-
-    def _package_of(self, request: Request) -> tuple[EventPackage, str | None]:
-        """Return the event package and the id of a request's Event (RFC 6665 8.2.1).
-
-        In any case of letters, as phones have it.
-        """
-        value = request.fields.get("event", "")
-        name, _, parameters = value.partition(";")
-        package = self._packages.get(name.strip(" \t").lower())
-        if package is None:
-            allowed = f"Allow-Events: {', '.join(self._packages)}"
-            raise SipError(489, None, (allowed,))
-        if not parameters:
-            return package, None
-        try:
-            return package, parse_parameters(parameters).get("id")
-        except HeaderError as err:
-            raise SipError(400, f"Event: {err}") from err
-
-    def _expires(self, request: Request) -> int:
-        """Return the seconds that a SUBSCRIBE gets (RFC 6665 4.2.1.1)."""
-        seconds = parse_expires(request.fields.get("expires"), DEFAULT_EXPIRES)
-        if 0 < seconds < self.config.min_expires:
-            minimum = f"Min-Expires: {self.config.min_expires}"
-            raise SipError(423, None, (minimum,))
-        return min(seconds, self.config.max_expires)
-
-    @staticmethod
-    def _content(request: Request, account: Account, package: EventPackage) -> object:
-        """Understand the body, if there is one (RFC 3261 8.2.3). Raises SipError."""
-        if not request.body.strip():
-            return None
-        disposition = (request.get("content-disposition") or "").lower()
-        optional = "handling=optional" in disposition.replace(" ", "")
-        encoding = (request.get("content-encoding") or "identity").lower()
-        if encoding != "identity":
-            if optional:
-                return None
-            raise SipError(415, None, ("Accept-Encoding: identity",))
-        content_type = (request.get("content-type") or "").partition(";")[0]
-        if not package.takes(content_type.strip(" \t").lower()):
-            if optional:
-                return None
-            raise SipError(415, None, (f"Accept: {package.accept}",))
-        return package.parse(account, request.body)
-
-    # Going out
-
-    def _refuse(
-        self,
-        request: Request,
-        flow: Flow,
-        err: SipError,
-        key: TransactionKey | None = None,
-    ) -> None:
-        try:
-            self._reply(request, flow, err.status, err.fields, err.reason, key)
-        except FlowError as error:
-            _LOGGER.debug("No answer to %s: %s", flow.remote[0], error.strerror)
-
-    def _reply(
-        self,
-        request: Request,
-        flow: Flow,
-        status: int,
-        fields: tuple[str, ...] | list[str] = (),
-        reason: str | None = None,
-        key: TransactionKey | None = None,
-    ) -> None:
-        """Send a final answer. Raises FlowError where there is no key.
-
-        A key is that of a request that was let in: its answer is kept for
-        retransmissions, and finds another way where a connection is gone.
-        """
-        if request.to_tag is None and request.to_text == request.fields.get("to"):
-            request.to_text += f";tag={self._stateless_tag(request)}"
-        answer = request.answer(status, fields, reason=reason)
-        if key is not None:
-            self._transactions.keep(request, key, answer, flow)
-        try:
-            self._send(answer, _answer_flow(request, flow))
-        except FlowError as err:
-            if key is None:
-                raise
-            self._send_anew(request, answer, flow, err)
-
-    def _send_anew(
-        self, request: Request, answer: bytes, flow: Flow, err: FlowError
-    ) -> None:
-        """Send an answer whose connection is gone to the port of the Via (18.2.2).
-
-        Only to who was let in: nobody else has connections opened. What the answer is
-        about has happened, so where there is no way the answer alone is dropped.
-        """
-        host = flow.remote[0]
-        if flow.reliable:
-            port = request.via.port or default_port(flow.transport)
-            try:
-                way = self._transports.flow_to(flow.transport, host, port, flow)
-                self._send(answer, way)
-            except FlowError as again:
-                err = again
-            else:
-                return
-        _LOGGER.debug("No answer to %s: %s", host, err.strerror)
-
-    def _send(self, answer: bytes, flow: Flow) -> None:
-        """Send an answer. Raises FlowError."""
-        flow.send(answer)
-        if self._observer is not None:
-            self._observer.sent(answer, flow)
-
-    def _stateless_tag(self, request: Request) -> str:
-        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
-        text = f"{request.via.branch}\n{request.call_id}\n{request.from_tag}"
-        octets = text.encode("latin-1")
-        return hashlib.blake2s(octets, key=self._tag_key, digest_size=8).hexdigest()
 
     def sent_by(self, flow: Flow) -> str:
         """Return our host and port for Via (RFC 3261 18.1.1)."""
@@ -1031,71 +611,7 @@ def _skipping() -> Iterator[None]:
         _LOGGER.warning("A remembered phone is left out: %s", err)
 
 
-def _method_first(err: SipError) -> SipError:
-    """Return the error that a malformed request gets: 501 where the method is unknown.
-
-    The method is inspected before all else (RFC 3261 8.2.1).
-    """
-    method = "" if err.request is None else err.request.method
-    known = method in METHODS or method in KNOWN_METHODS or method == "CANCEL"
-    if err.status != 400 or known or not is_token(method):
-        return err
-    return SipError(501, None, (ALLOW,))
-
-
-def _target_of(request: Request) -> Uri:
-    """Return the Request-URI. Raises SipError."""
-    try:
-        return request.target
-    except HeaderError as err:
-        raise SipError(400, f"Request-URI: {err}") from err
-
-
-def _check_require(request: Request) -> None:
-    """Refuse extensions that are required and not there (RFC 3261 8.2.2.3)."""
-    if "require" not in request.fields:
-        return
-    unknown = [tag for tag in request.tokens("require") if tag not in SUPPORTED]
-    if unknown:
-        raise SipError(420, None, (f"Unsupported: {', '.join(unknown)}",))
-
-
-def _subscription_of(dialog: Dialog, event_id: str | None) -> Subscription | None:
-    for subscription in dialog.subscriptions:
-        if subscription.event_id == event_id:
-            return subscription
-    return None
-
-
-def _mark_source(request: Request, flow: Flow) -> None:
-    """Write into the top Via where the request came from (18.2.1, RFC 3581 4)."""
-    via = request.via
-    host, port = flow.remote
-    wants_port = "rport" in via.parameters
-    if not wants_port and unbracketed(via.host) == host:
-        return
-    text = request.via_text
-    end = text.find("\n")
-    line, others = (text, "") if end < 0 else (text[:end], text[end:])
-    if "," in line:
-        line, *more = split_list(line)
-        others = "".join(f"\n{value}" for value in more) + others
-    if "received" in via.parameters:
-        line = _RECEIVED.sub("", line)
-    if wants_port:
-        plain = line.endswith(";rport")
-        line = line.removesuffix(";rport") if plain else _RPORT.sub("", line)
-        request.via_text = f"{line};rport={port};received={host}{others}"
-    else:
-        request.via_text = f"{line};received={host}{others}"
-
-
-def _answer_flow(request: Request, flow: Flow) -> Flow:
-    """Return where an answer goes (18.2.2): to rport, else to the port of the Via.
-
-    maddr is ignored: it would let anyone point our answers at others.
-    """
-    if not isinstance(flow, UdpFlow) or "rport" in request.via.parameters:
-        return flow
-    port = request.via.port or DEFAULT_PORT
-    return flow if port == flow.remote[1] else flow.towards(flow.remote[0], port)
+def _parts(transaction: ServerTransaction) -> tuple[Request, Flow, Account]:
+    """Return request, flow and account of a transaction that was admitted."""
+    assert transaction.account is not None
+    return transaction.request, transaction.flow, transaction.account

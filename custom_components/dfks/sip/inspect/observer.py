@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from ..access.accounts import Account
 from ..transport import Flow
-from ..ua.registrar import Account
 from ..wire.message import Request
 
 

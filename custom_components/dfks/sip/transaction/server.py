@@ -7,12 +7,20 @@ request.
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable
+import hashlib
+import logging
+import secrets
 
+from ..access.accounts import Account
 from ..clock import Clock, Timers
-from ..transport import Flow
-from ..wire.headers import MAGIC_COOKIE
-from ..wire.message import Request
+from ..transport import Flow, FlowError
+from ..wire.headers import MAGIC_COOKIE, default_port
+from ..wire.message import Request, SipError
 from .timing import TIMEOUT
+from .via import answer_flow
+
+_LOGGER = logging.getLogger(__name__)
 
 # Server transactions are dropped in sweeps, so that 10,000 of them need no timer each.
 SWEEP = 1.0
@@ -45,13 +53,71 @@ def transaction_key(request: Request) -> TransactionKey:
 type _Kept = tuple[float, TransactionKey, MergeKey | None, str]
 
 
+class ServerTransaction:
+    """One request and the way back to who sent it.
+
+    request  the request
+    flow     the way it came
+    key      what its retransmissions have in common (17.2.3)
+    account  whose request it is, None as long as that is not known
+    """
+
+    __slots__ = ("_transactions", "account", "flow", "key", "request")
+
+    def __init__(
+        self, transactions: ServerTransactions, request: Request, flow: Flow
+    ) -> None:
+        """Begin a transaction; nothing is kept before it is answered."""
+        self._transactions = transactions
+        self.request = request
+        self.flow = flow
+        self.key = transaction_key(request)
+        self.account: Account | None = None
+
+    def reply(
+        self, status: int, fields: Iterable[str] = (), reason: str | None = None
+    ) -> None:
+        """Send a final answer.
+
+        Where the account is known, the answer is kept for retransmissions, and finds
+        another way where a connection is gone. Else it raises FlowError.
+        """
+        self._transactions.reply(self, status, fields, reason)
+
+    def refuse(self, err: SipError) -> None:
+        """Send the answer that an error stands for."""
+        try:
+            self._transactions.reply(self, err.status, err.fields, err.reason)
+        except FlowError as error:
+            _LOGGER.debug("No answer to %s: %s", self.flow.remote[0], error.strerror)
+
+    def check_merged(self) -> None:
+        """Refuse a request that came before by another way (8.2.2.2)."""
+        if self._transactions.is_merged(self.request, self.key):
+            raise SipError(482, "Merged Request")
+
+
 class ServerTransactions:
     """The final answers that retransmissions get again."""
 
     def __init__(
-        self, clock: Clock, timers: Timers, per_source: int | None = None
+        self,
+        clock: Clock,
+        timers: Timers,
+        send: Callable[[bytes, Flow], None],
+        reach: Callable[[str, str, int, Flow], Flow],
+        per_source: int | None = None,
     ) -> None:
-        """Keep at most `per_source` answers for one source address."""
+        """Keep at most `per_source` answers for one source address.
+
+        `send` sends an answer on a flow, `reach` finds a flow to a transport, host
+        and port from the side of another flow. Both raise FlowError.
+        """
+        self._send = send
+        self._reach = reach
+        self._tag_key = secrets.token_bytes(16)
+        # How often a request came again.
+        self.repeats = 0
         self._clock = clock
         self._timers = timers
         self._per_source = per_source
@@ -64,6 +130,65 @@ class ServerTransactions:
     def __len__(self) -> int:
         """Return the number of live transactions."""
         return len(self._answers)
+
+    def answer_again(self, transaction: ServerTransaction) -> bool:
+        """Send the answer that a request got before; False where there is none.
+
+        Raises FlowError.
+        """
+        answer = self._answers.get(transaction.key)
+        if answer is None:
+            return False
+        self.repeats += 1
+        self._send(answer, answer_flow(transaction.request, transaction.flow))
+        return True
+
+    def reply(
+        self,
+        transaction: ServerTransaction,
+        status: int,
+        fields: Iterable[str],
+        reason: str | None,
+    ) -> None:
+        """Send a final answer; see `ServerTransaction.reply`."""
+        request, flow = transaction.request, transaction.flow
+        if request.to_tag is None and request.to_text == request.fields.get("to"):
+            request.to_text += f";tag={self._stateless_tag(request)}"
+        answer = request.answer(status, fields, reason=reason)
+        known = transaction.account is not None
+        if known:
+            self._keep(request, transaction.key, answer, flow)
+        try:
+            self._send(answer, answer_flow(request, flow))
+        except FlowError as err:
+            if not known:
+                raise
+            self._send_anew(request, answer, flow, err)
+
+    def _send_anew(
+        self, request: Request, answer: bytes, flow: Flow, err: FlowError
+    ) -> None:
+        """Send an answer whose connection is gone to the port of the Via (18.2.2).
+
+        Only where the account is known: nobody else has connections opened. What the
+        answer is about has happened, so where there is no way only the answer is lost.
+        """
+        host = flow.remote[0]
+        if flow.reliable:
+            port = request.via.port or default_port(flow.transport)
+            try:
+                self._send(answer, self._reach(flow.transport, host, port, flow))
+            except FlowError as again:
+                err = again
+            else:
+                return
+        _LOGGER.debug("No answer to %s: %s", host, err.strerror)
+
+    def _stateless_tag(self, request: Request) -> str:
+        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
+        text = f"{request.via.branch}\n{request.call_id}\n{request.from_tag}"
+        octets = text.encode("latin-1")
+        return hashlib.blake2s(octets, key=self._tag_key, digest_size=8).hexdigest()
 
     def answer_to(self, key: TransactionKey) -> bytes | None:
         """Return the answer that the request of this key got."""
@@ -83,7 +208,7 @@ class ServerTransactions:
         )
         return other is not None and other != key
 
-    def keep(
+    def _keep(
         self, request: Request, key: TransactionKey, answer: bytes, flow: Flow
     ) -> None:
         """Keep an answer for timer J; over a reliable transport it needs none."""

@@ -33,6 +33,7 @@ import secrets
 import sys
 from typing import Protocol, override
 
+from ..access.accounts import Account
 from ..clock import Clock, Timer, Timers
 from ..snapshot import (
     CSEQ_RESERVE,
@@ -58,7 +59,7 @@ from ..wire.headers import (
     uri_of_plain_contact,
 )
 from ..wire.message import MAX_VALUES, Request, Response, SipError
-from .registrar import Account, instance_of
+from .registrar import instance_of
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -452,6 +453,11 @@ class Notifier:
         """Return the dialog of a request (RFC 3261 12.2.2)."""
         dialog = self._dialogs.get(request.to_tag or "")
         return dialog if dialog is not None and dialog.is_of(request) else None
+
+    def account_of_dialog(self, request: Request) -> Account | None:
+        """Return the account whose dialog a request is in."""
+        dialog = self.find_dialog(request)
+        return None if dialog is None else dialog.subscriptions[0].account
 
     # Coming in
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 import re
 
-from ..access.digest import Hashes
+from ..access.accounts import Account, Binding
 from ..clock import Clock
 from ..snapshot import BindingRecord, flow_record
 from ..transport import Flow
@@ -32,57 +32,8 @@ DEFAULT_EXPIRES = 3600
 MAX_BINDINGS = 10
 MAX_CONTACT = 1024
 
-# Sources remembered as those of one line; of more the one that came first is forgotten.
-MAX_SOURCES = 8
-
 # RFC 3261 25.1: qvalue.
 _QVALUE = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
-
-
-@dataclass(slots=True, kw_only=True)
-class Binding:
-    """One Contact of a line."""
-
-    uri: Uri
-    # The Contact as the phone wrote it, without expires.
-    text: str
-    expires_at: float
-    call_id: str
-    cseq: int
-    path: tuple[str, ...]
-    instance: str | None
-    reg_id: str | None
-    user_agent: str | None
-    flow: Flow
-
-
-class Account:
-    """One line as SIP knows it: an address-of-record, and who may log in for it.
-
-    Compared by identity: an account keeps its dialogs when user or password change.
-    """
-
-    __slots__ = ("bindings", "hashes", "id", "sources", "user", "username")
-
-    def __init__(self, id: str, user: str, username: str, hashes: Hashes) -> None:
-        """Make an account without bindings.
-
-        `id` stays when all else changes; `user` is decoded. `username` and `hashes`
-        are for digest.
-        """
-        self.id = id
-        self.user = user
-        self.username = username
-        self.hashes = hashes
-        # Tuples, because most lines have few and every list takes memory. `sources`
-        # are those that have logged in for the account, as `Standing` has them.
-        self.bindings: tuple[Binding, ...] = ()
-        self.sources: tuple[str, ...] = ()
-
-    def add_source(self, source: str) -> None:
-        """Remember a source that has logged in for the account."""
-        if source not in self.sources:
-            self.sources = (*self.sources[1 - MAX_SOURCES :], source)
 
 
 @dataclass(frozen=True, slots=True)

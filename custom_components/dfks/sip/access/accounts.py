@@ -1,0 +1,156 @@
+"""The lines that may log in, and which of them a request is about."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..checks import target_of
+from ..transport import Flow
+from ..wire.headers import HeaderError, Uri, parse_address, parse_uri
+from ..wire.message import Request, SipError
+from .digest import Hashes
+
+# Sources remembered as those of one line; of more the one that came first is forgotten.
+MAX_SOURCES = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Binding:
+    """One Contact of a line."""
+
+    uri: Uri
+    # The Contact as the phone wrote it, without expires.
+    text: str
+    expires_at: float
+    call_id: str
+    cseq: int
+    path: tuple[str, ...]
+    instance: str | None
+    reg_id: str | None
+    user_agent: str | None
+    flow: Flow
+
+
+class Account:
+    """One line as SIP knows it: an address-of-record, and who may log in for it.
+
+    Compared by identity: an account keeps its dialogs when user or password change.
+    """
+
+    __slots__ = ("bindings", "hashes", "id", "sources", "user", "username")
+
+    def __init__(self, id: str, user: str, username: str, hashes: Hashes) -> None:
+        """Make an account without bindings.
+
+        `id` stays when all else changes; `user` is decoded. `username` and `hashes`
+        are for digest.
+        """
+        self.id = id
+        self.user = user
+        self.username = username
+        self.hashes = hashes
+        # Tuples, because most lines have few and every list takes memory. `sources`
+        # are those that have logged in for the account, as `Standing` has them.
+        self.bindings: tuple[Binding, ...] = ()
+        self.sources: tuple[str, ...] = ()
+
+    def add_source(self, source: str) -> None:
+        """Remember a source that has logged in for the account."""
+        if source not in self.sources:
+            self.sources = (*self.sources[1 - MAX_SOURCES :], source)
+
+    def check_target(self, target: Account | None) -> None:
+        """Refuse a request for no line, or for another line than this. Raises SipError."""
+        if target is None:
+            raise SipError(404, "No such line")
+        if target is not self:
+            raise SipError(403, "Not your line")
+
+
+class Accounts:
+    """All accounts, by user and by authentication name."""
+
+    def __init__(self) -> None:
+        """Start without accounts."""
+        self._by_user: dict[str, Account] = {}
+        self._by_username: dict[str, Account] = {}
+        # Finds the account of a user that has none yet; for servers without a list.
+        self.factory: Callable[[str], Account | None] | None = None
+
+    def __iter__(self) -> Iterator[Account]:
+        """Iterate over all accounts; they may come and go meanwhile."""
+        return iter(list(self._by_user.values()))
+
+    def add(self, account: Account) -> None:
+        """Add an account. Raises ValueError where user or username is taken."""
+        username = account.username
+        if account.user in self._by_user:
+            raise ValueError(f"User {account.user} is taken")
+        if username in self._by_username:
+            raise ValueError(f"Authentication name {username} is taken")
+        self._by_user[account.user] = account
+        self._by_username[username] = account
+
+    def change(
+        self, account: Account, user: str, username: str, hashes: Hashes
+    ) -> None:
+        """Give an account another user, username or password.
+
+        Raises ValueError where user or username is taken, and changes nothing then.
+        """
+        before = account.user, account.username, account.hashes
+        self.remove(account)
+        account.user, account.username, account.hashes = user, username, hashes
+        try:
+            self.add(account)
+        except ValueError:
+            account.user, account.username, account.hashes = before
+            self.add(account)
+            raise
+
+    def remove(self, account: Account) -> None:
+        """Remove an account."""
+        del self._by_user[account.user]
+        del self._by_username[account.username]
+
+    def has(self, account: Account) -> bool:
+        """Whether an account is still there."""
+        return self._by_user.get(account.user) is account
+
+    def named(self, username: str) -> Account | None:
+        """Return the account of an authentication name."""
+        return self._by_username.get(username)
+
+    def claimed(self, username: str, user: str | None) -> Account | None:
+        """Return the account of a username of credentials, else that of a user."""
+        return self._by_username.get(username) or self._by_user.get(user or "")
+
+    def hashes_of(self, username: str) -> Hashes | None:
+        """Return the hashes of an authentication name's password."""
+        account = self._by_username.get(username)
+        if account is None and self.factory is not None:
+            account = self.factory(username)
+        return None if account is None else account.hashes
+
+    def of_target(self, request: Request) -> Account | None:
+        """Return the line of an initial request: by Request-URI, else by To.
+
+        Raises SipError.
+        """
+        user = request.plain_user
+        if user is None:
+            user = target_of(request).user
+        return self._find(user) or self.of_to(request)
+
+    def of_to(self, request: Request) -> Account | None:
+        """Return the line that To names. Raises SipError."""
+        try:
+            uri = parse_uri(parse_address(request.fields["to"]).uri)
+        except HeaderError as err:
+            raise SipError(400, f"To: {err}") from err
+        return self._find(uri.user)
+
+    def _find(self, user: str) -> Account | None:
+        account = self._by_user.get(user)
+        if account is None and self.factory is not None:
+            account = self.factory(user)
+        return account
