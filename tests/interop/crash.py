@@ -285,6 +285,31 @@ class Burst:
                 wish.confirmed = self._loop.time()
             await asyncio.sleep(self._dice.uniform(0, 0.1))
 
+    def lost(self, entities: dict[str, dict[str, Lamp]], killed: float) -> float:
+        """Return how many seconds before the kill the oldest lost change was confirmed.
+
+        Lost is what was asked for and confirmed after what its feature shows.
+        """
+        oldest = 0.0
+        for user, lamps in entities.items():
+            for feature, lamp in lamps.items():
+                of_feature = [
+                    wish
+                    for wish in self.wishes
+                    if (wish.user, wish.feature) == (user, feature)
+                ]
+                shown = max(
+                    (wish.asked for wish in of_feature if wish.target == lamp.target),
+                    default=0.0,
+                )
+                ages = [
+                    killed - wish.confirmed
+                    for wish in of_feature
+                    if wish.confirmed is not None and wish.asked > shown
+                ]
+                oldest = max([oldest, *ages])
+        return oldest
+
     def require_kept(self, entities: dict[str, dict[str, Lamp]], killed: float) -> int:
         """Raise CheckFailed where a change is lost that was confirmed in time.
 
@@ -403,17 +428,23 @@ async def killed() -> str:
                     await phone.close()
                     await phone.start()
                     require((await phone.register()).ok, "REGISTER was refused")
+                    require((await phone.refresh()).ok, "a refresh was refused")
             await _until_all_equal(running, phones)
-            kept = burst.require_kept(await running.entities(), when)
+            entities = await running.entities()
+            kept = burst.require_kept(entities, when)
+            lost = burst.lost(entities, when)
             strays = [phone.user for phone in phones if phone.strays]
             require(not strays, f"{strays} were told in dialogs that they do not know")
             for phone in phones:
                 require((await phone.set_dnd(True)).ok, "a key was refused afterwards")
             await _until_all_equal(running, phones)
-            figures.append(f"{kept} changes confirmed, up again in {started:.1f} s")
+            figures.append(
+                f"{kept} changes confirmed, the last {lost * 1000:.0f} ms of them lost, "
+                f"up again in {started:.1f} s"
+            )
         require_clean(phones, MOVED)
         await running.stop()
-    return f"{'; '.join(figures)}; nothing lost, {len(phones)} phones told"
+    return f"{'; '.join(figures)}; {len(phones)} phones told"
 
 
 def _check(title: str, run: Callable[[], Awaitable[str]]) -> Check:
