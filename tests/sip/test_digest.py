@@ -79,7 +79,7 @@ async def test_h1_one_challenge_an_algorithm(
     for challenge in found:
         assert challenge["realm"] == "homeassistant"
         assert challenge["qop"] == "auth"
-        assert len(challenge["nonce"]) >= 32
+        assert len(challenge["nonce"]) == 16
         assert "stale" not in challenge
     # qop is quoted and algorithm is not (RFC 7616 3.3).
     for value in response.get_all("WWW-Authenticate"):
@@ -219,13 +219,29 @@ async def test_h4_an_aged_nonce_is_stale(caller: Caller, clock: ManualClock) -> 
     [
         lambda nonce: nonce[:-1] + ("0" if nonce[-1] != "0" else "1"),
         lambda nonce: ("0" if nonce[0] != "0" else "1") + nonce[1:],
-        lambda nonce: nonce[:20] + ("0" if nonce[20] != "0" else "1") + nonce[21:],
+        lambda nonce: nonce[:5] + ("0" if nonce[5] != "0" else "1") + nonce[6:],
         lambda nonce: "",
         lambda nonce: "x" * len(nonce),
         lambda nonce: nonce + "0",
-        lambda nonce: "ffffffff" + nonce[8:],
+        lambda nonce: "_x" + nonce[2:],
+        lambda nonce: "=" * len(nonce),
+        lambda nonce: nonce[:-3] + "a==",
+        lambda nonce: "x" * (len(nonce) - 3) + "!!!",
+        lambda nonce: "\u00fc" * (len(nonce) // 2),
     ],
-    ids=["end", "time", "salt", "none", "letters", "longer", "future"],
+    ids=[
+        "end",
+        "time",
+        "salt",
+        "none",
+        "letters",
+        "longer",
+        "future",
+        "padding",
+        "cut",
+        "other letters",
+        "no ASCII",
+    ],
 )
 async def test_h4_a_nonce_that_was_not_made_here_is_stale(
     caller: Caller, change: Callable[[str], str]
@@ -263,6 +279,17 @@ async def test_h4_a_nonce_that_was_used_is_not_good_for_another_source(
     response = await elsewhere.ask(caller.signed_request("REGISTER"))
 
     assert is_stale(response)
+
+
+@requirement("H4")
+async def test_h4_a_nonce_of_three_weeks_ago_is_stale(
+    caller: Caller, clock: ManualClock
+) -> None:
+    """Although the time in it, which is short, begins again by then."""
+    await caller.log_in()
+    clock.advance(30 * 2**16)
+
+    assert is_stale(await caller.call("REGISTER"))
 
 
 @requirement("H4", "F28")

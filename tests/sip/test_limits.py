@@ -12,6 +12,7 @@ from custom_components.dfks.sip.inspect.source_log import SourceLog
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import Request, parse, set_dnd
+from tests.phone.digest import parse_fields
 from tests.server import loopback_config
 
 from .caller import Caller
@@ -321,34 +322,107 @@ def test_e17_the_log_says_one_thing_a_minute_about_each_source(
     assert len(sources._logged) <= 1_000
 
 
-@requirement("E18")
-@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE", "OPTIONS", "MESSAGE", "X"])
-async def test_e18_answers_to_strangers_are_not_much_larger_than_requests(
-    caller: Caller, method: str
-) -> None:
-    """A forged source is not worth the trouble."""
-    data = caller.request(method)
-
-    response = await caller.ask(data)
-
-    assert len(response.raw) < 2 * len(data)
+REALMS = [loopback_config(), loopback_config(realm="Telephones, all: of our house")]
+REALM_NAMES = ["usual realm", "long realm"]
 
 
-@requirement("E18")
-@pytest.mark.parametrize("method", ["REGISTER", "SUBSCRIBE"])
-async def test_e18_the_smallest_request_there_is(caller: Caller, method: str) -> None:
-    """Two challenges are the most that a few octets can bring about."""
-    host, port = caller.local
+def usual(method: str, host: str, port: int) -> bytes:
+    """Return what RFC 3261 8.1.1 asks of any request, and nothing else."""
+    return (
+        f"{method} sip:h SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKa\r\n"
+        "Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\n"
+        f"CSeq: 1 {method}\r\nContact: <sip:a@{host}:{port}>\r\n"
+        "Event: as-feature-event\r\nContent-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def compact(method: str, host: str, port: int) -> bytes:
+    """Return the smallest request that is answered as one."""
     event = "o:as-feature-event\r\n" if method == "SUBSCRIBE" else ""
-    data = (
+    return (
         f"{method} sip:h SIP/2.0\r\nv:SIP/2.0/UDP {host}:{port}\r\nf:sip:a@b\r\n"
         f"t:sip:a@b\r\ni:1\r\nCSeq:1 {method}\r\n{event}\r\n"
     ).encode()
 
+
+def compact_with_rport(method: str, host: str, port: int) -> bytes:
+    """Return one whose answer has to say where it came from."""
+    return compact(method, host, port).replace(b"\r\nf:", b";rport\r\nf:")
+
+
+def malformed(method: str, host: str, port: int) -> bytes:
+    """Return one that is refused as such."""
+    return compact(method, host, port).replace(b"CSeq:1", b"CSeq:-")
+
+
+@requirement("E18")
+@pytest.mark.parametrize(
+    "method",
+    ["REGISTER", "SUBSCRIBE", "OPTIONS", "MESSAGE", "INVITE", "NOTIFY", "CANCEL", "X"],
+)
+@pytest.mark.parametrize("build", [usual, compact, compact_with_rport, malformed])
+@pytest.mark.parametrize("config", REALMS, ids=REALM_NAMES)
+async def test_e18_an_answer_to_a_stranger_is_at_most_200_octets_larger(
+    caller: Caller, method: str, build: Callable[[str, str, int], bytes]
+) -> None:
+    """A forged source is not worth the trouble."""
+    data = build(method, *caller.local)
+
     response = await caller.ask(data)
 
-    assert response.status == 401
-    assert len(response.raw) < 550
+    assert response.status != 200 or method == "OPTIONS"
+    assert len(response.raw) <= len(data) + 200
+
+
+@requirement("E18", "H1")
+@pytest.mark.parametrize("build", [usual, compact])
+async def test_e18_both_challenges_fit_into_the_answer_to_a_small_request(
+    caller: Caller, build: Callable[[str, str, int], bytes]
+) -> None:
+    """As short as SIP lets them be, where the request is."""
+    response = await caller.ask(build("REGISTER", *caller.local))
+
+    found = response.get_all("WWW-Authenticate")
+    assert [parse_fields(value).get("algorithm", "MD5") for value in found] == [
+        "MD5",
+        "SHA-256",
+    ]
+
+
+@requirement("E18", "H1")
+@pytest.mark.parametrize("build", [compact, compact_with_rport])
+@pytest.mark.parametrize("config", REALMS, ids=REALM_NAMES)
+async def test_e18_a_short_challenge_can_be_answered(
+    caller: Caller, build: Callable[[str, str, int], bytes]
+) -> None:
+    """What is left out goes without saying."""
+    response = await caller.ask(build("REGISTER", *caller.local))
+    assert caller.digest.take(response)
+
+    assert (await caller.call("REGISTER")).status == 200
+
+
+@requirement("E18")
+async def test_e18_what_a_stream_is_answered_is_never_shortened(stream: Caller) -> None:
+    """Its source is not forged."""
+    response = await stream.ask(
+        compact("REGISTER", "127.0.0.1", 9).replace(b"\r\n\r\n", b"\r\nl:0\r\n\r\n")
+    )
+
+    assert response.reason == "Unauthorized"
+
+
+@requirement("E18", "B23")
+async def test_e18_the_answer_to_small_options_tells_what_counts(
+    caller: Caller,
+) -> None:
+    """Methods and events; languages are left out first."""
+    data = compact_with_rport("OPTIONS", *caller.local)
+
+    response = await caller.ask(data)
+
+    assert response.values("Allow") == ["REGISTER", "SUBSCRIBE", "OPTIONS"]
+    assert response.get("Allow-Events") == "as-feature-event"
 
 
 @requirement("E18", "F6")

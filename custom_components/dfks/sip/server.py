@@ -419,6 +419,7 @@ class SipServer:
             return
         except SipError as err:
             if err.request is not None and err.request.method != "ACK":
+                err.request.size = len(data)
                 mark_source(err.request, flow)
                 ServerTransaction(self._transactions, err.request, flow).refuse(
                     method_first(err)
@@ -427,6 +428,7 @@ class SipServer:
         if isinstance(message, Response):
             self._requests.receive(message)
         elif message.method != "ACK":
+            message.size = len(data)
             mark_source(message, flow)
             self._receive_request(message, flow)
 
@@ -516,11 +518,11 @@ class SipServer:
             200,
             (
                 ALLOW,
+                f"Allow-Events: {', '.join(self._packages)}",
                 f"Accept: {', '.join(package.accept for package in packages)}",
+                f"Supported: {', '.join(SUPPORTED)}",
                 "Accept-Encoding: identity",
                 "Accept-Language: en",
-                f"Allow-Events: {', '.join(self._packages)}",
-                f"Supported: {', '.join(SUPPORTED)}",
             ),
         )
 

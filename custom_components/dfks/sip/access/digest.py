@@ -7,6 +7,7 @@ a retransmission is challenged with the same octets. Only a nonce that was
 answered rightly is remembered, with a window of the nonce counts seen (RFC 7616 3.4).
 """
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +28,14 @@ ALGORITHMS = (MD5, SHA256)
 # it again, short enough to make a captured one worthless.
 SLOT = 30
 LIFETIME_SLOTS = 10
+
+# A nonce is short, because each challenge has it, and challenges go to whoever asks: the
+# slot's number, which begins again after three weeks, a salt, and a keyed hash that
+# nobody guesses in five minutes. Octets, and characters of base64.
+SHORT_SLOTS = 1 << 16
+SALT_SIZE = 4
+MAC_SIZE = 6
+NONCE_LENGTH = 16
 
 # Answered nonces remembered at most, in each of two generations.
 MAX_NONCES = 50_000
@@ -278,26 +287,38 @@ class Authenticator:
         return None
 
     def _slot(self) -> int:
-        return int(self._clock.monotonic() // SLOT) & 0xFFFFFFFF
+        return int(self._clock.monotonic() // SLOT)
 
-    def _hash(self, text: str) -> str:
-        octets = text.encode("latin-1")
-        return hashlib.blake2s(octets, key=self._key, digest_size=10).hexdigest()
+    def _hash(self, size: int, *parts: object) -> bytes:
+        octets = "\n".join(map(str, parts)).encode("latin-1")
+        return hashlib.blake2s(octets, key=self._key, digest_size=size).digest()
 
     def _make_nonce(self, request: Request, source: str) -> str:
-        slot = f"{self._slot():08x}"
+        slot = self._slot()
         salt = self._hash(
-            f"{slot}{request.via.branch}\n{request.call_id}\n{request.cseq}"
+            SALT_SIZE, slot, request.via.branch, request.call_id, request.cseq
         )
-        return f"{slot}{salt}{self._hash(slot + salt + source)}"
+        return self._write_nonce(slot, salt, source)
+
+    def _write_nonce(self, slot: int, salt: bytes, source: str) -> str:
+        """Return the nonce of a slot for a source; the hash covers all of the slot."""
+        short_slot = (slot % SHORT_SLOTS).to_bytes(2)
+        mac = self._hash(MAC_SIZE, slot, salt.hex(), source)
+        return base64.urlsafe_b64encode(short_slot + salt + mac).decode()
 
     def _slot_of(self, nonce: str, source: str) -> int | None:
         """Return when this server made a nonce for a source, None if it did not."""
-        if len(nonce) != 48 or not nonce.isascii() or not _HEX_32.match(nonce):
+        if len(nonce) != NONCE_LENGTH:
             return None
-        if not hmac.compare_digest(self._hash(nonce[:28] + source), nonce[28:]):
+        try:
+            octets = base64.urlsafe_b64decode(nonce)
+        except ValueError:
             return None
-        return int(nonce[:8], 16)
+        now = self._slot()
+        slot = now - (now - int.from_bytes(octets[:2])) % SHORT_SLOTS
+        right = self._write_nonce(slot, octets[2 : 2 + SALT_SIZE], source)
+        matches = hmac.compare_digest(right.encode(), nonce.encode())
+        return slot if matches else None
 
     def _is_young(self, slot: int) -> bool:
         """Whether a nonce of a slot is within its lifetime."""

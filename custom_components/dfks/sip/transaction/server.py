@@ -25,6 +25,9 @@ _LOGGER = logging.getLogger(__name__)
 # Server transactions are dropped in sweeps, so that 10,000 of them need no timer each.
 SWEEP = 1.0
 
+# Octets by which an answer over UDP to somebody unknown may be larger than the request.
+MAX_AMPLIFICATION = 200
+
 type TransactionKey = tuple[str | int | None, ...]
 
 type MergeKey = tuple[str | int | None, ...]
@@ -158,6 +161,8 @@ class ServerTransactions:
         known = transaction.account is not None
         if known:
             self._keep(request, transaction.key, answer, flow)
+        elif len(answer) > request.size + MAX_AMPLIFICATION and not flow.reliable:
+            answer = _shortened(request, status, fields)
         try:
             self._send(answer, answer_flow(request, flow))
         except FlowError as err:
@@ -253,3 +258,17 @@ class ServerTransactions:
             self._sources[source] = left
         else:
             del self._sources[source]
+
+
+def _shortened(request: Request, status: int, fields: Iterable[str]) -> bytes:
+    """Return an answer that is not much larger than its request.
+
+    Of the fields those go that come last. No phone's request is so small: this is for
+    who writes in the name of another, to have something large sent there.
+    """
+    left = list(fields)
+    while True:
+        answer = request.short_answer(status, left)
+        if not left or len(answer) <= request.size + MAX_AMPLIFICATION:
+            return answer
+        left.pop()

@@ -8,6 +8,7 @@ line feed, which no field value can hold.
 """
 
 from collections.abc import Iterable
+import re
 
 from .headers import (
     HeaderError,
@@ -52,6 +53,11 @@ REASONS = {
 
 # Stands in a request until its own is read.
 _NO_VIA = Via("", "", None, {})
+
+
+# What a header line can do without, and quoted strings, which stay. MD5 is the
+# algorithm of a challenge that names none (RFC 7616 3.3).
+_SPARE = re.compile(r'("[^"]*")|(?<=[,:]) |, algorithm=MD5(?=,)')
 
 
 class NotSip(ValueError):
@@ -153,6 +159,7 @@ class Request(Message):
         "from_tag",
         "method",
         "plain_user",
+        "size",
         "to_tag",
         "to_text",
         "uri",
@@ -184,6 +191,8 @@ class Request(Message):
         self.cseq = 0
         self.from_tag: str | None = None
         self.to_tag: str | None = None
+        # Octets of the whole message, where it was taken from the network.
+        self.size = 0
         self._target: Uri | None = None
 
     @property
@@ -218,6 +227,25 @@ class Request(Message):
             f"CSeq: {echoed.get('cseq', '')}\r\n"
             f"{more}\r\n\r\n"
         ).encode("latin-1")
+
+    def short_answer(self, status: int, fields: Iterable[str] = ()) -> bytes:
+        """Return the same in as few octets as SIP allows.
+
+        Compact names (RFC 3261 7.3.3), no reason, no white space that may be left out,
+        and no parameter that says what goes without saying.
+        """
+        echoed = self.fields
+        lines = [
+            f"SIP/2.0 {status} ",
+            *[f"v:{via}" for via in self.via_text.split("\n")],
+            f"f:{echoed.get('from', '')}",
+            f"t:{self.to_text}",
+            f"i:{self.call_id}",
+            f"CSeq:{echoed.get('cseq', '')}",
+            *[_SPARE.sub(r"\1", field) for field in fields],
+            "l:0",
+        ]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
 class Response(Message):
