@@ -31,7 +31,8 @@ from dfks.features.model import LineConfig  # noqa: E402
 from dfks.features.sync import FeatureSync  # noqa: E402
 from dfks.sip.clock import TimerHandle  # noqa: E402
 from dfks.sip.server import ServerConfig, SipServer  # noqa: E402
-from dfks.sip.transport import MAX_DATAGRAM, Flow, Framer, FramingError  # noqa: E402
+from dfks.sip.transport.flow import MAX_DATAGRAM, Flow  # noqa: E402
+from dfks.sip.transport.framing import Framer, FramingError  # noqa: E402
 from dfks.sip.wire.message import MAX_HEAD, SipError  # noqa: E402
 
 # Milliseconds that one input may take.

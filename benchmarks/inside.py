@@ -35,7 +35,8 @@ from benchmarks.messages import (
 )
 from benchmarks.serve import add_lines, build
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transport import SocketAddress, UdpFlow, UdpSocket
+from custom_components.dfks.sip.transport.flow import SocketAddress
+from custom_components.dfks.sip.transport.udp import UdpFlow, UdpSocket
 
 KINDS: Final = (
     "new",

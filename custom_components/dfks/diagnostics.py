@@ -51,7 +51,7 @@ from .sip.inspect.redaction import (
     redact_uri,
 )
 from .sip.inspect.trace import Traced
-from .sip.transport import split_hosts
+from .sip.transport.bind import split_hosts
 from .sip.ua.notifier import Subscription
 from .sip.wire.message import NotSip, Request, Response, SipError
 from .sip.wire.parser import parse

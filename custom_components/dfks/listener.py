@@ -38,7 +38,7 @@ from .settings import (
 )
 from .sip.clock import LoopClock
 from .sip.server import SipServer
-from .sip.transport import probe, probe_tls, split_hosts
+from .sip.transport.bind import probe, probe_tls, split_hosts
 from .storage.dialogs import PhoneStore
 from .storage.states import LineStates, StateStore
 from .tls import CertificateKeeper, tls_files

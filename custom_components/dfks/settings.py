@@ -37,7 +37,7 @@ from .const import (
 from .features.model import Feature, LineConfig, NotifyStyle
 from .sip.access.guard import DEFAULT_MAX_FAILURES, parse_networks
 from .sip.server import ServerConfig
-from .sip.transport import split_hosts
+from .sip.transport.bind import split_hosts
 from .sip.wire.headers import DEFAULT_TLS_PORT
 
 # Why an address and port cannot be listened on, as the key of the message that says

@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant, callback
 
 from .const import CONF_TLS, DOMAIN
 from .listener import DfksConfigEntry, DfksListener
-from .sip.transport import split_hosts
+from .sip.transport.bind import split_hosts
 from .sip.wire.headers import bracketed
 
 

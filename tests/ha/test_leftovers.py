@@ -39,7 +39,7 @@ from custom_components.dfks.phones.monitor import LinePhone
 from custom_components.dfks.sip.access.accounts import Binding
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transaction.client import ClientTransaction
-from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.transport.flow import Flow
 from custom_components.dfks.sip.ua.notifier import Dialog, Subscription
 from dev.ports import free_port
 from tests import phone as desk
@@ -209,7 +209,8 @@ async def fail(hass: HomeAssistant, entry: MockConfigEntry) -> None:
     await unload(hass, entry)
     no_luck = OSError(errno.EADDRINUSE, "Address already in use")
     with patch(
-        "custom_components.dfks.sip.transport.Transports.listen", side_effect=no_luck
+        "custom_components.dfks.sip.transport.layer.Transports.listen",
+        side_effect=no_luck,
     ):
         assert not await hass.config_entries.async_setup(entry.entry_id)
     assert entry_state(entry) is ConfigEntryState.SETUP_RETRY

@@ -11,7 +11,7 @@ from custom_components.dfks.phones.unknown import (
     Knock,
     Knocks,
 )
-from custom_components.dfks.sip.transport import GoneFlow
+from custom_components.dfks.sip.transport.flow import GoneFlow
 from custom_components.dfks.sip.wire.message import Request
 from custom_components.dfks.sip.wire.parser import parse
 from tests.phone import Phone

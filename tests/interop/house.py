@@ -20,7 +20,7 @@ from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import Memory
-from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.transport.flow import Flow
 from tests.phone import Lamp, Phone
 from tests.phone.link import Address
 from tests.server import HOST, LOOPBACK, PASSWORDS, States, line_config

@@ -22,7 +22,7 @@ from custom_components.dfks.sip.access.allowance import (
 from custom_components.dfks.sip.access.guard import Guard, parse_networks
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import ServerConfig, SipServer
-from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
 from tests.phone import Challenge, Digest, Request, Response, parse, set_dnd
 from tests.server import line_config, loopback_config, running_server

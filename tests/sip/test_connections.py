@@ -10,9 +10,9 @@ import socket
 
 import pytest
 
-from custom_components.dfks.sip import connections as places
-from custom_components.dfks.sip.acceptor import PAUSE
 from custom_components.dfks.sip.server import SipServer
+from custom_components.dfks.sip.transport import connections as places
+from custom_components.dfks.sip.transport.acceptor import PAUSE
 from tests.clock import ManualClock
 
 from .caller import Caller

@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_components.dfks.sip.transport import Framer, FramingError
+from custom_components.dfks.sip.transport.framing import Framer, FramingError
 
 requirement = pytest.mark.requirement
 

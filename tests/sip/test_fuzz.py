@@ -11,7 +11,7 @@ import pytest
 
 from custom_components.dfks.sip import server as server_module
 from custom_components.dfks.sip.access.digest import parse_digest
-from custom_components.dfks.sip.transport import Framer, FramingError
+from custom_components.dfks.sip.transport.framing import Framer, FramingError
 from custom_components.dfks.sip.wire.headers import (
     HeaderError,
     decode_user,

@@ -9,7 +9,7 @@ import pytest
 from custom_components.dfks.sip.access.accounts import Account
 from custom_components.dfks.sip.inspect.trace import KEPT, MAX_KEPT, Trace, describe
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.transport.flow import Flow
 from custom_components.dfks.sip.wire.message import Request
 from tests.clock import ManualClock
 from tests.phone import Digest, set_forwarding

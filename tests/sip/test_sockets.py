@@ -10,21 +10,18 @@ from typing import cast
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.sip import transport
 from custom_components.dfks.sip.clock import LoopClock
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transport import (
+from custom_components.dfks.sip.transport import bind as sip_bind, stream, udp
+from custom_components.dfks.sip.transport.bind import bind, split_hosts
+from custom_components.dfks.sip.transport.flow import (
     Flow,
     FlowError,
     GoneFlow,
-    ResolvingFlow,
     SocketAddress,
-    StreamFlow,
-    UdpFlow,
-    UdpSocket,
-    bind,
-    split_hosts,
 )
+from custom_components.dfks.sip.transport.stream import StreamFlow
+from custom_components.dfks.sip.transport.udp import ResolvingFlow, UdpFlow, UdpSocket
 from tests.clock import ManualClock
 from tests.phone import DND, PATIENCE, Lamp, set_dnd
 
@@ -116,7 +113,7 @@ async def test_what_finds_the_buffer_full_goes_out_later(
 
 async def test_only_so_much_waits(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """More is dropped, as the network would do."""
-    monkeypatch.setattr(transport, "MAX_WAITING", 2)
+    monkeypatch.setattr(udp, "MAX_WAITING", 2)
     pair.hinder(monkeypatch, full())
 
     for data in (b"1", b"2", b"3"):
@@ -301,7 +298,7 @@ async def test_what_comes_while_a_burst_is_worked_on_is_taken_too(
 
     pair.udp._read()
 
-    assert len(pair.received) == transport.BURST
+    assert len(pair.received) == udp.BURST
 
 
 @requirement("D11")
@@ -335,26 +332,26 @@ def test_a_link_local_neighbour_keeps_the_interface() -> None:
     """Its address means nothing without; others have none."""
     here: SocketAddress = ("fe80::1", 5060, 0, 3)
 
-    assert transport._address_like(here, "fe80::2", 9) == ("fe80::2", 9, 0, 3)
-    assert transport._address_like(here, "2001:db8::2", 9) == ("2001:db8::2", 9, 0, 0)
-    assert transport._address_like(("127.0.0.1", 1), "h", 9) == ("h", 9)
+    assert udp._address_like(here, "fe80::2", 9) == ("fe80::2", 9, 0, 3)
+    assert udp._address_like(here, "2001:db8::2", 9) == ("2001:db8::2", 9, 0, 0)
+    assert udp._address_like(("127.0.0.1", 1), "h", 9) == ("h", 9)
 
 
 def test_no_source_address_where_there_is_no_way() -> None:
     """The wildcard stands in then."""
-    assert transport._source_address(socket.AF_INET, ("::1", 9)) is None
+    assert udp._source_address(socket.AF_INET, ("::1", 9)) is None
 
 
 async def test_no_port_is_free_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """After some tries it is an error, as for any taken port."""
-    bind_one = transport._bind_one
+    bind_one = sip_bind.bind_one
 
     def taken(family: int, kind: int, address: SocketAddress) -> socket.socket:
         if kind == socket.SOCK_STREAM:
             raise OSError(errno.EADDRINUSE, "Address already in use")
         return bind_one(family, kind, address)
 
-    monkeypatch.setattr(transport, "_bind_one", taken)
+    monkeypatch.setattr(sip_bind, "bind_one", taken)
 
     with pytest.raises(OSError, match="both UDP and TCP"):
         await bind("127.0.0.1", 0)
@@ -399,7 +396,7 @@ async def test_a_peer_that_does_not_read_is_cut_off(server: SipServer) -> None:
     writer = FullWriter()
     flow._writer = cast("asyncio.Transport", writer)
 
-    flow.send(b"x" * transport.MAX_UNREAD)
+    flow.send(b"x" * stream.MAX_UNREAD)
     before = writer.aborted
     flow.send(b"x")
 

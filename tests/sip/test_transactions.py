@@ -8,7 +8,8 @@ import pytest
 from custom_components.dfks.features.model import Line, NotifyStyle
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transport import FlowError, UdpSocket
+from custom_components.dfks.sip.transport.flow import FlowError
+from custom_components.dfks.sip.transport.udp import UdpSocket
 from tests.clock import ManualClock
 from tests.phone import DND, FEATURES, Lamp, RawPeer, Request, set_dnd
 from tests.phone.wire import has_parameter, parameter, split_host

@@ -8,17 +8,12 @@ import socket
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.sip import transport as sockets
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transaction.via import answer_flow
-from custom_components.dfks.sip.transport import (
-    FlowError,
-    GoneFlow,
-    bind,
-    probe,
-    probe_tls,
-)
+from custom_components.dfks.sip.transport import layer as sockets, udp
+from custom_components.dfks.sip.transport.bind import bind, probe, probe_tls
+from custom_components.dfks.sip.transport.flow import FlowError, GoneFlow
 from custom_components.dfks.sip.wire.headers import default_port
 from custom_components.dfks.sip.wire.message import Request as OurRequest
 from custom_components.dfks.sip.wire.parser import parse as parse_ours
@@ -1241,7 +1236,7 @@ async def test_flows_of_peers_are_kept_up_to_a_limit(
     connect: Connect, server: SipServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Datagrams from ever new ports take no memory."""
-    monkeypatch.setattr(sockets, "MAX_FLOWS", 2)
+    monkeypatch.setattr(udp, "MAX_FLOWS", 2)
 
     for _ in range(5):
         await (await connect()).settle()
@@ -1253,7 +1248,7 @@ async def test_more_peers_than_flows_are_kept_for_get_their_own(
     caller: Caller, stranger: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever wrote in between, a NOTIFY goes where its SUBSCRIBE came from."""
-    monkeypatch.setattr(sockets, "MAX_FLOWS", 1)
+    monkeypatch.setattr(udp, "MAX_FLOWS", 1)
     subscribed = await caller.subscribe()
     other = await stranger.subscribe()
 

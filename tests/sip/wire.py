@@ -4,7 +4,7 @@ from typing import override
 
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.transport import Flow
+from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
 from tests.server import PASSWORDS, line_config, loopback_config
 

@@ -19,7 +19,7 @@ from ..sip.access.accounts import Account
 from ..sip.clock import Timer
 from ..sip.inspect.trace import Trace
 from ..sip.server import SipServer
-from ..sip.transport import Flow
+from ..sip.transport.flow import Flow
 from ..sip.wire.message import Request
 from .unknown import Knocks, shown_user_agent
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..sip.transport import Flow
+from ..sip.transport.flow import Flow
 from ..sip.wire.message import Request
 from .identifiers import is_user, printable
 

@@ -1,7 +1,7 @@
 """What every request is checked for before its method (RFC 3261 8.2)."""
 
 from .inspect.source_log import SourceLog
-from .transport import Flow
+from .transport.flow import Flow
 from .wire.headers import HeaderError, Uri, is_token, plain_host
 from .wire.message import Request, SipError
 

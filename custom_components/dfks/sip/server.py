@@ -38,7 +38,10 @@ from .proxy.tokens import SECRET_SIZE, Tokens
 from .snapshot import Memory, flow_ends
 from .transaction.server import ServerTransaction, ServerTransactions
 from .transaction.via import mark_source
-from .transport import Flow, FlowError, FramingError, Transports, split_hosts
+from .transport.bind import split_hosts
+from .transport.flow import Flow, FlowError
+from .transport.framing import FramingError
+from .transport.layer import Transports
 from .ua.notifier import Changed, EventPackage, Notifier, contact_uri
 from .ua.registrar import Registrar
 from .ua.subscribe import Subscribe

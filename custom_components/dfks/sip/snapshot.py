@@ -10,7 +10,7 @@ with an error and some of them go wild.
 import ipaddress
 from typing import TypedDict
 
-from .transport import Flow
+from .transport.flow import Flow
 
 # NOTIFYs that may go out in a dialog before its count must be written once more. Asked
 # for at half of it, so that the write has time.

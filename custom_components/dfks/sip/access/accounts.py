@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ..checks import target_of
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.headers import HeaderError, Uri, parse_address, parse_uri
 from ..wire.message import Request, SipError
 from .digest import Hashes

@@ -13,7 +13,7 @@ from ..clock import Timers
 from ..inspect.observer import Observer
 from ..inspect.source_log import SourceLog
 from ..transaction.server import ServerTransaction, TransactionKey
-from ..transport import FlowError
+from ..transport.flow import FlowError
 from ..wire.message import Request, SipError
 from .accounts import Account, Accounts
 from .digest import Authenticator, Outcome

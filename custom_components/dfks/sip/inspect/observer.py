@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from ..access.accounts import Account
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.message import Request
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from ..access.digest import parse_digest, read_answer
 from ..clock import Clock
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.headers import bracketed
 from ..wire.message import NotSip, Request, Response, SipError
 from ..wire.parser import parse

@@ -1,6 +1,7 @@
 """Answers to requests that are not passed, written without keeping anything."""
 
-from ..transport import Flow, UdpFlow
+from ..transport.flow import Flow
+from ..transport.udp import UdpFlow
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 

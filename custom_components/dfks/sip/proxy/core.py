@@ -30,7 +30,7 @@ import logging
 import re
 
 from ..clock import Clock
-from ..transport import Flow, FlowError
+from ..transport.flow import Flow, FlowError
 from ..wire.headers import (
     DEFAULT_PORT,
     HeaderError,

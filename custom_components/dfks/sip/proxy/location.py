@@ -15,7 +15,7 @@ from typing import TypedDict
 
 from ..clock import Clock
 from ..snapshot import FlowRecord, flow_ends, flow_record
-from ..transport import Flow
+from ..transport.flow import Flow
 
 # Bindings of one line, and of all.
 MAX_BINDINGS_PER_LINE = 10

@@ -6,7 +6,7 @@ from enum import StrEnum
 import errno
 import ipaddress
 
-from ..transport import Flow, FlowError, is_numeric
+from ..transport.flow import Flow, FlowError, is_numeric
 from ..wire.headers import bracketed, default_port, plain_host
 
 type Address = tuple[str, int]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..clock import Clock
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.headers import (
     Uri,
     encode_user,

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from ..transport import Flow
+from ..transport.flow import Flow
 from .location import ProxyBinding
 
 

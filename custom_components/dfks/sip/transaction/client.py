@@ -10,7 +10,7 @@ import os
 from typing import override
 
 from ..clock import Clock, Timer, Timers
-from ..transport import Flow, FlowError
+from ..transport.flow import Flow, FlowError
 from ..wire.headers import MAGIC_COOKIE
 from ..wire.message import Response
 from .timing import T1, T2, TIMEOUT

@@ -14,7 +14,7 @@ import secrets
 
 from ..access.accounts import Account
 from ..clock import Clock, Timers
-from ..transport import Flow, FlowError
+from ..transport.flow import Flow, FlowError
 from ..wire.headers import MAGIC_COOKIE, default_port
 from ..wire.message import Request, SipError
 from .timing import TIMEOUT

@@ -2,7 +2,8 @@
 
 import re
 
-from ..transport import Flow, UdpFlow
+from ..transport.flow import Flow
+from ..transport.udp import UdpFlow
 from ..wire.headers import DEFAULT_PORT, split_list, unbracketed
 from ..wire.message import Request
 

@@ -43,7 +43,7 @@ from ..snapshot import (
     resumed_cseq,
 )
 from ..transaction.client import ClientTransaction, ClientTransactions
-from ..transport import Flow, FlowError, is_numeric
+from ..transport.flow import Flow, FlowError, is_numeric
 from ..wire.headers import (
     DEFAULT_PORT,
     HeaderError,

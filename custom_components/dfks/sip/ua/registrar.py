@@ -12,7 +12,7 @@ import re
 from ..access.accounts import Account, Binding
 from ..clock import Clock
 from ..snapshot import BindingRecord, flow_record
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.headers import (
     HeaderError,
     Parameters,

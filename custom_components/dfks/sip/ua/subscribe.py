@@ -10,7 +10,7 @@ import sys
 from ..access.accounts import Account, Accounts
 from ..checks import Domains, check_require, check_scheme
 from ..transaction.server import ServerTransaction
-from ..transport import Flow
+from ..transport.flow import Flow
 from ..wire.headers import HeaderError, parse_parameters
 from ..wire.message import Request, SipError
 from .notifier import Dialog, EventPackage, Notifier, Subscription

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 import socket
 
-from .clock import Timer, Timers
+from ..clock import Timer, Timers
 from .connections import Warn
 
 # Connections that wait in the kernel until they are taken: all phones of a large site
