@@ -8,6 +8,7 @@ from unittest.mock import patch
 from homeassistant.core import HomeAssistant
 import pytest
 from syrupy.assertion import SnapshotAssertion
+from syrupy.filters import props
 
 from custom_components.dfks.listener import DfksListener
 from dev.ports import free_port
@@ -147,4 +148,8 @@ def all_entities_enabled() -> Iterator[None]:
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Write snapshots of Home Assistant's objects without what changes every run."""
-    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+    return snapshot.with_defaults(
+        extension_class=HomeAssistantSnapshotExtension,
+        # Home Assistant's own, from 2026.11 on.
+        exclude=props("compat_name"),
+    )

@@ -44,7 +44,6 @@ from .common import (
     async_test_home_assistant,
     find_device,
     listener_entry,
-    mock_restore_cache_with_extra_data,
     press,
     set_up,
     state_of,
@@ -78,10 +77,10 @@ class House:
     freezer: FrozenDateTimeFactory
     port: int
     config: Path
+    storage: dict[str, Any]
     stack: AsyncExitStack
     blueprint: str = ""
     inputs: dict[str, Any] = field(default_factory=dict)
-    left: list[dict[str, Any]] = field(default_factory=list)
 
     async def automate(self, blueprint: str, **inputs: object) -> None:
         """Make an automation of a blueprint; `lines` and `allowed` by their ids."""
@@ -140,10 +139,17 @@ class House:
     async def stop(self) -> None:
         """Stop Home Assistant, as far as entries and entities notice."""
         await stop(self.hass)
-        self.left = [
+        left = [
             json.loads(json_bytes(stored.as_dict()))
             for stored in restore_state.async_get(self.hass).async_get_stored_states()
         ]
+        self.storage[restore_state.STORAGE_KEY] = {
+            "version": restore_state.STORAGE_VERSION,
+            "minor_version": 1,
+            "key": restore_state.STORAGE_KEY,
+            # The next run registers its entities anew, so that they have other ids.
+            "data": [{**stored, "entity_registry_id": None} for stored in left],
+        }
         # Else its timers would go on.
         automation = {"entity_id": "automation.blueprint"}
         await self.hass.services.async_call(
@@ -162,11 +168,7 @@ class House:
         )
         self.stack.push_async_callback(hass.async_stop, force=True)
         hass.data.pop(DATA_CUSTOM_COMPONENTS)
-        restored = [
-            (State.from_dict(stored["state"]), stored["extra_data"])
-            for stored in self.left
-        ]
-        mock_restore_cache_with_extra_data(hass, restored)
+        await restore_state.async_get(hass).async_load()
         for entity_id, state in states.items():
             if isinstance(state, State):
                 hass.states.async_set(entity_id, state.state, state.attributes)
@@ -204,7 +206,7 @@ async def house(
     entry = listener_entry(port, BOTH_LINES)
     await set_up(hass, entry)
     async with AsyncExitStack() as stack:
-        house = House(hass, entry, freezer, port, tmp_path, stack)
+        house = House(hass, entry, freezer, port, tmp_path, hass_storage, stack)
         yield house
         await house.stop()
 

@@ -276,23 +276,26 @@ class TestWhichScript:
     async def test_a_script_is_waited_for_while_it_is_renamed(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
-        """Home Assistant removes it and adds it anew."""
+        """Until 2026.10 Home Assistant removes it and adds it anew."""
         await load_scripts(hass, mine=script(*answer(refuse="no")))
         await choose(hass, entry, set_script="script.mine")
         turning: list[asyncio.Task[None]] = []
 
         @callback
-        def press_between(_event: Event) -> None:
+        def press(_event: Event | None = None) -> None:
             turning.append(asyncio.create_task(turn(hass, DND, "on")))
 
-        hass.bus.async_listen("service_removed", press_between)
+        hass.bus.async_listen("service_removed", press)
         er.async_get(hass).async_update_entity(
             "script.mine", new_entity_id="script.yours"
         )
+        press()
         await hass.async_block_till_done()
+        press()
 
-        with pytest.raises(ServiceValidationError, match="refused: no"):
-            await turning[0]
+        for each in turning:
+            with pytest.raises(ServiceValidationError, match="refused: no"):
+                await each
 
     async def test_an_edited_script_is_waited_for(
         self, hass: HomeAssistant, listener: DfksListener
