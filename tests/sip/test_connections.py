@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 import contextlib
+import errno
 import logging
 import os
 import resource
@@ -10,13 +11,15 @@ import socket
 
 import pytest
 
+from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import connections as places
 from custom_components.dfks.sip.transport.acceptor import PAUSE
 from tests.clock import ManualClock
 
-from .caller import Caller
+from .caller import Caller, disconnected
 from .conftest import Connect, Restart
+from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
 
@@ -151,6 +154,21 @@ async def test_c8_at_a_known_address_the_oldest_without_a_login_makes_room(
     await idle[0].wait_closed()
     for caller in (phone, idle[1], again):
         await caller.settle()
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+async def test_c8_connections_that_are_opened_here_take_places_too(
+    connect: Connect, caller: Caller, reception: Line
+) -> None:
+    """None is opened where all places are those of phones that have logged in."""
+    for host in ELSEWHERE[:6]:
+        await log_in_from(connect, host)
+
+    async with await ListeningPeer.open() as proxy:
+        route = f"<sip:127.0.0.1:{proxy.port};transport=tcp;lr>"
+        await caller.call("SUBSCRIBE", {"Record-Route": route})
+        await disconnected(reception)
 
 
 @requirement("C8", "F28")
@@ -292,6 +310,26 @@ async def test_e20_without_a_descriptor_accepting_pauses(
         assert taken == early == 0
         assert server.counters()["connections"] == 1
         assert said == ["No connection can be taken for now: Too many open files"]
+
+
+@requirement("E19")
+async def test_e19_a_peer_that_is_gone_before_its_turn_holds_up_nobody(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some systems tell so when its connection is taken."""
+    gone = [ConnectionAbortedError(errno.ECONNABORTED, "gone")]
+    accept = socket.socket.accept
+
+    def accept_next(sock: socket.socket) -> tuple[socket.socket, tuple[str, int]]:
+        if gone:
+            raise gone.pop()
+        return accept(sock)
+
+    monkeypatch.setattr(socket.socket, "accept", accept_next)
+
+    await open_settled(connect, "127.0.0.1")
+
+    assert not gone
 
 
 @requirement("E20")

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 import errno
 import socket
-from typing import cast
+from typing import cast, override
 
 import pytest
 
@@ -405,6 +405,50 @@ async def test_a_peer_that_does_not_read_is_cut_off(server: SipServer) -> None:
     assert flow.closed
     with pytest.raises(FlowError):
         flow.send(b"x")
+
+
+class NewWriter(asyncio.Transport):
+    """A transport that is handed over, to a peer at an address or none any more."""
+
+    def __init__(self, peer: tuple[str, int] | None) -> None:
+        """Start with nothing done."""
+        super().__init__({"peername": peer, "sockname": ("127.0.0.1", 5060)})
+        self.aborted = False
+
+    @override
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@requirement("C8", "E19")
+async def test_c8_a_connection_that_made_room_while_it_was_opened_is_closed(
+    server: SipServer,
+) -> None:
+    """Its place is another's by then."""
+    with socket.socket() as sock:
+        flow = StreamFlow(server._transports, "TCP", ("127.0.0.2", 9), sock)
+        writer = NewWriter(("127.0.0.2", 9))
+
+        flow.connection_made(writer)
+
+    assert writer.aborted
+
+
+@requirement("D11")
+async def test_d11_a_peer_that_closes_as_it_is_connected_to_is_a_lost_flow(
+    server: SipServer,
+) -> None:
+    """The system does not know its address any more."""
+    flow = StreamFlow(server._transports, "TCP", ("phone.local", 9), outgoing=True)
+    flow.send(b"x")
+    writer = NewWriter(None)
+
+    flow.connection_made(writer)
+    flow.connection_lost(None)
+
+    assert writer.aborted
+    assert flow.closed
+    assert server.counters()["connections"] == 0
 
 
 async def test_a_stream_that_is_closed_sends_nothing(server: SipServer) -> None:

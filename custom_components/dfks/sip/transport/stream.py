@@ -122,8 +122,11 @@ class StreamFlow(Flow, asyncio.Protocol):
         unsent, self._unsent = self._unsent or [], None
         if self._accepted is None:
             remote = transport.get_extra_info("peername")
-            # None where the peer has closed it already.
-            self.remote = self.remote if remote is None else remote[:2]
+            if remote is None:
+                # The peer has closed it already.
+                transport.abort()
+                return
+            self.remote = remote[:2]
             self.local = transport.get_extra_info("sockname")[:2]
         if not self._owner.opened(self):
             transport.abort()
