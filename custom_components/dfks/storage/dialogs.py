@@ -23,9 +23,10 @@ from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddic
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
+from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
-from ..sip.snapshot import CSEQ_RESERVE, BindingRecord, DialogRecord, Memory
+from ..sip.snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
 from .file import RETRY_DELAY, StoredFile
 
 _LOGGER = logging.getLogger(__name__)
@@ -82,8 +83,10 @@ class PhoneStore:
         """Get the file ready for a run that goes on with `memory`."""
         if memory is None or not (memory["dialogs"] or memory["bindings"]):
             return
+        # Each goes on from there, and so must a run after this one, should it be short.
+        now = dt_util.utcnow().timestamp()
         ahead = [
-            {**dialog, "cseq": dialog["cseq"] + CSEQ_RESERVE}
+            {**dialog, "cseq": resumed_cseq(dialog["cseq"], now)}
             for dialog in memory["dialogs"]
         ]
         await self._file.async_save({"clean": False, **memory, "dialogs": ahead})
