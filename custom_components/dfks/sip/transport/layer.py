@@ -1,15 +1,4 @@
-"""UDP and streams: octets in and out, and where they came from.
-
-A *flow* is the way back to a peer: for UDP the socket, the peer's address and the
-local address that the peer wrote to; for a stream its connection. Whoever answers,
-or notifies later, sends on the flow.
-
-UDP sockets are read in bursts straight from the event loop, because asyncio's datagram
-endpoints tell neither the local address of a datagram nor ICMP errors, and cost half
-as much again. A burst is first taken from the kernel, then worked on, and then what
-comes of it is sent, in the order of the work: where the code of the kernel and ours
-take turns with each datagram, they drive each other out of the processor's caches.
-"""
+"""All sockets of a server: what is bound, accepted, opened and resolved."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
