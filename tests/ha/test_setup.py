@@ -227,9 +227,9 @@ async def test_state_is_there_before_the_sockets_open(
     sync_of = FeatureSync.__init__
     syncs: list[FeatureSync] = []
 
-    def remember(sync: FeatureSync, server: SipServer) -> None:
+    def remember(sync: FeatureSync, server: SipServer, *rest: Any) -> None:
         syncs.append(sync)
-        sync_of(sync, server)
+        sync_of(sync, server, *rest)
 
     async def look(server: SipServer, *_: object, **__: object) -> None:
         state = syncs[0].lines[RECEPTION].state(Feature.DO_NOT_DISTURB)
