@@ -356,6 +356,7 @@ async def test_a_key_is_known_by_its_phone(
         ring_count=None,
         origin=Origin.PHONE,
         source=f"{host}:{port}",
+        agent="Simulated-Phone/1.0",
     )
 
 

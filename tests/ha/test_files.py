@@ -15,10 +15,13 @@ import pytest
 
 from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
 from custom_components.dfks.features.model import NotifyStyle, Refusal
+from custom_components.dfks.listener import ISSUE_TOO_MANY_LINES
 from custom_components.dfks.phones.blocked import ISSUE_GUESSED, ISSUE_SHUT_OUT
 from custom_components.dfks.phones.monitor import SyncStatus
 from custom_components.dfks.phones.vendors import OTHER
 from custom_components.dfks.scripting.script_hooks import ISSUE_TEXTS
+from custom_components.dfks.storage.file import ISSUE_NOT_WRITTEN
+from custom_components.dfks.storage.states import ISSUE_DAMAGED
 from custom_components.dfks.tls import (
     ISSUE_EXPIRED,
     ISSUE_NOT_RENEWED,
@@ -76,7 +79,9 @@ def words(text: str) -> set[str]:
 def errors_in_code(name: str) -> set[str]:
     """Return the keys that a module uses as messages."""
     return set(
-        re.findall(r'"((?:invalid|port|address|cannot|no|user|auth)_\w+)"', name)
+        re.findall(
+            r'"((?:invalid|port|address|cannot|no|user|auth|too_many)_\w+)"', name
+        )
     )
 
 
@@ -186,6 +191,7 @@ class TestTranslations:
         """None missing, none left over."""
         used = {*ISSUE_TEXTS.values(), ISSUE_GUESSED, ISSUE_SHUT_OUT}
         used |= {ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
+        used |= {ISSUE_DAMAGED, ISSUE_NOT_WRITTEN, ISSUE_TOO_MANY_LINES}
         assert set(ENGLISH["issues"]) == used
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:

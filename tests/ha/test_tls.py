@@ -355,9 +355,9 @@ def _expire(files: TlsFiles) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (_remove, "There is no file"),
-        (_garble, "holds no certificate"),
-        (_garble_key, "holds no private key"),
+        (_remove, "does not exist"),
+        (_garble, "does not contain a certificate"),
+        (_garble_key, "does not contain a private key"),
         (_swap_key, "does not belong to"),
         (_expire, "expired on"),
     ],
