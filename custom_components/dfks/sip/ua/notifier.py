@@ -944,6 +944,12 @@ class Notifier:
                 self._go_on(subscription)
                 return
             dialog.listens = False
+        elif sent is not None and dialog.flow.reliable and sent.flow is not dialog.flow:
+            # The phone has connected anew since, and is told over that connection.
+            subscription.last_sent = False
+            subscription.owed = _join(subscription.owed, subscription.told)
+            self._go_on(subscription)
+            return
         subscription.package.unreachable(subscription)
         _LOGGER.debug(
             "Line %s: no answer to a NOTIFY, its phone is left alone until it is heard",
