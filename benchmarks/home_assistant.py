@@ -73,6 +73,7 @@ logger:
 bare_entities:
   port: {port}
   count: {count}
+  limited: {limited}
 """
 
 
@@ -85,7 +86,7 @@ class Used(NamedTuple):
 
 
 class House(NamedTuple):
-    """A Home Assistant with LINES lines and their phones."""
+    """A Home Assistant with lines and their phones."""
 
     server: Server
     url: str
@@ -94,6 +95,7 @@ class House(NamedTuple):
     dialogs: list[Phone]
     bare: Echoes
     bare_port: int
+    sip_port: int
 
     def press(self, seconds: float) -> Load:
         """Press keys at RATE, one phone after the other. Raises RuntimeError."""
@@ -191,7 +193,7 @@ def _press_all(phones: Phones, dialogs: list[Phone]) -> int:
 
 def measure(effort: Effort, turns: int) -> list[Figures]:
     """Measure `turns` times what a change costs, and once how it fares under load."""
-    with _running() as house:
+    with running() as house:
         rounds = [_measure_change(house) for _ in range(turns)]
         rounds[0] |= _measure_latency(house, effort)
         if 2 * turns * TIMES * LINES + HIGH_RATE * effort.high_rate > ROOM:
@@ -303,8 +305,11 @@ def _measure_high_rate(house: House, effort: Effort) -> Figures:
 
 
 @contextmanager
-def _running() -> Iterator[House]:
-    """Run a Home Assistant with the lines, and a phone for each."""
+def running(lines: int = LINES, *, limited: bool = False) -> Iterator[House]:
+    """Run a Home Assistant with some lines, and a phone for each.
+
+    All phones are one source here, which may send what it likes unless it is `limited`.
+    """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         options = Options(
             config=Path(name),
@@ -316,7 +321,9 @@ def _running() -> Iterator[House]:
         with redirect_stdout(io.StringIO()):
             asyncio.run(directory.prepare(options))
         bare_port = free_port()
-        configuration = CONFIGURATION.format(port=bare_port, count=LINES)
+        configuration = CONFIGURATION.format(
+            port=bare_port, count=lines, limited=str(limited).lower()
+        )
         (options.config / "configuration.yaml").write_text(configuration)
         components = options.config / "custom_components"
         (components / "bare_entities").symlink_to(BENCHMARKS / "bare_entities")
@@ -328,13 +335,15 @@ def _running() -> Iterator[House]:
             Server(command, ready=None, log=log, ending=signal.SIGHUP)
         )
         url = f"http://{HOST}:{options.http_port}"
-        token = asyncio.run(_install(server, url, options.sip_port))
+        token = asyncio.run(_install(server, url, options.sip_port, lines))
         phones = Phones(options.sip_port, password=PASSWORD)
         stack.enter_context(phones)
-        dialogs = phones.fill(LINES, _user)
+        dialogs = phones.fill(lines, _user)
         bare = Echoes(bare_port)
         stack.callback(bare.close)
-        yield House(server, url, token, phones, dialogs, bare, bare_port)
+        yield House(
+            server, url, token, phones, dialogs, bare, bare_port, options.sip_port
+        )
 
 
 def _user(number: int) -> bytes:
@@ -345,7 +354,7 @@ def _switch(user: bytes) -> str:
     return f"switch.line_{user.decode()}_do_not_disturb"
 
 
-async def _install(server: Server, url: str, sip_port: int) -> str:
+async def _install(server: Server, url: str, sip_port: int, lines: int) -> str:
     """Set up listener and lines as a user does, and return an access token."""
     async with asyncio.timeout(INSTALLING):
         await _wait_until_up(server, url)
@@ -353,11 +362,11 @@ async def _install(server: Server, url: str, sip_port: int) -> str:
             while (await api.get("/api/config"))["state"] != "RUNNING":
                 await asyncio.sleep(0.2)
             entry_id = await installation.add_listener(api, sip_port)
-            for number in range(LINES):
+            for number in range(lines):
                 user = _user(number).decode()
                 line = DemoLine(name=f"Line {user}", user=user, password=PASSWORD)
                 await installation.add_line(api, entry_id, line)
-            await _wait_for_entities(api)
+            await _wait_for_entities(api, lines)
             token: str = await api.command(
                 "auth/long_lived_access_token", client_name="benchmark", lifespan=1
             )
@@ -375,9 +384,9 @@ async def _wait_until_up(server: Server, url: str) -> None:
     raise RuntimeError("Home Assistant did not start")
 
 
-async def _wait_for_entities(api: Api) -> None:
+async def _wait_for_entities(api: Api, lines: int) -> None:
     """Return when each line has its switches."""
-    wanted = {_switch(_user(number)) for number in range(LINES)}
+    wanted = {_switch(_user(number)) for number in range(lines)}
     while True:
         states = await api.get("/api/states")
         if wanted <= {state["entity_id"] for state in states}:

@@ -1,22 +1,28 @@
 """What Home Assistant itself takes for a change: a switch and an event on bare asyncio.
 
-An integration of the benchmark's own. Each datagram turns the next of its switches,
+An integration of the benchmark's own. Unless it is `limited`, it lifts the limit of what
+a source may send, because all phones of a benchmark are one. Each datagram turns the next of its switches,
 triggers the event entity beside it, with as many attributes as ours, and is sent back.
 An empty one is answered with the longest garbage collection since the last such.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 import gc
 from itertools import cycle
 import time
 from typing import Any, override
 
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.discovery import async_load_platform
 from homeassistant.helpers.entity import Entity
 from homeassistant.helpers.entity_platform import AddEntitiesCallback
 from homeassistant.helpers.typing import ConfigType
+
+from custom_components.dfks import listener
+from custom_components.dfks.sip.server import ServerConfig
 
 DOMAIN = "bare_entities"
 
@@ -89,8 +95,21 @@ class Bare(asyncio.DatagramProtocol):
         self._transport.sendto(data, address)
 
 
+def lift_limit() -> None:
+    """Have listeners take what a source sends, however much it is."""
+    configure = listener.server_config
+
+    def configure_unlimited(entry: ConfigEntry[Any]) -> ServerConfig:
+        return replace(configure(entry), limit_messages=False)
+
+    # Where the listener looks it up, before there is one.
+    vars(listener)["server_config"] = configure_unlimited
+
+
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Make the entities, then listen."""
+    if not config[DOMAIN]["limited"]:
+        lift_limit()
     hass.data[DOMAIN] = {}
     waiting = {platform: asyncio.Event() for platform in ("switch", "event")}
 

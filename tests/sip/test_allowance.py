@@ -148,7 +148,7 @@ def test_e21_a_large_message_counts_as_several(built_server: SipServer) -> None:
 
     answered = peer.answered(built_server, 100, peer.options(1, 15 * 1024))
 
-    assert answered == 3
+    assert answered == 2
 
 
 @requirement("E21", "E8")
