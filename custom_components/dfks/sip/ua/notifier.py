@@ -711,12 +711,12 @@ class Notifier:
         """Send the next NOTIFY of a subscription if there is one and it may go."""
         if not subscription.owed:
             return
-        if subscription.suspended and self._may_listen(subscription.dialog):
-            self._resume_all(subscription.dialog)
+        if subscription.suspended:
+            if self._may_listen(subscription.dialog):
+                self._resume_all(subscription.dialog)
             return
         if (
-            subscription.suspended
-            or subscription.hold is not None
+            subscription.hold is not None
             or subscription.in_flight is not None
             or _is_busy(subscription.dialog)
         ):
