@@ -33,7 +33,8 @@ from dfks.sip.clock import TimerHandle  # noqa: E402
 from dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 from dfks.sip.transport.flow import MAX_DATAGRAM, Flow  # noqa: E402
 from dfks.sip.transport.framing import Framer, FramingError  # noqa: E402
-from dfks.sip.wire.message import MAX_HEAD, SipError  # noqa: E402
+from dfks.sip.wire.message import SipError  # noqa: E402
+from dfks.sip.wire.parser import MAX_HEAD  # noqa: E402
 
 # Milliseconds that one input may take.
 LIMIT = 30.0
