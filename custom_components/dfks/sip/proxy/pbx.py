@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 import errno
-import ipaddress
 
 from ..transport.flow import Flow, FlowError, is_numeric
-from ..wire.headers import bracketed, default_port, plain_host
+from ..wire.headers import default_port, plain_host
 
 type Address = tuple[str, int]
 type Reach = Callable[[str, str, int], Flow]
@@ -96,17 +95,3 @@ class Upstream:
             host == known and port in (None, known_port)
             for known, known_port in self.addresses
         )
-
-    @property
-    def is_outside(self) -> bool:
-        """Whether the PBX is not in a private network, so that NAT may lie between."""
-        return any(
-            not ipaddress.ip_address(host).is_private for host, _ in self.addresses
-        )
-
-    @property
-    def name(self) -> str:
-        """The host and port as they stand in a URI."""
-        port = self.config.port
-        host = bracketed(self.config.host)
-        return host if port is None else f"{host}:{port}"

@@ -20,7 +20,6 @@ from .headers import (
     number,
     parse_address,
     parse_cseq,
-    parse_parameters,
     parse_uri,
     parse_via,
     split_list,
@@ -409,17 +408,3 @@ def with_source(text: str, via: Via, host: str, port: int) -> str:
         kept.append(f"rport={port}")
     kept.append(f"received={host}")
     return ";".join([sent_by, *kept])
-
-
-def parameters_of(text: str) -> dict[str, str | None]:
-    """Return the parameters of a value such as a Contact. Raises HeaderError."""
-    return parse_address(text).parameters
-
-
-__all__ = [
-    "HeaderError",
-    "PassedMessage",
-    "parameters_of",
-    "parse_parameters",
-    "with_source",
-]
