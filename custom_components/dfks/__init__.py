@@ -20,6 +20,7 @@ from .termination import async_say_goodbye
 
 PLATFORMS = [
     Platform.BINARY_SENSOR,
+    Platform.DATETIME,
     Platform.EVENT,
     Platform.NUMBER,
     Platform.SENSOR,
@@ -58,6 +59,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool
         hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, listener.async_stop)
     )
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    listener.async_announce()
     return True
 
 

@@ -13,7 +13,7 @@ from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
-from . import binary_sensor, event, number, sensor, switch, text
+from . import binary_sensor, datetime, event, number, sensor, switch, text
 from .features.model import Feature
 from .settings import line_config, line_subentries
 
@@ -23,7 +23,15 @@ MAX_ENTITIES: Final = 10_000
 # The entities of a line that are enabled at first: the feature that each needs, if any.
 _NEEDED: Final = Counter(
     description.feature
-    for platform in (binary_sensor, event, number, sensor, switch, text)
+    for platform in (
+        binary_sensor,
+        datetime,
+        event,
+        number,
+        sensor,
+        switch,
+        text,
+    )
     for description in platform.DESCRIPTIONS
     if description.entity_registry_enabled_default
 )

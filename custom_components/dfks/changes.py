@@ -38,8 +38,13 @@ ATTR_SOURCE: Final = "source"
 # The authors that an event may name; each has its text under `common`.
 AUTHOR_PHONE: Final = "phone"
 AUTHOR_GET_SCRIPT: Final = "get_script"
+AUTHOR_TIMER: Final = "timer"
 
-_AUTHORS: Final = {Origin.PHONE: AUTHOR_PHONE, Origin.HOOK: AUTHOR_GET_SCRIPT}
+_AUTHORS: Final = {
+    Origin.PHONE: AUTHOR_PHONE,
+    Origin.HOOK: AUTHOR_GET_SCRIPT,
+    Origin.END: AUTHOR_TIMER,
+}
 
 # Where the firmware's version begins, as in "Yealink SIP-T54W 96.86.0.70" or
 # "snom320/8.7.5.35". What follows it is of no use as a name: a build, a MAC address.

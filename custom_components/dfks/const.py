@@ -9,11 +9,14 @@ DOMAIN: Final = "dfks"
 
 SUBENTRY_TYPE_LINE: Final = "line"
 
-# The documentation that the forms point at.
-PHONES_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
-TROUBLESHOOTING_URL: Final = (
-    "https://github.com/ha-dfks/ha-dfks/blob/main/docs/troubleshooting.md"
-)
+# The documentation that forms and repairs point at.
+_DOCS_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs"
+PHONES_URL: Final = f"{_DOCS_URL}/phones.md"
+TROUBLESHOOTING_URL: Final = f"{_DOCS_URL}/troubleshooting.md"
+PASSWORD_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#401-for-ever"
+SCRIPT_HELP_URL: Final = f"{_DOCS_URL}/scripting.md#when-a-script-does-not-work"
+STORAGE_HELP_URL: Final = f"{_DOCS_URL}/entities.md#how-states-are-updated"
+TLS_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#tls-does-not-work"
 
 # The listener: entry data (host and port are Home Assistant's own keys)
 CONF_REALM: Final = "realm"
@@ -82,3 +85,5 @@ FEATURE_KEYS: Final[dict[Feature, str]] = {
 
 # What an action and an event say about a feature, and an entity about itself.
 ATTR_FEATURE: Final = "feature"
+ATTR_UNTIL: Final = "until"
+ATTR_CLAIMS: Final = "claims"

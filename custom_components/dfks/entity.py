@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 import asyncio
-from collections.abc import Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import override
+from typing import Final, override
 
 from homeassistant.core import Context, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -15,17 +17,22 @@ from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
 from .errors import refused
 from .features.model import (
     ChangeRefused,
+    ClaimsChanged,
     ConnectionChanged,
     Feature,
     FeatureChange,
     FeatureChanged,
     FeatureState,
+    Hold,
     Line,
     LineEvent,
     Origin,
 )
 from .listener import DfksConfigEntry
 from .settings import line_unique_id
+
+# Seconds in which Home Assistant's page draws a state before it hears of the next one.
+BLANK: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +121,9 @@ class DfksFeatureEntity(DfksEntity):
     # It never changes: nothing for the history.
     _unrecorded_attributes = frozenset({ATTR_FEATURE})
 
+    # The events after which the entity is another one.
+    _events: tuple[type[FeatureChanged | ClaimsChanged], ...] = (FeatureChanged,)
+
     def __init__(
         self,
         entry: DfksConfigEntry,
@@ -134,7 +144,7 @@ class DfksFeatureEntity(DfksEntity):
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
-        if not isinstance(event, FeatureChanged):
+        if not isinstance(event, self._events):
             return
         if event.change.feature is not self._feature:
             return
@@ -147,6 +157,7 @@ class DfksFeatureEntity(DfksEntity):
         status: bool | None = None,
         forward_to: str | None = None,
         ring_count: int | None = None,
+        hold: Hold | None = None,
     ) -> None:
         """Ask for a change; raises HomeAssistantError where it is refused."""
         change = FeatureChange(
@@ -154,6 +165,7 @@ class DfksFeatureEntity(DfksEntity):
             status=status,
             forward_to=forward_to,
             ring_count=ring_count,
+            hold=hold,
             origin=Origin.ENTITY,
             context=self._context,
         )
@@ -165,6 +177,30 @@ class DfksFeatureEntity(DfksEntity):
             await self._entry.runtime_data.sync.change(self._line.id, change)
         except ChangeRefused as err:
             raise refused(err, self._line_name, str(self.name)) from err
+
+
+class DfksFieldEntity(DfksFeatureEntity):
+    """An entity of a feature into which a user types its value."""
+
+    # Whether the state is unknown for a moment, so that the stored value is shown anew.
+    _is_blank = False
+
+    @asynccontextmanager
+    async def _shown_again(self) -> AsyncIterator[None]:
+        """Show a user the stored value again where the new one is refused.
+
+        Home Assistant's page keeps what was typed until it hears of another state.
+        """
+        try:
+            yield
+        except HomeAssistantError:
+            if self._context is not None and self._context.user_id is not None:
+                self._is_blank = True
+                self.async_write_ha_state()
+                await asyncio.sleep(BLANK)
+                self._is_blank = False
+                self.async_write_ha_state()
+            raise
 
 
 @callback

@@ -22,8 +22,17 @@ from homeassistant.helpers import (
 )
 
 from .changes import Authors
+from .claim_timer import ClaimTimer
 from .const import DOMAIN, FEATURE_KEYS
-from .features.model import Feature, FeatureChanged, Line, LineConfig, LineEvent
+from .features.model import (
+    ClaimsChanged,
+    Feature,
+    FeatureChanged,
+    Line,
+    LineConfig,
+    LineEvent,
+    LineMemory,
+)
 from .features.sync import FeatureSync
 from .phones.blocked import ShutOuts
 from .phones.monitor import PhoneMonitor
@@ -40,7 +49,7 @@ from .sip.clock import LoopClock
 from .sip.server import SipServer
 from .sip.transport.bind import probe, probe_tls, split_hosts
 from .storage.dialogs import PhoneStore
-from .storage.states import LineStates, StateStore
+from .storage.states import StateStore
 from .tls import CertificateKeeper, tls_files
 
 _LOGGER = logging.getLogger(__name__)
@@ -93,6 +102,7 @@ class DfksListener:
         self.server = SipServer(self.config, LoopClock(hass.loop))
         self.sync = FeatureSync(self.server, Context)
         self._authors = Authors(hass, self.device_id, self.line_name)
+        self._claim_timer = ClaimTimer(hass, entry, self.sync)
         self.monitor = PhoneMonitor(self.server, self.sync)
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
@@ -116,15 +126,22 @@ class DfksListener:
         """Restore the lines, then listen and go on with the phones' dialogs.
 
         In this order, so that the first phone is already told the state that it had
-        before a restart. Raises ConfigEntryNotReady where an address is not free.
+        before a restart, or has now that a claim is over. Raises ConfigEntryNotReady
+        where an address is not free.
         """
         stored = await self._store.async_load()
         for line_id, subentry in self._subentries().items():
-            self.sync.add_line(line_config(subentry), stored.get(line_id))
+            memory = stored.get(line_id)
+            self.sync.add_line(
+                line_config(subentry),
+                memory and memory.states,
+                memory and memory.claims,
+            )
         self._remove_unassigned_entities()
-        if stored.keys() - self.sync.lines.keys():
+        if self._claim_timer.async_start() or stored.keys() - self.sync.lines.keys():
             self._schedule_save()
         self.sync.subscribe(self._authors.handle_event)
+        self.sync.subscribe(self._claim_timer.handle_event)
         self.sync.subscribe(self._handle_line_event)
         self.hooks.async_start()
         try:
@@ -159,6 +176,7 @@ class DfksListener:
         Phones are told nothing: the next run goes on with their dialogs.
         """
         self.hooks.async_stop()
+        self._claim_timer.async_stop()
         self._shut_outs.async_stop()
         if self._certificate is not None:
             self._certificate.async_stop()
@@ -167,6 +185,11 @@ class DfksListener:
         await self._phones.async_finish()
         await self.server.stop()
         await self._store.async_flush()
+
+    @callback
+    def async_announce(self) -> None:
+        """Tell entities and automations which claims have ended before the start."""
+        self._claim_timer.async_announce()
 
     @callback
     def async_add_platform(self, add_entities: AddLineEntities) -> None:
@@ -284,11 +307,11 @@ class DfksListener:
 
     @callback
     def _handle_line_event(self, event: LineEvent) -> None:
-        if isinstance(event, FeatureChanged):
+        if isinstance(event, FeatureChanged | ClaimsChanged):
             self._schedule_save()
 
     def _schedule_save(self) -> None:
         self._store.async_schedule_save(self._states)
 
-    def _states(self) -> dict[str, LineStates]:
-        return {line_id: line.states() for line_id, line in self.sync.lines.items()}
+    def _states(self) -> dict[str, LineMemory]:
+        return {line_id: line.memory() for line_id, line in self.sync.lines.items()}

@@ -13,8 +13,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .entity import (
-    DfksFeatureEntity,
     DfksFeatureEntityDescription,
+    DfksFieldEntity,
     async_setup_line_entities,
 )
 from .errors import invalid
@@ -52,20 +52,21 @@ async def async_setup_entry(
     async_setup_line_entities(entry, async_add_entities, DfksNumber, DESCRIPTIONS)
 
 
-class DfksNumber(DfksFeatureEntity, NumberEntity):
+class DfksNumber(DfksFieldEntity, NumberEntity):
     """The rings before an unanswered call is forwarded."""
 
     entity_description: DfksNumberDescription
 
     @property
     @override
-    def native_value(self) -> int:
+    def native_value(self) -> int | None:
         """The number of rings."""
-        return self._state.ring_count
+        return None if self._is_blank else self._state.ring_count
 
     @override
     async def async_set_native_value(self, value: float) -> None:
         """Set the number of rings; a fraction of a ring is refused."""
-        if value != int(value):
-            raise invalid("rings_not_whole", value=str(value))
-        await self._async_change(ring_count=int(value))
+        async with self._shown_again():
+            if value != int(value):
+                raise invalid("rings_not_whole", value=str(value))
+            await self._async_change(ring_count=int(value))

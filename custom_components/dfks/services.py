@@ -1,11 +1,11 @@
-"""The actions: OpenSIPS' management call, and the question that goes with it.
+"""The actions: OpenSIPS' management call, the question that goes with it, and claims.
 
-Both name lines by device or by presentity. Everything is checked for all lines before
-anything is changed, so that a mistake changes nothing.
+All of them name lines by a target, as Home Assistant's own actions do, or by presentity.
+Everything is checked for all lines before anything is changed, so that a mistake changes
+nothing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from homeassistant.auth.permissions.const import (
@@ -13,7 +13,7 @@ from homeassistant.auth.permissions.const import (
     POLICY_CONTROL,
     POLICY_READ,
 )
-from homeassistant.const import ATTR_DEVICE_ID, Platform
+from homeassistant.const import Platform
 from homeassistant.core import (
     HomeAssistant,
     ServiceCall,
@@ -22,34 +22,36 @@ from homeassistant.core import (
     callback,
 )
 from homeassistant.exceptions import HomeAssistantError, Unauthorized, UnknownUser
-from homeassistant.helpers import (
-    config_validation as cv,
-    device_registry as dr,
-    entity_registry as er,
-)
+from homeassistant.helpers import config_validation as cv, entity_registry as er
+from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
-from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
+from .const import ATTR_CLAIMS, ATTR_FEATURE, ATTR_UNTIL, DOMAIN, FEATURE_KEYS
 from .errors import invalid, refused
+from .features.claims import last_end, names
 from .features.model import (
     ChangeRefused,
     Feature,
     FeatureChange,
     FeatureState,
-    Line,
+    Hold,
     Origin,
     Refusal,
 )
-from .listener import DfksConfigEntry, DfksListener
+from .line_targets import TARGET_FIELDS, LineTarget, Selected, find_targets
 from .scripting.variables import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
     FIELDS,
+    read_claim,
+    read_duration,
     read_feature,
     read_rings,
     read_status,
     read_target,
+    read_time,
+    shown_time,
     shown_value,
 )
 from .settings import line_unique_id
@@ -59,23 +61,28 @@ if TYPE_CHECKING:
 
 SERVICE_SET_FEATURE: Final = "set_feature"
 SERVICE_GET_FEATURES: Final = "get_features"
+SERVICE_RELEASE: Final = "release"
 
-ATTR_PRESENTITY: Final = "presentity"
-ATTR_STATUS: Final = "status"
+ATTR_CLAIM: Final = "claim"
+ATTR_DURATION: Final = "duration"
+ATTR_FORWARD_TO: Final = "forward_to"
+ATTR_RING_COUNT: Final = "ring_count"
 ATTR_ROUTE_PARAM: Final = "route_param"
+ATTR_STATUS: Final = "status"
 ATTR_VALUES: Final = "values"
 
-_LINES: Final[dict[vol.Marker, object]] = {
-    vol.Optional(ATTR_DEVICE_ID): vol.All(cv.ensure_list, [cv.string]),
-    vol.Optional(ATTR_PRESENTITY): vol.All(cv.ensure_list, [cv.string]),
+# The plain fields that stand for values of OpenSIPS.
+_ALIASES: Final = {
+    ATTR_FORWARD_TO: FIELD_FORWARD_TO,
+    ATTR_RING_COUNT: FIELD_RING_COUNT,
 }
 
 
 def _schema(fields: dict[vol.Marker, object]) -> Schema:
     """Return the schema of an action, which needs a line in any case."""
-    needs_line = cv.has_at_least_one_key(ATTR_DEVICE_ID, ATTR_PRESENTITY)
+    needs_line = cv.has_at_least_one_key(*map(str, TARGET_FIELDS))
     # A type checker sees another schema here than Home Assistant does.
-    return cast("Schema", vol.Schema(vol.All({**_LINES, **fields}, needs_line)))
+    return cast("Schema", vol.Schema(vol.All({**TARGET_FIELDS, **fields}, needs_line)))
 
 
 GET_SCHEMA: Final = _schema({})
@@ -83,47 +90,26 @@ GET_SCHEMA: Final = _schema({})
 # What the values mean is checked where it can be told in the user's language.
 SET_SCHEMA: Final = _schema(
     {
-        vol.Required(ATTR_FEATURE): cv.string,
+        vol.Optional(ATTR_FEATURE): cv.string,
         vol.Optional(ATTR_STATUS): vol.Any(bool, str, int, float),
+        vol.Optional(ATTR_FORWARD_TO): vol.Any(str, int, float, None),
+        vol.Optional(ATTR_RING_COUNT): vol.Any(str, int, float, None),
+        vol.Optional(ATTR_UNTIL): object,
+        vol.Optional(ATTR_DURATION): object,
+        vol.Optional(ATTR_CLAIM): vol.Any(str, int, float),
         vol.Optional(ATTR_ROUTE_PARAM): object,
         vol.Optional(ATTR_VALUES): vol.Any(dict, list, str),
     }
 )
+RELEASE_SCHEMA: Final = _schema(
+    {
+        vol.Optional(ATTR_FEATURE): cv.string,
+        vol.Required(ATTR_CLAIM): vol.Any(str, int, float),
+    }
+)
 
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A line that an action is about, and the listener that it is of."""
-
-    entry: DfksConfigEntry
-    line: Line
-
-    @property
-    def listener(self) -> DfksListener:
-        """The listener of the line."""
-        return self.entry.runtime_data
-
-    @property
-    def name(self) -> str:
-        """The line as the user calls it."""
-        return self.listener.line_name(self.line)
-
-    def as_json(self) -> JsonObjectType:
-        """Return what tells the line from others in a response."""
-        return {
-            "line": self.listener.device_id(self.line),
-            "presentity": self.line.presentity,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Wish:
-    """What an action asks of each line; None keeps what is stored."""
-
-    feature: Feature
-    status: bool | None
-    forward_to: str | None
-    ring_count: int | None
+# A feature of a line that an action is about.
+type _Subject = tuple[LineTarget, Feature]
 
 
 @callback
@@ -143,11 +129,18 @@ def async_setup_services(hass: HomeAssistant) -> None:
         schema=GET_SCHEMA,
         supports_response=SupportsResponse.ONLY,
     )
+    hass.services.async_register(
+        DOMAIN,
+        SERVICE_RELEASE,
+        _async_release,
+        schema=RELEASE_SCHEMA,
+        supports_response=SupportsResponse.OPTIONAL,
+    )
 
 
 async def _async_get_features(call: ServiceCall) -> ServiceResponse:
     """Return what is stored of all features of some lines."""
-    targets = _find_targets(call)
+    targets = [selected.target for selected in find_targets(call.hass, call.data)]
     await _async_check_permission(
         call,
         POLICY_READ,
@@ -158,36 +151,75 @@ async def _async_get_features(call: ServiceCall) -> ServiceResponse:
 
 async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
     """Change a feature of some lines and return what has become of it."""
-    wish = _read_wish(call.data)
-    targets = _find_targets(call)
-    change = FeatureChange(
-        feature=wish.feature,
-        status=wish.status,
-        forward_to=wish.forward_to,
-        ring_count=wish.ring_count,
-        origin=Origin.ACTION,
-        param=call.data.get(ATTR_ROUTE_PARAM),
-        context=call.context,
+    feature = _read_feature(call.data)
+    subjects = list(_subjects(find_targets(call.hass, call.data), feature))
+    wishes = {feature: _read_wish(feature, call) for _, feature in subjects}
+    if not subjects and feature is not None:
+        # A mistake is one, whether there is a line or not.
+        _read_wish(feature, call)
+    for target, feature in subjects:
+        _check_change(target, wishes[feature])
+    await _async_check_permission(call, POLICY_CONTROL, subjects)
+    return await _async_make(
+        [(target, wishes[feature]) for target, feature in subjects]
     )
-    for target in targets:
-        _check_change(target, change)
+
+
+async def _async_release(call: ServiceCall) -> ServiceResponse:
+    """End a claim on some lines and return what has become of their features."""
+    feature = _read_feature(call.data)
+    claim = _read(read_claim, ATTR_CLAIM, call.data[ATTR_CLAIM])
+    changes: list[tuple[LineTarget, FeatureChange]] = []
+    for selected in find_targets(call.hass, call.data):
+        features = [feature] if feature is not None else selected.features
+        changes += [
+            (
+                selected.target,
+                FeatureChange(
+                    feature=each,
+                    release=claim,
+                    origin=Origin.ACTION,
+                    context=call.context,
+                ),
+            )
+            for each in features or selected.target.line.assigned
+            # A feature that was taken from the line may still be claimed.
+            if each in selected.target.line.assigned
+            or each in selected.target.line.claimed
+        ]
     await _async_check_permission(
-        call, POLICY_CONTROL, ((target, wish.feature) for target in targets)
+        call, POLICY_CONTROL, ((target, change.feature) for target, change in changes)
     )
+    return await _async_make(
+        [
+            (target, change)
+            for target, change in changes
+            if claim in names(target.line.claims(change.feature))
+        ]
+    )
+
+
+async def _async_make(
+    changes: Iterable[tuple[LineTarget, FeatureChange]],
+) -> ServiceResponse:
+    """Make changes and return what has become of the features."""
     results: list[JsonObjectType] = []
     refusals: list[HomeAssistantError] = []
-    for target in targets:
+    for target, change in changes:
+        feature = change.feature
         try:
             outcome = await target.listener.sync.change(target.line.id, change)
         except ChangeRefused as err:
             # One line's refusal is no reason to leave out the others.
-            refusals.append(_refused(err, target, wish.feature))
+            refusals.append(_refused(err, target, feature))
             continue
         results.append(
             {
                 **target.as_json(),
-                ATTR_FEATURE: wish.feature.value,
-                **_state_as_json(wish.feature, outcome.state),
+                ATTR_FEATURE: feature.value,
+                **_state_as_json(feature, outcome.state),
+                **_claims_as_json(target, feature),
+                "before": _state_as_json(feature, outcome.before),
                 "told": outcome.told,
             }
         )
@@ -196,64 +228,62 @@ async def _async_set_feature(call: ServiceCall) -> ServiceResponse:
     return {"lines": [*results]}
 
 
-def _find_targets(call: ServiceCall) -> list[_Target]:
-    """Return the lines that an action names, each once."""
-    entries: list[DfksConfigEntry] = call.hass.config_entries.async_loaded_entries(
-        DOMAIN
-    )
-    if not entries:
-        raise invalid("not_loaded")
-    found: dict[Line, _Target] = {}
-    for device_id in call.data.get(ATTR_DEVICE_ID, ()):
-        target = _find_by_device(call.hass, entries, device_id)
-        found[target.line] = target
-    for presentity in call.data.get(ATTR_PRESENTITY, ()):
-        target = _find_by_presentity(entries, presentity)
-        found[target.line] = target
-    return list(found.values())
+def _subjects(found: Iterable[Selected], feature: Feature | None) -> Iterable[_Subject]:
+    """Yield the features to change; raises ServiceValidationError without one."""
+    for selected in found:
+        if feature is not None:
+            yield selected.target, feature
+            continue
+        if selected.is_whole:
+            raise invalid("feature_needed", line=selected.target.name)
+        for each in selected.features:
+            yield selected.target, each
 
 
-def _find_by_device(
-    hass: HomeAssistant, entries: Iterable[DfksConfigEntry], device_id: str
-) -> _Target:
-    device = dr.async_get(hass).async_get(device_id)
-    for entry in entries:
-        for line in entry.runtime_data.sync.lines.values():
-            identifier = (DOMAIN, line_unique_id(entry, line.id))
-            if device is not None and identifier in device.identifiers:
-                return _Target(entry, line)
-    raise invalid("line_not_found", line=device_id)
-
-
-def _find_by_presentity(entries: Iterable[DfksConfigEntry], presentity: str) -> _Target:
-    """Find a line by sip:user@realm; the host in any case, as in SIP."""
-    wanted = _normalized(presentity.strip())
-    for entry in entries:
-        for line in entry.runtime_data.sync.lines.values():
-            if _normalized(line.presentity) == wanted:
-                return _Target(entry, line)
-    raise invalid("line_not_found", line=presentity)
-
-
-def _normalized(presentity: str) -> str:
-    user, _, host = presentity.rpartition("@")
-    scheme, colon, rest = user.partition(":")
-    return f"{scheme.lower()}{colon}{rest}@{host.lower()}"
-
-
-def _read_wish(data: Mapping[str, Any]) -> _Wish:
-    """Understand what is asked for. Raises ServiceValidationError."""
+def _read_feature(data: Mapping[str, Any]) -> Feature | None:
+    """Return the feature that an action names. Raises ServiceValidationError."""
+    if (name := data.get(ATTR_FEATURE)) is None:
+        return None
     try:
-        feature = read_feature(data[ATTR_FEATURE])
+        return read_feature(name)
     except ValueError as err:
-        raise invalid("feature_unknown", feature=data[ATTR_FEATURE]) from err
-    fields = _read_fields(feature, data.get(ATTR_VALUES))
-    return _Wish(
+        raise invalid("feature_unknown", feature=name) from err
+
+
+def _read_wish(feature: Feature, call: ServiceCall) -> FeatureChange:
+    """Understand what is asked for. Raises ServiceValidationError."""
+    data = call.data
+    fields = _read_fields(feature, data)
+    status = _read(read_status, ATTR_STATUS, data.get(ATTR_STATUS))
+    return FeatureChange(
         feature=feature,
-        status=_read(read_status, ATTR_STATUS, data.get(ATTR_STATUS)),
+        status=status,
         forward_to=_read(read_target, FIELD_FORWARD_TO, fields.get(FIELD_FORWARD_TO)),
         ring_count=_read(read_rings, FIELD_RING_COUNT, fields.get(FIELD_RING_COUNT)),
+        hold=_read_hold(data, status),
+        origin=Origin.ACTION,
+        param=data.get(ATTR_ROUTE_PARAM),
+        context=call.context,
     )
+
+
+def _read_hold(data: Mapping[str, Any], status: bool | None) -> Hold | None:
+    """Return how long a change is to last. Raises ServiceValidationError."""
+    now = dt_util.utcnow().timestamp()
+    claim = _read(read_claim, ATTR_CLAIM, data.get(ATTR_CLAIM))
+    until = _read(read_time, ATTR_UNTIL, data.get(ATTR_UNTIL))
+    duration = _read(read_duration, ATTR_DURATION, data.get(ATTR_DURATION))
+    if claim is None and until is None and duration is None:
+        return None
+    if until is not None and duration is not None:
+        raise invalid("given_twice", one=ATTR_UNTIL, other=ATTR_DURATION)
+    if status is not True:
+        raise invalid("only_while_on")
+    if duration is not None:
+        until = now + duration
+    if until is not None and until <= now:
+        raise invalid("until_in_past", value=shown_time(until))
+    return Hold(claim or "", until)
 
 
 def _read[T](reader: Callable[[object], T], field: str, value: object) -> T | None:
@@ -266,13 +296,20 @@ def _read[T](reader: Callable[[object], T], field: str, value: object) -> T | No
         raise invalid("value_invalid", field=field, value=str(value)) from err
 
 
-def _read_fields(feature: Feature, values: object) -> Mapping[str, object]:
-    """Return the values by field, from a mapping or from OpenSIPS' field/value."""
+def _read_fields(feature: Feature, data: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return the values by field: plain fields, a mapping or OpenSIPS' field/value."""
+    values = data.get(ATTR_VALUES)
+    fields: dict[str, object]
     if isinstance(values, dict):
-        fields: dict[str, object] = values
+        fields = {**values}
     else:
-        pairs: list[object] = cv.ensure_list(values)
-        fields = dict(_read_pair(str(pair)) for pair in pairs)
+        fields = dict(_read_pair(str(pair)) for pair in cv.ensure_list(values))
+    for plain, field in _ALIASES.items():
+        if data.get(plain) is None:
+            continue
+        if fields.get(field) is not None:
+            raise invalid("given_twice", one=plain, other=field)
+        fields[field] = data[plain]
     for field in fields:
         if field not in FIELDS[feature]:
             raise invalid("field_unknown", field=str(field), feature=feature.value)
@@ -286,7 +323,7 @@ def _read_pair(pair: str) -> tuple[str, str]:
     return field.strip(), value.strip()
 
 
-def _check_change(target: _Target, change: FeatureChange) -> None:
+def _check_change(target: LineTarget, change: FeatureChange) -> None:
     """Raise ServiceValidationError for what the line cannot do."""
     feature = change.feature
     if feature not in target.line.assigned:
@@ -298,7 +335,7 @@ def _check_change(target: _Target, change: FeatureChange) -> None:
 
 
 def _refused(
-    err: ChangeRefused, target: _Target, feature: Feature
+    err: ChangeRefused, target: LineTarget, feature: Feature
 ) -> HomeAssistantError:
     """Return the error to raise for a change of a line that was refused."""
     if err.refusal is Refusal.TARGET_MISSING:
@@ -307,7 +344,7 @@ def _refused(
 
 
 async def _async_check_permission(
-    call: ServiceCall, policy: str, concerned: Iterable[tuple[_Target, Feature]]
+    call: ServiceCall, policy: str, concerned: Iterable[_Subject]
 ) -> None:
     """Let a user do with a feature what the user may do with its switch."""
     if call.context.user_id is None:
@@ -332,7 +369,7 @@ async def _async_check_permission(
             )
 
 
-def _line_as_json(target: _Target) -> JsonObjectType:
+def _line_as_json(target: LineTarget) -> JsonObjectType:
     line = target.line
     return {
         **target.as_json(),
@@ -340,7 +377,10 @@ def _line_as_json(target: _Target) -> JsonObjectType:
         "connected": line.connected,
         "watchers": line.watchers,
         "features": {
-            feature.value: _state_as_json(feature, line.state(feature))
+            feature.value: {
+                **_state_as_json(feature, line.state(feature)),
+                **_claims_as_json(target, feature),
+            }
             for feature in line.assigned
         },
     }
@@ -348,3 +388,12 @@ def _line_as_json(target: _Target) -> JsonObjectType:
 
 def _state_as_json(feature: Feature, state: FeatureState) -> JsonObjectType:
     return {"status": state.status, "value": {**shown_value(feature, state)}}
+
+
+def _claims_as_json(target: LineTarget, feature: Feature) -> JsonObjectType:
+    claims = target.line.claims(feature)
+    end = last_end(claims)
+    return {
+        ATTR_UNTIL: None if end is None else shown_time(end),
+        ATTR_CLAIMS: [*names(claims)],
+    }

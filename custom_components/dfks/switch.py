@@ -10,14 +10,22 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import FEATURE_KEYS
+from .const import ATTR_CLAIMS, ATTR_UNTIL, FEATURE_KEYS
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .features.model import FORWARDINGS, Feature, LineEvent
+from .features.claims import last_end, names
+from .features.model import (
+    FORWARDINGS,
+    ClaimsChanged,
+    Feature,
+    FeatureChanged,
+    LineEvent,
+)
 from .listener import DfksConfigEntry
+from .scripting.variables import shown_time
 
 PARALLEL_UPDATES = 0
 
@@ -69,12 +77,25 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
     """A feature of a line, on or off."""
 
     entity_description: DfksSwitchDescription
+    _events = (FeatureChanged, ClaimsChanged)
 
     @property
     @override
     def is_on(self) -> bool:
         """Whether the feature is on."""
         return self._state.status
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """Which feature it is, until when it is on, and what claims it."""
+        claims = self._line.claims(self._feature)
+        end = last_end(claims)
+        return {
+            **self._attr_extra_state_attributes,
+            ATTR_UNTIL: None if end is None else shown_time(end),
+            ATTR_CLAIMS: names(claims),
+        }
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:

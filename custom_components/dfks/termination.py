@@ -34,7 +34,8 @@ async def async_say_goodbye(hass: HomeAssistant, entry: DfksConfigEntry) -> None
     server = SipServer(server_config(entry), LoopClock(hass.loop))
     sync = FeatureSync(server)
     for line_id, subentry in line_subentries(entry).items():
-        sync.add_line(line_config(subentry), states.get(line_id))
+        stored = states.get(line_id)
+        sync.add_line(line_config(subentry), stored and stored.states)
     try:
         # The start tells the phones the state as well, so the states must be right.
         await server.start(memory=memory, grace=grace)

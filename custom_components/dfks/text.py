@@ -4,23 +4,19 @@ from dataclasses import dataclass
 from typing import Final, override
 
 from homeassistant.components.text import TextEntity, TextEntityDescription
-from homeassistant.const import (
-    MAX_LENGTH_STATE_STATE,
-    STATE_UNAVAILABLE,
-    STATE_UNKNOWN,
-    EntityCategory,
-)
+from homeassistant.const import MAX_LENGTH_STATE_STATE, EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import FEATURE_KEYS
 from .entity import (
-    DfksFeatureEntity,
     DfksFeatureEntityDescription,
+    DfksFieldEntity,
     async_setup_line_entities,
 )
 from .errors import invalid
 from .features.model import FORWARDINGS
+from .features.targets import dialable
 from .listener import DfksConfigEntry
 
 PARALLEL_UPDATES = 0
@@ -52,26 +48,24 @@ async def async_setup_entry(
     async_setup_line_entities(entry, async_add_entities, DfksText, DESCRIPTIONS)
 
 
-class DfksText(DfksFeatureEntity, TextEntity):
+class DfksText(DfksFieldEntity, TextEntity):
     """The number or SIP address that a forwarding sends calls to; empty until set."""
 
     entity_description: DfksTextDescription
 
     @property
     @override
-    def native_value(self) -> str:
+    def native_value(self) -> str | None:
         """The target; of a longer one that a phone has set, what a state can hold."""
+        if self._is_blank:
+            return None
         return self._state.forward_to[:MAX_LENGTH_STATE_STATE]
 
     @override
     async def async_set_value(self, value: str) -> None:
         """Set the target; the empty text clears it, which turns the forwarding off."""
-        target = value.strip()
-        if target in (STATE_UNKNOWN, STATE_UNAVAILABLE):
-            # What an automation reads from an entity that is not there.
-            raise invalid("target_not_a_target", line=self._line_name, value=target)
-        if not target.isprintable():
-            raise invalid(
-                "target_not_printable", line=self._line_name, value=ascii(target)
-            )
-        await self._async_change(forward_to=target)
+        async with self._shown_again():
+            if (target := dialable(value)) is None:
+                shown = value if value.isprintable() else ascii(value)
+                raise invalid("target_invalid", line=self._line_name, value=shown)
+            await self._async_change(forward_to=target)

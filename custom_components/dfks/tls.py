@@ -31,6 +31,7 @@ from .const import (
     CONF_PRIVATE_KEY,
     CONF_TLS,
     DOMAIN,
+    TLS_HELP_URL,
 )
 
 _LOGGER = logging.getLogger(__name__)
@@ -344,6 +345,7 @@ class CertificateKeeper:
             DOMAIN,
             ISSUE_TLS,
             is_fixable=False,
+            learn_more_url=TLS_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
             translation_key=key,
             translation_placeholders=words,

@@ -482,7 +482,7 @@ class TestSetHook:
         assert (line.states(), await told(phone)) == ({}, [])
 
         gate.open()
-        assert await changing == ChangeOutcome(FeatureState(True), 1)
+        assert await changing == ChangeOutcome(FeatureState(), FeatureState(True), 1)
         assert (await phone.notification()).features == {DND: Lamp(True)}
 
     async def test_phones_change_is_answered_before_it_is_ruled(
@@ -1207,7 +1207,7 @@ class TestHold:
         assert (await told(phone), line.states()) == ([], {})
 
         sync.queue.release()
-        assert await changing == ChangeOutcome(FeatureState(), 1)
+        assert await changing == ChangeOutcome(FeatureState(True), FeatureState(), 1)
         first, *more = await features_told(phone)
         assert first == list(FEATURES)
         assert more == [[DND]]

@@ -11,6 +11,7 @@ from custom_components.dfks.features.model import (
     FeatureState,
     Line,
     LineEvent,
+    LineMemory,
     Origin,
     is_target,
     sorted_features,
@@ -27,7 +28,7 @@ NO_ANSWER = Feature.CALL_FORWARDING_NO_ANSWER
 
 def make_line(states: States | None = None) -> Line:
     """Return a line that no server serves."""
-    return Line(line_config("201"), (), "home", states or {})
+    return Line(line_config("201"), (), "home", LineMemory(states or {}, {}))
 
 
 def test_features_have_the_names_of_opensips_in_the_order_of_the_full_state() -> None:

@@ -377,11 +377,45 @@ async def test_a_phone_that_names_no_target_keeps_the_stored_one(
     assert phone.features[feature] == Lamp(True, "2424", rings)
 
 
-async def test_a_target_comes_back_as_it_was(phone: Phone) -> None:
-    """Whatever letters it has."""
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("*21*300#", "*21*300#"),
+        ("+49 (30) 12-34", "+49301234"),
+        ("sip:a&b@pbx;c='d'", "sip:a&b@pbx;c='d'"),
+    ],
+)
+async def test_a_phones_target_is_what_can_be_dialled(
+    phone: Phone, sent: str, stored: str
+) -> None:
+    """A number without its separators, and a SIP address as it is."""
+    await phone.set_forward("busy", True, sent)
+
+    await phone.until(lambda lamps: lamps[BUSY] == Lamp(True, stored))
+    assert phone.violations == []
+
+
+@pytest.mark.parametrize("sent", ["hello world", "bob", '"A" <sip:x@y>', "café"])
+async def test_a_phones_target_that_nobody_can_call_is_refused(
+    phone: Phone, line: Line, sent: str
+) -> None:
+    """With the reason; nothing is stored."""
+    response = await phone.set_forward("busy", True, sent)
+
+    assert (response.status, response.reason) == (400, "Bad Feature Document")
+    assert response.get("Warning") == (
+        '399 dfks "forwardDN is neither a number nor a SIP URI"'
+    )
+    assert line.states() == {}
+
+
+async def test_a_target_that_is_stored_is_told_whatever_letters_it_has(
+    phone: Phone, sync: FeatureSync
+) -> None:
+    """One of a version before, or one that the set hook has put in its place."""
     target = '"A & B" <sip:x@y> café € \U0001f514'
 
-    await phone.set_forward("busy", True, target)
+    await sync.change("line-201", change(BUSY, True, target))
 
     await phone.until(lambda lamps: lamps[BUSY] == Lamp(True, target))
     assert phone.violations == []
@@ -613,9 +647,10 @@ async def test_a_change_of_home_assistant_reaches_every_phone(
     origin: Origin,
 ) -> None:
     """One NOTIFY of that feature alone; the caller learns the state and how many."""
+    before = line.state(wish.feature)
     outcome = await sync.change("line-201", replace(wish, origin=origin))
 
-    assert outcome == ChangeOutcome(state, told=2)
+    assert outcome == ChangeOutcome(before, state, told=2)
     assert line.state(wish.feature) == state
     for each in (phone, colleague):
         (notification,) = await told(each)
@@ -627,7 +662,7 @@ async def test_a_change_needs_no_phone(sync: FeatureSync, line: Line) -> None:
     """The first one that comes is told."""
     outcome = await sync.change("line-201", change(DND, True))
 
-    assert outcome == ChangeOutcome(FeatureState(True), told=0)
+    assert outcome == ChangeOutcome(FeatureState(), FeatureState(True), told=0)
     assert line.state(DND) == FeatureState(True)
 
 
@@ -642,7 +677,7 @@ async def test_a_change_of_an_unassigned_feature_is_told_to_nobody(
         "line-201", change(BUSY, True, "1", origin=Origin.ACTION)
     )
 
-    assert outcome == ChangeOutcome(FeatureState(True, "1"), told=0)
+    assert outcome == ChangeOutcome(FeatureState(), FeatureState(True, "1"), told=0)
     assert line.state(BUSY) == FeatureState(True, "1")
     assert await told(phone) == []
 
@@ -731,10 +766,11 @@ async def test_an_entitys_change_that_changes_nothing_is_told_to_nobody(
 ) -> None:
     """Turning on what is on costs nothing."""
     events.clear()
+    state = line.state(wish.feature)
 
     outcome = await sync.change("line-201", wish)
 
-    assert outcome == ChangeOutcome(line.state(wish.feature), told=0)
+    assert outcome == ChangeOutcome(state, state, told=0)
     assert await told(phone) == await told(colleague) == []
     assert events == []
 
@@ -751,10 +787,11 @@ async def test_an_actions_change_that_changes_nothing_is_told_to_all(
 ) -> None:
     """So that there is a way to set every lamp right."""
     events.clear()
+    state = line.state(wish.feature)
 
     outcome = await sync.change("line-201", replace(wish, origin=Origin.ACTION))
 
-    assert outcome == ChangeOutcome(line.state(wish.feature), told=2)
+    assert outcome == ChangeOutcome(state, state, told=2)
     for each in (phone, colleague):
         assert await features_told(each) == [[wish.feature]]
     assert events == []

@@ -72,7 +72,9 @@ WORKSHOP_DATA: Mapping[str, Any] = {
 }
 
 DND = "switch.reception_do_not_disturb"
+DND_UNTIL = "datetime.reception_do_not_disturb_until"
 ALWAYS = "switch.reception_call_forwarding_always"
+ALWAYS_UNTIL = "datetime.reception_call_forwarding_always_until"
 ALWAYS_TARGET = "text.reception_call_forwarding_always_target"
 NO_ANSWER = "switch.reception_call_forwarding_no_answer"
 NO_ANSWER_TARGET = "text.reception_call_forwarding_no_answer_target"

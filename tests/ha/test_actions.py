@@ -8,7 +8,13 @@ from homeassistant.auth.models import User
 from homeassistant.auth.permissions.const import POLICY_CONTROL, POLICY_READ
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import ServiceValidationError, Unauthorized, UnknownUser
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    entity_registry as er,
+    floor_registry as fr,
+    label_registry as lr,
+)
 import pytest
 import voluptuous as vol
 
@@ -19,6 +25,7 @@ from tests import phone as desk
 from .common import (
     ALWAYS,
     ALWAYS_TARGET,
+    CONNECTED,
     DND,
     NO_ANSWER,
     NO_ANSWER_TARGET,
@@ -98,6 +105,12 @@ class TestSetFeature:
                 "feature": "CallForwardingNoAnswer",
                 "status": True,
                 "value": {"forwardTo": "sip:bob@10.0.0.11", "ringCount": 4},
+                "until": None,
+                "claims": [],
+                "before": {
+                    "status": False,
+                    "value": {"forwardTo": "", "ringCount": 3},
+                },
                 "told": 2,
             }
         ]
@@ -250,6 +263,164 @@ class TestSetFeature:
         assert state.context is context
 
 
+class TestPlainFields:
+    """Target and rings by names of their own, beside OpenSIPS'."""
+
+    async def test_are_what_the_values_are(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Numbers as text or as a template makes them."""
+        (line,) = await set_feature(
+            hass,
+            presentity=RECEPTION_SIP,
+            feature="call_forwarding_no_answer",
+            status=True,
+            forward_to=2424,
+            ring_count="4",
+        )
+
+        assert line["value"] == {"forwardTo": "2424", "ringCount": 4}
+
+    async def test_of_another_feature_are_a_mistake(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """As the values are."""
+        with pytest.raises(ServiceValidationError, match="has no field ringCount"):
+            await set_feature(
+                hass,
+                presentity=RECEPTION_SIP,
+                feature="call_forwarding_busy",
+                ring_count=4,
+            )
+
+
+class TestTargets:
+    """Lines named as in Home Assistant's own actions."""
+
+    @pytest.fixture
+    def places(self, hass: HomeAssistant, listener: DfksListener) -> None:
+        """Put Reception into an area on a floor, and a label on Workshop."""
+        floor = fr.async_get(hass).async_create("Ground floor")
+        hall = ar.async_get(hass).async_create("Hall", floor_id=floor.floor_id)
+        lr.async_get(hass).async_create("Quiet")
+        ar.async_get(hass).async_create("Attic")
+        devices = dr.async_get(hass)
+        devices.async_update_device(device_of(hass).id, area_id=hall.id)
+        workshop = device_of(hass, WORKSHOP)
+        devices.async_update_device(workshop.id, labels={"quiet"})
+
+    @pytest.mark.usefixtures("places")
+    @pytest.mark.parametrize(
+        ("target", "lines"),
+        [
+            ({"area_id": "hall"}, [RECEPTION_SIP]),
+            ({"floor_id": "ground_floor"}, [RECEPTION_SIP]),
+            ({"label_id": "quiet"}, [WORKSHOP_SIP]),
+            ({"entity_id": CONNECTED}, [RECEPTION_SIP]),
+            (
+                {"entity_id": WORKSHOP_DND, "area_id": "hall"},
+                [WORKSHOP_SIP, RECEPTION_SIP],
+            ),
+        ],
+    )
+    async def test_places_labels_and_entities(
+        self, hass: HomeAssistant, target: dict[str, str], lines: list[str]
+    ) -> None:
+        """Each stands for the lines there; each line comes once."""
+        changed = await hass.services.async_call(
+            DOMAIN,
+            "set_feature",
+            {"feature": "do_not_disturb", "status": True},
+            target=target,
+            blocking=True,
+            return_response=True,
+        )
+        asked = await get_features(hass, **target)
+
+        assert isinstance(changed, dict)
+        named: Any = changed["lines"]
+        assert [line["presentity"] for line in named] == lines
+        assert [line["presentity"] for line in asked] == lines
+
+    @pytest.mark.usefixtures("places")
+    @pytest.mark.parametrize(
+        ("target", "place"),
+        [
+            ({"area_id": ["hall", "attic"]}, "Attic"),
+            ({"floor_id": "cellar"}, "cellar"),
+            ({"label_id": "loud"}, "loud"),
+        ],
+    )
+    async def test_a_place_without_a_line_is_an_error(
+        self, hass: HomeAssistant, target: dict[str, object], place: str
+    ) -> None:
+        """By its name where it has one; nothing is changed elsewhere."""
+        with pytest.raises(ServiceValidationError) as error:
+            await set_feature(hass, **target, feature="do_not_disturb", status=True)
+
+        assert str(error.value) == f"There is no phone line in {place}"
+        assert state_of(hass, DND) == "off"
+
+    @pytest.mark.usefixtures("places")
+    async def test_an_entity_that_was_moved_stands_for_its_line(
+        self, hass: HomeAssistant
+    ) -> None:
+        """In the area of its own, and with a label of its own."""
+        er.async_get(hass).async_update_entity(
+            WORKSHOP_DND, area_id="attic", labels={"loud"}
+        )
+        lr.async_get(hass).async_create("Loud")
+        for target in ({"area_id": "attic"}, {"label_id": "loud"}):
+            (line,) = await get_features(hass, **target)
+            assert line["presentity"] == WORKSHOP_SIP
+
+    async def test_the_entity_of_a_feature_names_the_feature(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Several of them several; its target or rings name it as well."""
+        await write_text(hass, ALWAYS_TARGET, "300")
+        lines = await set_feature(
+            hass, entity_id=[DND, WORKSHOP_DND, ALWAYS_TARGET], status=True
+        )
+
+        assert [(line["presentity"], line["feature"]) for line in lines] == [
+            (RECEPTION_SIP, "DoNotDisturb"),
+            (RECEPTION_SIP, "CallForwardingAlways"),
+            (WORKSHOP_SIP, "DoNotDisturb"),
+        ]
+
+    async def test_a_feature_that_is_given_counts(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Then the entity only names its line."""
+        (line,) = await set_feature(
+            hass, entity_id=DND, feature="call_forwarding_busy", forward_to="1"
+        )
+
+        assert line["feature"] == "CallForwardingBusy"
+
+    async def test_other_entities_of_a_line_name_no_feature(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """The message says what to do."""
+        with pytest.raises(ServiceValidationError) as error:
+            await set_feature(hass, entity_id=CONNECTED, status=True)
+
+        assert str(error.value) == (
+            "Name the feature of Reception to change, or choose one of its feature "
+            "entities as the target"
+        )
+
+    async def test_a_group_stands_for_its_members(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """As in other actions."""
+        hass.states.async_set("group.quiet", "off", {"entity_id": [DND, WORKSHOP_DND]})
+        lines = await set_feature(hass, entity_id="group.quiet", status=True)
+
+        assert [line["feature"] for line in lines] == ["DoNotDisturb"] * 2
+
+
 GOOD: Mapping[str, object] = {
     "presentity": [RECEPTION_SIP, WORKSHOP_SIP],
     "feature": "CallForwardingBusy",
@@ -285,6 +456,54 @@ MISTAKES: dict[str, tuple[Mapping[str, object], str]] = {
     "target": (
         {"values": {"forwardTo": "unavailable"}},
         "unavailable is not a valid value for forwardTo",
+    ),
+    "words for a target": (
+        {"values": {"forwardTo": "hello world"}},
+        "hello world is not a valid value for forwardTo",
+    ),
+    "no feature": (
+        {"feature": None},
+        "Name the feature of Reception to change",
+    ),
+    "value twice": (
+        {"forward_to": "300"},
+        "Give either forward_to or forwardTo, not both",
+    ),
+    "entity of something else": (
+        {"entity_id": ["sun.sun"]},
+        "sun.sun is not a phone line",
+    ),
+    "area without lines": (
+        {"area_id": ["attic"]},
+        "There is no phone line in attic",
+    ),
+    "end twice": (
+        {"until": "18:00", "duration": "01:00:00"},
+        "Give either until or duration, not both",
+    ),
+    "end that is over": (
+        {"until": "2020-01-01 18:00:00"},
+        "2020-01-01T18:00:00-08:00 is already over",
+    ),
+    "end that is none": (
+        {"until": "teatime"},
+        "teatime is not a valid value for until",
+    ),
+    "duration that is none": (
+        {"duration": "a while"},
+        "a while is not a valid value for duration",
+    ),
+    "end of what is off": (
+        {"status": 0, "until": "18:00"},
+        "An end or a claim can only be given when the feature is turned on",
+    ),
+    "claim without a status": (
+        {"status": None, "claim": "Meeting"},
+        "An end or a claim can only be given when the feature is turned on",
+    ),
+    "claim without a name": (
+        {"claim": " "},
+        "  is not a valid value for claim",
     ),
     "rings": (
         {"feature": "CallForwardingNoAnswer", "values": {"ringCount": 101}},
@@ -329,21 +548,28 @@ class TestMistakes:
         """On no line, not even on those where all is right."""
         changed, message = MISTAKES[mistake]
         phone = await open_phone()
+        data = {k: v for k, v in {**GOOD, **changed}.items() if v is not None}
         with pytest.raises(ServiceValidationError) as error:
-            await set_feature(hass, **{**GOOD, **changed})
+            await set_feature(hass, **data)
 
         assert str(error.value).startswith(message)
         assert stored(listener) == {RECEPTION: {}, WORKSHOP: {}}
         await nothing_told(listener, phone)
 
-    @pytest.mark.parametrize("missing", ["presentity", "feature"])
-    async def test_line_and_feature_are_needed(
-        self, hass: HomeAssistant, listener: DfksListener, missing: str
+    async def test_a_line_is_needed(
+        self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """All else may be left out."""
-        data = {key: value for key, value in GOOD.items() if key != missing}
+        data = {key: value for key, value in GOOD.items() if key != "presentity"}
         with pytest.raises(vol.Invalid):
             await set_feature(hass, **data)
+
+    async def test_no_line_is_no_mistake(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """A template may find none."""
+        data = {key: value for key, value in GOOD.items() if key != "presentity"}
+        assert await set_feature(hass, device_id=[], **data) == []
 
     async def test_the_set_script_may_supply_the_target(
         self, hass: HomeAssistant, listener: DfksListener
@@ -432,7 +658,8 @@ class TestGetFeatures:
             hass, device_id=device_of(hass, WORKSHOP).id, presentity=RECEPTION_SIP
         )
 
-        off = {"status": False, "value": {"forwardTo": ""}}
+        unclaimed: dict[str, object] = {"until": None, "claims": []}
+        off = {"status": False, "value": {"forwardTo": ""}, **unclaimed}
         assert lines == [
             {
                 "line": device_of(hass, WORKSHOP).id,
@@ -441,12 +668,13 @@ class TestGetFeatures:
                 "connected": False,
                 "watchers": 0,
                 "features": {
-                    "DoNotDisturb": {"status": True, "value": {}},
+                    "DoNotDisturb": {"status": True, "value": {}, **unclaimed},
                     "CallForwardingAlways": off,
                     "CallForwardingBusy": off,
                     "CallForwardingNoAnswer": {
                         "status": False,
                         "value": {"forwardTo": "", "ringCount": 3},
+                        **unclaimed,
                     },
                 },
             },
@@ -457,12 +685,13 @@ class TestGetFeatures:
                 "connected": True,
                 "watchers": 1,
                 "features": {
-                    "DoNotDisturb": {"status": False, "value": {}},
+                    "DoNotDisturb": {"status": False, "value": {}, **unclaimed},
                     "CallForwardingAlways": off,
                     "CallForwardingBusy": off,
                     "CallForwardingNoAnswer": {
                         "status": True,
                         "value": {"forwardTo": "2424", "ringCount": 5},
+                        **unclaimed,
                     },
                 },
             },

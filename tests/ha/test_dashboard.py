@@ -40,6 +40,7 @@ EVERYTHING = [
     "tile call_forwarding_always [toggle]",
     "tile call_forwarding_busy [toggle]",
     "tile call_forwarding_no_answer [toggle]",
+    "row do_not_disturb_until",
     "row call_forwarding_always_target",
     "row call_forwarding_busy_target",
     "row call_forwarding_no_answer_target",
@@ -209,8 +210,8 @@ async def test_features_that_a_line_lacks_are_left_out(
     assert section[1] == [
         what for what in EVERYTHING if what in always or f" {feature}" in what
     ]
-    texts = [c for c in view(hass)["sections"][0]["cards"] if c["type"] == "entities"]
-    assert len(texts) == (feature != "do_not_disturb")
+    fields = [c for c in view(hass)["sections"][0]["cards"] if c["type"] == "entities"]
+    assert len(fields) == 1
 
 
 @pytest.mark.parametrize(
@@ -220,6 +221,7 @@ async def test_features_that_a_line_lacks_are_left_out(
         ("sync_status", "tile sync_status"),
         ("call_forwarding_busy", "tile call_forwarding_busy [toggle]"),
         ("call_forwarding_busy_target", "row call_forwarding_busy_target"),
+        ("do_not_disturb_until", "row do_not_disturb_until"),
         (
             "call_forwarding_no_answer_rings",
             "tile call_forwarding_no_answer_rings [numeric-input]",

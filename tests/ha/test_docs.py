@@ -91,6 +91,7 @@ NOT_OURS: Final = {
     "Template",
     "Tools",
     "Via Phone Yealink SIP-T54W",
+    "Via Timer",
     "Voice over IP",
     "and",
     "feature key synchronization",

@@ -1,6 +1,7 @@
 """The examples of docs/scripting.md and docs/actions.md, each run as it stands there."""
 
 import asyncio
+from datetime import timedelta
 import logging
 from pathlib import Path
 import re
@@ -8,15 +9,24 @@ from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import ServiceValidationError
-from homeassistant.helpers import device_registry as dr, label_registry as lr
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    label_registry as lr,
+)
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 from homeassistant.util.yaml import parse_yaml
 import pytest
 
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
-from custom_components.dfks.services import SERVICE_GET_FEATURES, SERVICE_SET_FEATURE
+from custom_components.dfks.services import (
+    SERVICE_GET_FEATURES,
+    SERVICE_RELEASE,
+    SERVICE_SET_FEATURE,
+)
 from tests import phone as desk
 from tests.phone import PATIENCE
 
@@ -248,14 +258,27 @@ class TestActions:
 
         assert shown(hass) == ("Workshop" if quiet else "Nobody")
 
-    async def test_remember_a_forwarding_and_bring_it_back(
+    async def test_for_an_hour_or_until_a_time(
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
-        """An unset target as well."""
+        """For the lines of an area; the switch says until when."""
+        office = ar.async_get(hass).async_create("Office")
+        dr.async_get(hass).async_update_device(device_of(hass).id, area_id=office.id)
+        before = dt_util.utcnow()
+        await run(hass, "For an hour, or until a time")
+
+        state = hass.states.get(DND)
+        assert state is not None
+        assert state.state == "on"
+        until = dt_util.parse_datetime(state.attributes["until"])
+        assert until is not None
+        assert timedelta(hours=1) <= until - before < timedelta(hours=1, minutes=1)
+        assert state_of(hass, WORKSHOP_DND) == "off"
+
+    async def test_claims(self, hass: HomeAssistant, listener: DfksListener) -> None:
+        """An unset target comes back as well."""
         hass.states.async_set("binary_sensor.meeting", "on")
-        running = asyncio.create_task(
-            run(hass, "Remember a forwarding and bring it back")
-        )
+        running = asyncio.create_task(run(hass, "Claims"))
         always = listener.sync.lines["reception"]
         forwarded = asyncio.Event()
         always.subscribe(lambda _: forwarded.set())
@@ -292,5 +315,5 @@ def test_names_are_those_of_the_code() -> None:
     for feature in Feature:
         assert f"`{feature}`" in scripting
         assert f"`{feature}`" in actions
-    for action in (SERVICE_SET_FEATURE, SERVICE_GET_FEATURES):
+    for action in (SERVICE_SET_FEATURE, SERVICE_GET_FEATURES, SERVICE_RELEASE):
         assert f"## `{DOMAIN}.{action}`" in actions

@@ -4,8 +4,16 @@ import asyncio
 from datetime import timedelta
 from unittest.mock import patch
 
-from homeassistant.const import Platform
-from homeassistant.core import Context, HomeAssistant
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.auth.models import User
+from homeassistant.const import EVENT_STATE_CHANGED, Platform
+from homeassistant.core import (
+    Context,
+    Event,
+    EventStateChangedData,
+    HomeAssistant,
+    callback,
+)
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
@@ -21,8 +29,10 @@ from custom_components.dfks.listener import DfksListener
 from .common import (
     ALWAYS,
     ALWAYS_TARGET,
+    ALWAYS_UNTIL,
     CONNECTED,
     DND,
+    DND_UNTIL,
     FEATURE_CHANGE,
     NO_ANSWER,
     NO_ANSWER_TARGET,
@@ -33,6 +43,7 @@ from .common import (
     USER_AGENT,
     MockConfigEntry,
     async_fire_time_changed,
+    async_fire_time_changed_exact,
     line,
     line_data,
     listener_entry,
@@ -79,6 +90,7 @@ async def test_ids_are_those_of_the_documentation(
         "text.reception_call_forwarding_busy_target",
         "text.reception_call_forwarding_no_answer_target",
         "number.reception_call_forwarding_no_answer_rings",
+        "datetime.reception_do_not_disturb_until",
         "binary_sensor.reception_phone_connected",
         "event.reception_feature_change",
         "sensor.reception_sync_status",
@@ -95,6 +107,7 @@ async def test_unassigned_features_have_no_entities(
 
     assert {state.entity_id for state in hass.states.async_all()} == {
         DND,
+        DND_UNTIL,
         CONNECTED,
         FEATURE_CHANGE,
         SYNC_STATUS,
@@ -154,7 +167,7 @@ class TestSwitch:
     async def test_forwarding_without_a_target_is_refused_after_a_second(
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
-        """The message says what to do, and that a script has to do it in order."""
+        """The message says what to do, in the words of the page."""
         turning = hass.async_create_task(turn(hass, ALWAYS, "on"))
         await asyncio.sleep(0)
         assert not turning.done()
@@ -165,8 +178,8 @@ class TestSwitch:
 
         assert error.value.translation_key == "target_missing"
         assert str(error.value) == (
-            "Call forwarding always of Reception has no target yet. Set its target "
-            "first, then turn it on; a script has to do so in this order"
+            "Call forwarding always of Reception has no target yet. Enter a number or a "
+            "SIP address in its target field, then turn it on"
         )
         assert state_of(hass, ALWAYS) == "off"
 
@@ -281,7 +294,7 @@ class TestText:
         """Never unknown."""
         assert state_of(hass, ALWAYS_TARGET) == ""
 
-    @pytest.mark.parametrize("target", ["2424", "+49 30 123456", "sip:201@pbx.example"])
+    @pytest.mark.parametrize("target", ["2424", "*21#", "+4930123456", "sip:201@pbx"])
     async def test_takes_numbers_and_addresses(
         self,
         hass: HomeAssistant,
@@ -318,26 +331,66 @@ class TestText:
         assert state_of(hass, ALWAYS) == "off"
 
     @pytest.mark.parametrize(
-        ("value", "message"),
+        ("value", "shown"),
         [
-            ("unknown", "target_not_a_target"),
-            ("unavailable", "target_not_a_target"),
-            ("30\x000", "target_not_printable"),
-            ("30\n0", "target_not_printable"),
-            ("30\u202c0", "target_not_printable"),
+            ("hello world", "hello world"),
+            ("unknown", "unknown"),
+            ("unavailable", "unavailable"),
+            ("30\x000", r"'30\x000'"),
+            ("30\u202c0", r"'30\u202c0'"),
         ],
     )
     async def test_refuses_what_is_no_target(
-        self, hass: HomeAssistant, listener: DfksListener, value: str, message: str
+        self, hass: HomeAssistant, listener: DfksListener, value: str, shown: str
     ) -> None:
         """And keeps what was there."""
         await write_text(hass, ALWAYS_TARGET, "300")
         with pytest.raises(ServiceValidationError) as error:
             await write_text(hass, ALWAYS_TARGET, value)
 
-        assert error.value.translation_key == message
-        assert "Reception" in str(error.value)
+        assert str(error.value) == (
+            f'"{shown}" is not a target for calls to Reception. Enter a number (digits, '
+            "+, * and #) or a SIP address such as sip:201@homeassistant"
+        )
         assert state_of(hass, ALWAYS_TARGET) == "300"
+
+    async def test_separators_of_a_number_are_left_out(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Nobody dials them."""
+        await write_text(hass, ALWAYS_TARGET, "+49 (30) 12-34.56")
+
+        assert state_of(hass, ALWAYS_TARGET) == "+4930123456"
+
+    async def test_what_a_user_typed_does_not_stay_where_it_is_refused(
+        self, hass: HomeAssistant, listener: DfksListener, hass_owner_user: User
+    ) -> None:
+        """The page shows the stored one again, as it hears of a state in between."""
+        await write_text(hass, ALWAYS_TARGET, "300")
+        seen = states_seen(hass, ALWAYS_TARGET)
+        with (
+            patch("custom_components.dfks.entity.BLANK", 0),
+            pytest.raises(ServiceValidationError),
+        ):
+            await hass.services.async_call(
+                "text",
+                "set_value",
+                {"entity_id": ALWAYS_TARGET, "value": "hello"},
+                blocking=True,
+                context=Context(user_id=hass_owner_user.id),
+            )
+
+        assert seen == ["unknown", "300"]
+
+    async def test_what_an_automation_sets_in_vain_changes_no_state(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Nobody looks at a field there."""
+        seen = states_seen(hass, ALWAYS_TARGET)
+        with pytest.raises(ServiceValidationError):
+            await write_text(hass, ALWAYS_TARGET, "hello")
+
+        assert seen == []
 
     async def test_shows_the_start_of_a_very_long_target(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -348,6 +401,99 @@ class TestText:
 
         assert state_of(hass, ALWAYS_TARGET) == long[:255]
         assert line(entry).state(Feature.CALL_FORWARDING_ALWAYS).forward_to == long
+
+
+def states_seen(hass: HomeAssistant, entity_id: str) -> list[str]:
+    """Return the list to which each new state of an entity is added."""
+    seen: list[str] = []
+
+    @callback
+    def note(event: Event[EventStateChangedData]) -> None:
+        if event.data["entity_id"] == entity_id and event.data["new_state"]:
+            seen.append(event.data["new_state"].state)
+
+    hass.bus.async_listen(EVENT_STATE_CHANGED, note)
+    return seen
+
+
+class TestUntil:
+    """When a feature ends."""
+
+    async def test_is_unknown_until_there_is_an_end(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Also while the feature is on for good."""
+        assert state_of(hass, DND_UNTIL) == "unknown"
+        await turn(hass, DND, "on")
+        assert state_of(hass, DND_UNTIL) == "unknown"
+
+    async def test_turns_the_feature_on_until_then(
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        freezer: FrozenDateTimeFactory,
+    ) -> None:
+        """The switch says so as well; both forget it in the end."""
+        freezer.move_to("2026-11-25 12:00:00+00:00")
+        await pick(hass, DND_UNTIL, "2026-11-25T13:00:00+00:00")
+        state = hass.states.get(DND)
+        assert state is not None
+        assert state.state == "on"
+        assert state.attributes["until"] == "2026-11-25T05:00:00-08:00"
+        assert state_of(hass, DND_UNTIL) == "2026-11-25T13:00:00+00:00"
+
+        freezer.move_to("2026-11-25 13:00:00+00:00")
+        async_fire_time_changed_exact(hass, dt_util.utcnow())
+        await hass.async_block_till_done()
+        state = hass.states.get(DND)
+        assert state is not None
+        assert (state.state, state.attributes["until"]) == ("off", None)
+        assert state_of(hass, DND_UNTIL) == "unknown"
+
+    async def test_can_be_moved(
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        freezer: FrozenDateTimeFactory,
+    ) -> None:
+        """And any switch takes it away."""
+        freezer.move_to("2026-11-25 12:00:00+00:00")
+        await pick(hass, DND_UNTIL, "2026-11-25T13:00:00+00:00")
+        await pick(hass, DND_UNTIL, "2026-11-25T14:00:00+00:00")
+        assert state_of(hass, DND_UNTIL) == "2026-11-25T14:00:00+00:00"
+        await turn(hass, DND, "on")
+        assert state_of(hass, DND_UNTIL) == "unknown"
+
+    async def test_refuses_what_is_over(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """And changes nothing."""
+        with pytest.raises(ServiceValidationError, match="is already over"):
+            await pick(hass, DND_UNTIL, "2020-01-01T00:00:00+00:00")
+        assert state_of(hass, DND) == "off"
+
+    @pytest.mark.usefixtures("all_entities_enabled")
+    async def test_needs_a_target_as_the_switch_does(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """A forwarding leads somewhere."""
+        await set_up(hass, entry)
+        tomorrow = (dt_util.utcnow() + timedelta(days=1)).isoformat()
+        with pytest.raises(ServiceValidationError, match="has no target yet"):
+            await pick(hass, ALWAYS_UNTIL, tomorrow)
+        await write_text(hass, ALWAYS_TARGET, "300")
+        await pick(hass, ALWAYS_UNTIL, tomorrow)
+        assert state_of(hass, ALWAYS) == "on"
+
+
+async def pick(hass: HomeAssistant, entity_id: str, when: str) -> None:
+    """Pick a date and time."""
+    await hass.services.async_call(
+        "datetime",
+        "set_value",
+        {"entity_id": entity_id, "datetime": when},
+        blocking=True,
+    )
 
 
 class TestNumber:

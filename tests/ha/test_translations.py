@@ -24,11 +24,11 @@ ENGLISH_TEXTS = dict(texts(ENGLISH))
 # The words that are the same in each language, and those that are in some.
 EVERYWHERE = {"Home Assistant", "Realm", "TLS"}
 AS_IN_ENGLISH = {
-    "de": {"Name", "Port", "Status"},
+    "de": {"Name", "Port", "Status", "Timer"},
     "es": {"Scripts"},
     "fr": {"Notifications", "Port", "Scripts"},
-    "it": {"Password", "User agent"},
-    "nl": {"Scripts", "Status"},
+    "it": {"Password", "Timer", "User agent"},
+    "nl": {"Claim", "Scripts", "Status", "Timer"},
 }
 
 # The switch that is in each phone's menu.

@@ -1,14 +1,21 @@
 """What scripts and actions may write for a feature, and what it means."""
 
+from datetime import UTC, datetime, timedelta
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.scripting.variables import (
     BadValueError,
+    read_claim,
+    read_duration,
     read_feature,
     read_rings,
     read_status,
     read_target,
+    read_time,
 )
 
 HUGE = 10**400
@@ -62,7 +69,10 @@ def test_neither_on_nor_off(value: object) -> None:
         ("2424", "2424"),
         (2424, "2424"),
         (2424.0, "2424"),
-        (" +49 30 123 ", "+49 30 123"),
+        (" +49 (30) 12-3 ", "+4930123"),
+        ("*21*300#", "*21*300#"),
+        ("SIPS:bob@10.0.0.11;x=a/b", "SIPS:bob@10.0.0.11;x=a/b"),
+        ("tel:+4930123", "tel:+4930123"),
         ("0301", "0301"),
         ("sip:bob@10.0.0.11", "sip:bob@10.0.0.11"),
         ("", ""),
@@ -75,7 +85,21 @@ def test_targets(value: object, target: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["unknown", "unavailable", "30\n0", "30\u202c0", "9" * 5000, 24.5, True, None, [1]],
+    [
+        "unknown",
+        "hello world",
+        "bob",
+        "sip:",
+        "sip:a b",
+        "Bob <sip:b@x>",
+        "30\n0",
+        "30\u202c0",
+        "9" * 5000,
+        24.5,
+        True,
+        None,
+        [1],
+    ],
 )
 def test_no_targets(value: object) -> None:
     """What no phone could call."""
@@ -94,3 +118,75 @@ def test_no_rings(value: object) -> None:
     """What no phone could ring."""
     with pytest.raises(BadValueError):
         read_rings(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("01:30:00", 5400),
+        ("00:00:01", 1),
+        ({"hours": 1, "minutes": "30"}, 5400),
+        ({"days": 1}, 86400),
+        (90, 90),
+        ("90", 90),
+        (timedelta(minutes=1), 60),
+    ],
+)
+def test_durations(value: object, seconds: float) -> None:
+    """As Home Assistant's own actions take them."""
+    assert read_duration(value) == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [0, -1, "-01:00:00", "a while", {}, {"weeks": "x"}, [], HUGE, "9e99", None]
+)
+def test_no_durations(value: object) -> None:
+    """None, endless, or no length of time at all."""
+    with pytest.raises(BadValueError):
+        read_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "moment"),
+    [
+        ("2026-11-25 18:00:00", "2026-11-26T02:00:00+00:00"),
+        ("2026-11-25T18:00:00+00:00", "2026-11-25T18:00:00+00:00"),
+        ("18:00", "2026-11-26T02:00:00+00:00"),
+        ("12:00:00", "2026-11-26T20:00:00+00:00"),
+        ("07:00", "2026-11-26T15:00:00+00:00"),
+        (datetime.fromisoformat("2026-11-25 18:00"), "2026-11-26T02:00:00+00:00"),
+        (datetime(2026, 11, 25, 18, tzinfo=UTC), "2026-11-25T18:00:00+00:00"),
+        (1795629600, "2026-11-25T18:00:00+00:00"),
+        ("1795629600.0", "2026-11-25T18:00:00+00:00"),
+    ],
+)
+def test_times(
+    hass: HomeAssistant, freezer: FrozenDateTimeFactory, value: object, moment: str
+) -> None:
+    """In Home Assistant's time zone; a time of day is the next one to come."""
+    freezer.move_to("2026-11-25 12:00:00-08:00")
+    assert datetime.fromtimestamp(read_time(value), UTC).isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    "value", ["", "teatime", "25:00", "2026-13-01 10:00:00", [], None, HUGE, 1e300]
+)
+def test_no_times(value: object) -> None:
+    """Rather an error than a guess."""
+    with pytest.raises(BadValueError):
+        read_time(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [("Meeting", "Meeting"), (" a  b\n", "a b"), (7, "7")]
+)
+def test_names_of_claims(value: object, name: str) -> None:
+    """Without white space around."""
+    assert read_claim(value) == name
+
+
+@pytest.mark.parametrize("value", ["", " ", "x" * 65, "a\x07", "\u202eb"])
+def test_no_names_of_claims(value: object) -> None:
+    """They are shown."""
+    with pytest.raises(BadValueError):
+        read_claim(value)

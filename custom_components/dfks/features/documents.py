@@ -87,7 +87,7 @@ _PARSER = _make_parser()
 _LATIN_1_PARSER = _make_parser("ISO-8859-1")
 
 
-def _refusal(text: str) -> SipError:
+def refusal(text: str) -> SipError:
     """Return the error for a document that is no good, with the reason in words."""
     return SipError(400, "Bad Feature Document", (f'Warning: 399 dfks "{text}"',))
 
@@ -128,17 +128,17 @@ def parse_document(body: bytes) -> etree._Element:
     """Read a document as leniently as phones write them. Raises SipError (400)."""
     body = body.strip()
     if b"<!DOCTYPE" in body:
-        raise _refusal("DOCTYPE is not allowed")
+        raise refusal("DOCTYPE is not allowed")
     parser = (
         _PARSER if body.startswith(b"<?xml") or _is_utf_8(body) else _LATIN_1_PARSER
     )
     try:
         root = etree.fromstring(body, parser)
     except (etree.XMLSyntaxError, ValueError) as err:
-        raise _refusal("The XML is malformed") from err
+        raise refusal("The XML is malformed") from err
     if root.getroottree().docinfo.internalDTD is not None:
         # One in an encoding where the octets above do not show it.
-        raise _refusal("DOCTYPE is not allowed")
+        raise refusal("DOCTYPE is not allowed")
     return root
 
 
@@ -158,24 +158,24 @@ def local_name(element: etree._Element) -> str:
 def _status(values: dict[str, str], name: str) -> bool:
     value = values.get(name)
     if value is None:
-        raise _refusal(f"{name} is missing")
+        raise refusal(f"{name} is missing")
     status = _STATUS.get(value.lower())
     if status is None:
-        raise _refusal(f"{name} is neither true nor false")
+        raise refusal(f"{name} is neither true nor false")
     return status
 
 
 def _forwarding(values: dict[str, str]) -> Command | None:
     kind = values.get("forwardingType")
     if not kind:
-        raise _refusal("forwardingType is missing")
+        raise refusal("forwardingType is missing")
     feature = _FEATURES.get(kind.lower())
     if feature is None:
         return None
     status = _status(values, "activateForward")
     forward_to = values.get("forwardDN") or None
     if forward_to is not None and not is_target(forward_to):
-        raise _refusal("forwardDN is too long or holds a line break")
+        raise refusal("forwardDN is too long or holds a line break")
     ring_count = None
     if feature is Feature.CALL_FORWARDING_NO_ANSWER:
         # A count that makes no sense keeps the stored one: the NOTIFY tells which.

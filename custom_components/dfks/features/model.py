@@ -62,6 +62,8 @@ class Origin(StrEnum):
     ACTION = "action"
     # The get hook, which supplies states from elsewhere.
     HOOK = "hook"
+    # The end of a claim: its time is over.
+    END = "end"
 
 
 def is_target(text: str) -> bool:
@@ -90,6 +92,33 @@ class FeatureState(NamedTuple):
         return self
 
 
+class Hold(NamedTuple):
+    """How long a change is meant to last: until its end, or until it is released.
+
+    The name tells claims apart. The empty name stands for a person who sets an end:
+    there is one such claim per feature, and a change without an end replaces it.
+    """
+
+    name: str
+    # Seconds since the epoch; None: until it is released.
+    until: float | None
+
+
+class Claim(NamedTuple):
+    """A claim that is held on a feature, and the state that it has set."""
+
+    name: str
+    until: float | None
+    state: FeatureState
+
+
+class Claims(NamedTuple):
+    """All claims on a feature, the newest last, and the state before the first one."""
+
+    before: FeatureState
+    held: tuple[Claim, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeatureChange:
     """A wish to change one feature; None keeps what is stored."""
@@ -105,6 +134,12 @@ class FeatureChange:
     agent: str | None = None
     # What the caller of an action hands to the set hook.
     param: object = None
+    # The claim that the change makes; None: it lasts until the next change.
+    hold: Hold | None = None
+    # The name of a claim that is to end, and the time at which claims are over. What
+    # the feature goes back to is filled in when the change is made.
+    release: str | None = None
+    ended_at: float | None = None
     # What the floor above ties to the change; it comes back with the event. `FeatureSync`
     # supplies one where the change brings none.
     context: object = None
@@ -130,13 +165,19 @@ class FeatureChange:
         return FeatureState(status, forward_to, ring_count)
 
     @property
+    def is_end(self) -> bool:
+        """Whether this change ends claims, and so goes back to an earlier state."""
+        return self.release is not None or self.ended_at is not None
+
+    @property
     def off_part(self) -> FeatureChange | None:
         """The part of this change that turns the feature off; None: it does not.
 
         Clearing the target is one way to do so. A target or a ring count that comes
-        with it is left out.
+        with it is left out. The end of a claim always has such a part, as no claim may
+        last longer than it is meant to.
         """
-        if self.status is not False and self.forward_to != "":
+        if self.status is not False and self.forward_to != "" and not self.is_end:
             return None
         cleared = "" if self.forward_to == "" else None
         return replace(self, status=False, forward_to=cleared, ring_count=None)
@@ -144,8 +185,9 @@ class FeatureChange:
 
 @dataclass(frozen=True, slots=True)
 class ChangeOutcome:
-    """What became of a change: the state stored, and how many watchers are told."""
+    """What became of a change: the states before and after, and how many are told."""
 
+    before: FeatureState
     state: FeatureState
     told: int
 
@@ -165,6 +207,7 @@ class Refusal(StrEnum):
     LINE_REMOVED = "line_removed"
     STOPPING = "stopping"
     TARGET_MISSING = "target_missing"
+    TOO_MANY_CLAIMS = "too_many_claims"
     TOO_MANY_WAITING = "too_many_waiting"
 
 
@@ -201,6 +244,14 @@ class FeatureChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimsChanged:
+    """The claims on a feature are others than before, its state is the same."""
+
+    line: Line
+    change: FeatureChange
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionChanged:
     """The first phone of a line came, or the last one went."""
 
@@ -216,12 +267,21 @@ class WatchersChanged:
     watchers: int
 
 
-type LineEvent = FeatureChanged | ConnectionChanged | WatchersChanged
+type LineEvent = FeatureChanged | ClaimsChanged | ConnectionChanged | WatchersChanged
+
+
+class LineMemory(NamedTuple):
+    """What outlives a restart of a line."""
+
+    states: Mapping[Feature, FeatureState]
+    claims: Mapping[Feature, Claims]
+
 
 _INITIAL = FeatureState()
 # One for all lines: an empty frozenset is no singleton.
 _NO_FEATURES: frozenset[Feature] = frozenset()
 _NO_STATES: dict[Feature, FeatureState] = {}
+_NO_CLAIMS: dict[Feature, Claims] = {}
 
 
 class Line(Account, Publisher[[LineEvent]]):
@@ -231,6 +291,7 @@ class Line(Account, Publisher[[LineEvent]]):
     """
 
     __slots__ = (
+        "_claims",
         "_listeners",
         "_states",
         "assigned",
@@ -246,14 +307,17 @@ class Line(Account, Publisher[[LineEvent]]):
         config: LineConfig,
         hashes: Hashes,
         realm: str,
-        states: Mapping[Feature, FeatureState],
+        memory: LineMemory,
     ) -> None:
         """Make a line that nobody watches; `hashes` stand for its password."""
         Account.__init__(self, config.id, config.user, config.auth_name, hashes)
         self._listeners = ()
         self.realm = realm
         # Shared by all lines of which nothing was ever set.
-        self._states = dict(states) or _NO_STATES
+        self._states = {
+            feature: state.of(feature) for feature, state in memory.states.items()
+        } or _NO_STATES
+        self._claims = dict(memory.claims) or _NO_CLAIMS
         self.connected = False
         # What the get hook has left out of the full state.
         self.hidden = _NO_FEATURES
@@ -297,6 +361,28 @@ class Line(Account, Publisher[[LineEvent]]):
         if self._states is _NO_STATES:
             self._states = {}
         self._states[feature] = state
+
+    def claims(self, feature: Feature) -> Claims | None:
+        """Return the claims on a feature, None where there are none."""
+        return self._claims.get(feature)
+
+    def store_claims(self, feature: Feature, claims: Claims | None) -> None:
+        """Keep the claims on a feature."""
+        if claims is not None:
+            self._claims = {**self._claims, feature: claims}
+        elif feature in self._claims:
+            self._claims = {
+                other: kept for other, kept in self._claims.items() if other != feature
+            } or _NO_CLAIMS
+
+    @property
+    def claimed(self) -> Mapping[Feature, Claims]:
+        """The features that are claimed, with their claims; it does not change later."""
+        return self._claims
+
+    def memory(self) -> LineMemory:
+        """Return what is to outlive a restart."""
+        return LineMemory(self.states(), self._claims)
 
 
 def sorted_features(features: Iterable[Feature]) -> tuple[Feature, ...]:

@@ -29,6 +29,7 @@ from ..sip.ua.notifier import (
     Topics,
 )
 from ..sip.wire.headers import bracketed
+from .claims import MAX_CLAIMS, claims_after, due, ending, returning
 from .documents import (
     CONTENT_TYPE,
     MULTIPART,
@@ -36,6 +37,7 @@ from .documents import (
     event_document,
     multipart,
     parse_command,
+    refusal,
 )
 from .hooks import (
     HOOK_TIMEOUT,
@@ -50,6 +52,8 @@ from .model import (
     FORWARDINGS,
     ChangeOutcome,
     ChangeRefused,
+    Claims,
+    ClaimsChanged,
     ConnectionChanged,
     Feature,
     FeatureChange,
@@ -58,6 +62,7 @@ from .model import (
     Line,
     LineConfig,
     LineEvent,
+    LineMemory,
     NotifyStyle,
     Origin,
     Refusal,
@@ -66,6 +71,7 @@ from .model import (
 )
 from .publisher import Publisher
 from .styles import SeparatePhones
+from .targets import dialable
 from .waiting import WaitingChange
 
 _LOGGER = logging.getLogger(__name__)
@@ -124,13 +130,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self,
         config: LineConfig,
         states: Mapping[Feature, FeatureState] | None = None,
+        claims: Mapping[Feature, Claims] | None = None,
     ) -> Line:
         """Serve a line. Raises ValueError where user or auth name is taken."""
         hashes = self._server.hash_password(config.auth_name, config.password)
-        known = {
-            feature: state.of(feature) for feature, state in (states or {}).items()
-        }
-        line = Line(config, hashes, self._server.config.realm, known)
+        memory = LineMemory(states or {}, claims or {})
+        line = Line(config, hashes, self._server.config.realm, memory)
         self._server.add_account(line)
         self.lines[config.id] = line
         return line
@@ -187,7 +192,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if change.context is None:
             change = replace(change, context=self._new_context())
         if self._asks_nobody(line) or is_hooks_own(line, change.feature):
-            _check_target(line, change)
+            change = _returned(line, change)
+            _check(line, change)
             return self._commit(line, change, None)
         outcome = self._wait(line, change, None).outcome()
         self._outcomes.add(outcome)
@@ -199,8 +205,41 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
         A set hook may still supply the target that a forwarding has not.
         """
+        _check_claims(line, change)
         if not self.hooks.rules:
             _check_target(line, change)
+
+    def end_missed(self, now: float) -> list[FeatureChanged]:
+        """End the claims that were over before the start, at `now` in epoch seconds.
+
+        Called before phones can be told anything, so that the first thing they are told
+        is right. No hook is asked: it may not be there yet. Returns what has changed,
+        for `announce`.
+        """
+        missed = []
+        for line in self.lines.values():
+            for feature, claims in line.claimed.items():
+                if not due(claims, now):
+                    continue
+                end = FeatureChange(
+                    feature=feature,
+                    origin=Origin.END,
+                    ended_at=now,
+                    context=self._new_context(),
+                )
+                change = _returned(line, end)
+                outcome = self._commit(line, change, None, quiet=True)
+                if outcome.state != outcome.before:
+                    missed.append(
+                        FeatureChanged(line, outcome.before, outcome.state, change)
+                    )
+        return missed
+
+    def announce(self, missed: Collection[FeatureChanged]) -> None:
+        """Publish what `end_missed` has changed, once there are listeners."""
+        for event in missed:
+            if event.line.state(event.change.feature) == event.new:
+                self._publish(event)
 
     def _asks_nobody(self, line: Line) -> bool:
         """Whether a change of a line need not stand in the queue."""
@@ -244,6 +283,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         except ChangeRefused as err:
             if waiting.sender is not None:
                 self._set_back(waiting.sender, waiting.change.feature)
+            if err.refusal is Refusal.VETO and waiting.change.is_end:
+                # The feature stays as the hook wants it, and the claim is over.
+                self._store_claims(line, waiting.change)
             waiting.refused(err)
         else:
             waiting.made(outcome)
@@ -269,11 +311,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     ) -> ChangeOutcome:
         """Ask the set hook about a change and make it. Raises ChangeRefused."""
         ruling = Ruling()
-        if self.hooks.rules:
+        change = _returned(line, change)
+        if self.hooks.rules and not _ends_nothing(line, change):
             ruling, change = await self._ask_set_hook(line, change)
         if line.id not in self.lines:
             raise _removed()
-        _check_target(line, change)
+        _check(line, change)
         if not ruling.notify:
             outcome = self._commit(line, change, sender, quiet=True)
             if sender is not None and sender.ending is not None:
@@ -315,9 +358,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         topics = shown or NO_FEATURE
         if outcome.state == old:
             self._notifier.notify(sender, topics)
-            return ChangeOutcome(outcome.state, 1)
+            return ChangeOutcome(old, outcome.state, 1)
         self._notifier.notify_all(line, topics)
-        return ChangeOutcome(outcome.state, line.watchers)
+        return ChangeOutcome(old, outcome.state, line.watchers)
 
     # The full state
 
@@ -413,6 +456,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """
         feature = change.feature
         old = line.state(feature)
+        if _ends_nothing(line, change):
+            return ChangeOutcome(old, old, 0)
         new = change.applied_to(old).of(feature)
         topics = frozenset((feature,))
         changed = new != old
@@ -426,16 +471,29 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             )
             line.store(feature, new)
             self._written = None
+            line.store_claims(
+                feature, claims_after(line.claims(feature), change, old, new)
+            )
             self._publish(FeatureChanged(line, old, new, change))
+        else:
+            self._store_claims(line, change)
         if quiet or (sender is None and feature not in line.assigned):
-            return ChangeOutcome(new, 0)
+            return ChangeOutcome(old, new, 0)
         if not changed and change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
-            return ChangeOutcome(new, 1)
-        if not changed and change.origin is Origin.ENTITY:
-            return ChangeOutcome(new, 0)
+            return ChangeOutcome(old, new, 1)
+        if not changed and (change.origin is Origin.ENTITY or change.is_end):
+            return ChangeOutcome(old, new, 0)
         self._notifier.notify_all(line, topics)
-        return ChangeOutcome(new, line.watchers)
+        return ChangeOutcome(old, new, line.watchers)
+
+    def _store_claims(self, line: Line, change: FeatureChange) -> None:
+        """Keep the claims on a feature as they are after a change of nothing else."""
+        state, claims = line.state(change.feature), line.claims(change.feature)
+        after = claims_after(claims, change, state, state)
+        if after != claims:
+            line.store_claims(change.feature, after)
+            self._publish(ClaimsChanged(line, change))
 
     # The event package
 
@@ -446,13 +504,21 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     @override
     def parse(self, account: Account, body: bytes) -> Command | None:
-        """Return what a phone asks for; None for what it cannot have."""
+        """Return what a phone asks for; None for what it cannot have.
+
+        Raises SipError (400) for what makes no sense, a target that nobody can call
+        included.
+        """
         command = parse_command(body)
         if command is None or command.feature not in _line(account).assigned:
             _LOGGER.debug(
                 "Line %s: its phone asks for what it cannot have", account.user
             )
             return None
+        if command.forward_to is not None:
+            command.forward_to = dialable(command.forward_to)
+            if command.forward_to is None:
+                raise refusal("forwardDN is neither a number nor a SIP URI")
         return command
 
     @override
@@ -559,6 +625,32 @@ def _line(account: Account) -> Line:
     """Return an account that watches this package: all of them are lines."""
     assert isinstance(account, Line)
     return account
+
+
+def _returned(line: Line, change: FeatureChange) -> FeatureChange:
+    """Return a change with the state that it goes back to, if it ends claims."""
+    claims = line.claims(change.feature)
+    return change if claims is None else returning(claims, change)
+
+
+def _ends_nothing(line: Line, change: FeatureChange) -> bool:
+    """Whether a change is to end claims that are not held any more."""
+    return change.is_end and not ending(line.claims(change.feature), change)
+
+
+def _check(line: Line, change: FeatureChange) -> None:
+    """Raise ChangeRefused for what cannot be done, whatever a hook says."""
+    _check_claims(line, change)
+    _check_target(line, change)
+
+
+def _check_claims(line: Line, change: FeatureChange) -> None:
+    """Raise ChangeRefused for one claim too many on a feature."""
+    claims = line.claims(change.feature)
+    if change.hold is None or claims is None or len(claims.held) < MAX_CLAIMS:
+        return
+    if change.hold.name and all(c.name != change.hold.name for c in claims.held):
+        raise ChangeRefused("Too many claims are held", Refusal.TOO_MANY_CLAIMS)
 
 
 def _check_target(line: Line, change: FeatureChange) -> None:

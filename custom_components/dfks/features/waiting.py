@@ -39,6 +39,8 @@ class WaitingChange:
             and (older.origin is Origin.PHONE) == (change.origin is Origin.PHONE)
             and older.param is None
             and change.param is None
+            and _claim(older) == _claim(change)
+            and not (older.is_end or change.is_end)
         )
 
     def merge(self, change: FeatureChange) -> None:
@@ -84,6 +86,11 @@ class WaitingChange:
         for outcome in self._outcomes:
             if not outcome.done():
                 outcome.set_exception(error)
+
+
+def _claim(change: FeatureChange) -> str | None:
+    """Return the name of the claim that a change makes, None where it makes none."""
+    return None if change.hold is None else change.hold.name
 
 
 def _status(change: FeatureChange) -> bool | None:

@@ -14,7 +14,7 @@ from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
-from ..const import DOMAIN
+from ..const import DOMAIN, PASSWORD_HELP_URL
 from ..sip.access.guard import SHUT_OUT, Guard, ShutOut
 
 # Issues at one time; an attack from many addresses is for the log.
@@ -88,6 +88,7 @@ class ShutOuts:
             issue_id,
             data={**placeholders} if fixable else None,
             is_fixable=fixable,
+            learn_more_url=PASSWORD_HELP_URL,
             severity=ir.IssueSeverity.WARNING,
             translation_key=kind,
             translation_placeholders={

@@ -39,6 +39,7 @@ from ..const import (
     DEFAULT_SET_SCRIPT,
     DOMAIN,
     SCRIPT_DOMAIN,
+    SCRIPT_HELP_URL,
 )
 from ..features.hooks import HookError, Hooks, Ruling
 from ..features.model import (
@@ -347,6 +348,7 @@ class ScriptHooks(Hooks):
             DOMAIN,
             ISSUE_SET_SCRIPT,
             is_fixable=False,
+            learn_more_url=SCRIPT_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
             translation_key=ISSUE_TEXTS[error.refusal],
             translation_placeholders={"script": script, "error": error.reason},

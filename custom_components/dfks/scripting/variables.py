@@ -5,14 +5,18 @@ whatever can only mean one thing is taken, and everything else is a BadValueErro
 """
 
 from collections.abc import Mapping
+from datetime import datetime, time, timedelta
 import math
 from typing import Any, Final
 
-from homeassistant.const import STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.helpers import config_validation as cv
+from homeassistant.util import dt as dt_util
+import voluptuous as vol
 
 from ..const import FEATURE_KEYS
 from ..features.hooks import Ruling
-from ..features.model import MAX_RING_COUNT, Feature, FeatureState, Origin, is_target
+from ..features.model import MAX_RING_COUNT, Feature, FeatureState, Origin
+from ..features.targets import dialable
 
 FIELD_FORWARD_TO: Final = "forwardTo"
 FIELD_RING_COUNT: Final = "ringCount"
@@ -34,6 +38,12 @@ _WORDS: Final = {
     **dict.fromkeys(("true", "on", "yes"), True),
     **dict.fromkeys(("false", "off", "no"), False),
 }
+
+_ORIGINS: Final = {Origin.PHONE: "phone", Origin.END: "timer"}
+
+# Characters of the name of a claim, and the longest time that one may last by a duration.
+MAX_CLAIM: Final = 64
+MAX_DURATION: Final = timedelta(days=3660)
 
 # Characters of a reason that a user is shown, at most.
 MAX_REASON: Final = 255
@@ -74,17 +84,14 @@ def read_status(value: object) -> bool:
 def read_target(value: object) -> str:
     """Return where calls go; the empty text for nowhere. Raises BadValueError."""
     if isinstance(value, str):
-        text = value.strip()
+        text = value
     elif (number := _whole_number(value)) is not None:
         text = str(number)
     else:
         raise BadValueError(f"{value!r} is not a number to call")
-    if text in (STATE_UNKNOWN, STATE_UNAVAILABLE):
-        # What a template reads from an entity that is not there.
-        raise BadValueError(f"{text} is not a number to call")
-    if not text.isprintable() or not is_target(text):
-        raise BadValueError("a number to call is too long or has invisible characters")
-    return text
+    if (target := dialable(text)) is None:
+        raise BadValueError(f"{text!r} is neither a number to call nor a SIP address")
+    return target
 
 
 def read_rings(value: object) -> int:
@@ -97,6 +104,68 @@ def read_rings(value: object) -> int:
     return rings
 
 
+def read_claim(value: object) -> str:
+    """Return the name of a claim. Raises BadValueError."""
+    name = " ".join(str(value).split())
+    if not 0 < len(name) <= MAX_CLAIM or not name.isprintable():
+        raise BadValueError(f"a name has 1 to {MAX_CLAIM} characters")
+    return name
+
+
+def read_duration(value: object) -> float:
+    """Return a length of time in seconds, as Home Assistant's actions take it.
+
+    Raises BadValueError for what is none, and for one of no or of endless length.
+    """
+    try:
+        duration: timedelta = cv.positive_time_period(value)
+    except (vol.Invalid, OverflowError, TypeError) as err:
+        raise BadValueError(f"{value!r} is not a length of time") from err
+    if not timedelta() < duration <= MAX_DURATION:
+        raise BadValueError(f"{value!r} is no time that one can wait for")
+    return duration.total_seconds()
+
+
+def read_time(value: object) -> float:
+    """Return a moment in seconds since the epoch.
+
+    It may be a date and time, in Home Assistant's time zone where it names none, or a
+    time of day, which stands for the next time that it comes. Raises BadValueError.
+    """
+    number = _number(value)
+    if number is None:
+        return _moment(value).timestamp()
+    try:
+        dt_util.utc_from_timestamp(number)
+    except (ValueError, OverflowError, OSError) as err:
+        raise BadValueError(f"{value!r} is not a time") from err
+    return float(number)
+
+
+def _moment(value: object) -> datetime:
+    moment = value if isinstance(value, datetime) else None
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            moment = dt_util.parse_datetime(text)
+        except ValueError as err:
+            raise BadValueError(f"{value!r} is not a date") from err
+        if moment is None and (of_day := dt_util.parse_time(text)) is not None:
+            moment = _next(of_day)
+    if moment is None:
+        raise BadValueError(f"{value!r} is not a time")
+    return dt_util.as_utc(moment)
+
+
+def _next(of_day: time) -> datetime:
+    """Return the next moment at which the clock on the wall shows a time."""
+    now = dt_util.now()
+    today = datetime.combine(now.date(), of_day, now.tzinfo)
+    if today > now:
+        return today
+    return datetime.combine(now.date() + timedelta(days=1), of_day, now.tzinfo)
+
+
 def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
     """Return the values of a feature by their fields."""
     values: dict[str, str | int] = {
@@ -106,9 +175,14 @@ def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
     return {field: values[field] for field in FIELDS[feature]}
 
 
+def shown_time(seconds: float) -> str:
+    """Return a time in ISO 8601, in the time zone of Home Assistant."""
+    return dt_util.as_local(dt_util.utc_from_timestamp(seconds)).isoformat()
+
+
 def shown_origin(origin: Origin) -> str:
     """Return who asks for a change, in the word that scripts and events have for it."""
-    return "phone" if origin is Origin.PHONE else "home_assistant"
+    return _ORIGINS.get(origin, "home_assistant")
 
 
 def read_refusal(answer: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
-from ..const import DOMAIN
+from ..const import DOMAIN, STORAGE_HELP_URL
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class StoredFile(Store[dict[str, Any]]):
             DOMAIN,
             self._issue_id,
             is_fixable=False,
+            learn_more_url=STORAGE_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
             translation_key=ISSUE_NOT_WRITTEN,
             translation_placeholders={"path": self.path, "reason": reason},

@@ -1,4 +1,4 @@
-"""What outlives a restart: the feature states of the lines.
+"""What outlives a restart: the feature states of the lines, and the claims on them.
 
 Entities could restore their own state, but phones subscribe before the entities are
 up. So the states lie in one file that is read before the listener opens its sockets.
@@ -9,14 +9,23 @@ changes during a write is in the next one, which follows it.
 import asyncio
 from collections.abc import Callable, Mapping
 import logging
+import math
 from typing import Any, Final, TypeGuard
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
-from ..const import DOMAIN
-from ..features.model import MAX_RING_COUNT, Feature, FeatureState, is_target
+from ..const import DOMAIN, STORAGE_HELP_URL
+from ..features.model import (
+    MAX_RING_COUNT,
+    Claim,
+    Claims,
+    Feature,
+    FeatureState,
+    LineMemory,
+    is_target,
+)
 from .file import RETRY_DELAY, StoredFile
 
 _LOGGER = logging.getLogger(__name__)
@@ -26,8 +35,6 @@ STORAGE_VERSION: Final = 1
 # The issue of a file that could not be read as it was, and its text.
 ISSUE_DAMAGED: Final = "states_damaged"
 
-type LineStates = Mapping[Feature, FeatureState]
-
 
 class StateStore:
     """The file of feature states of one listener, by line id."""
@@ -36,12 +43,12 @@ class StateStore:
         """Name the file; nothing is read yet."""
         self._hass = hass
         self._file = StoredFile(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
-        self._unsaved: Callable[[], Mapping[str, LineStates]] | None = None
+        self._unsaved: Callable[[], Mapping[str, LineMemory]] | None = None
         self._writing: asyncio.Task[None] | None = None
         self._cancel_retry: CALLBACK_TYPE | None = None
 
-    async def async_load(self) -> dict[str, dict[Feature, FeatureState]]:
-        """Return the stored states by line id.
+    async def async_load(self) -> dict[str, LineMemory]:
+        """Return what is stored, by line id.
 
         Whatever the file holds, it does not hinder the start. What cannot be read is as
         if never set: it is told, and a copy of the file is kept.
@@ -78,6 +85,7 @@ class StateStore:
             ISSUE_DAMAGED,
             is_fixable=True,
             is_persistent=True,
+            learn_more_url=STORAGE_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
             translation_key=ISSUE_DAMAGED,
             translation_placeholders={"path": self._file.path, "copy": copy},
@@ -89,7 +97,7 @@ class StateStore:
 
     @callback
     def async_schedule_save(
-        self, states: Callable[[], Mapping[str, LineStates]]
+        self, states: Callable[[], Mapping[str, LineMemory]]
     ) -> None:
         """Write what `states` returns: at once, or when what is being written is."""
         self._unsaved = states
@@ -152,24 +160,52 @@ class StateStore:
             self._cancel_retry = None
 
 
-def _to_json(lines: Mapping[str, LineStates]) -> dict[str, Any]:
+def _to_json(lines: Mapping[str, LineMemory]) -> dict[str, Any]:
     return {
         "lines": {
             line_id: {
                 feature.value: {
-                    "status": state.status,
-                    "forward_to": state.forward_to,
-                    "ring_count": state.ring_count,
+                    **_state_to_json(state),
+                    **_claims_to_json(memory.claims.get(feature)),
                 }
-                for feature, state in states.items()
+                for feature, state in memory.states.items()
             }
-            for line_id, states in lines.items()
+            for line_id, memory in lines.items()
         }
     }
 
 
+def _state_to_json(state: FeatureState) -> dict[str, Any]:
+    return {
+        "status": state.status,
+        "forward_to": state.forward_to,
+        "ring_count": state.ring_count,
+    }
+
+
+def _claims_to_json(claims: Claims | None) -> dict[str, Any]:
+    """Return the claims on a feature; versions before claims pass the key over."""
+    if claims is None:
+        return {}
+    held = [
+        {"name": claim.name, "until": claim.until, **_state_to_json(claim.state)}
+        for claim in claims.held
+    ]
+    return {"claims": {"before": _state_to_json(claims.before), "held": held}}
+
+
 def _is_target(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and is_target(value)
+
+
+def _is_end(value: object) -> TypeGuard[float | None]:
+    if value is None:
+        return True
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
 
 
 def _are_rings(value: object) -> TypeGuard[int]:
@@ -188,18 +224,46 @@ class _Reader:
     """
 
     def __init__(self) -> None:
-        self.lines: dict[str, dict[Feature, FeatureState]] = {}
+        self.lines: dict[str, LineMemory] = {}
         self.flaws = 0
 
     def lines_from_json(self, data: object) -> None:
         """Read the whole file."""
         lines = data.get("lines") if isinstance(data, dict) else None
         for line_id, stored in self._table(lines).items():
-            self.lines[line_id] = {
-                feature: self._state(self._table(stored_state))
-                for name, stored_state in self._table(stored).items()
-                if (feature := _FEATURES.get(name)) is not None
-            }
+            self.lines[line_id] = self._line(self._table(stored))
+
+    def _line(self, stored: Mapping[str, object]) -> LineMemory:
+        states: dict[Feature, FeatureState] = {}
+        claims: dict[Feature, Claims] = {}
+        for name, value in stored.items():
+            if (feature := _FEATURES.get(name)) is None:
+                continue
+            of_feature = self._table(value)
+            states[feature] = self._state(of_feature)
+            if "claims" in of_feature:
+                read = self._claims(self._table(of_feature["claims"]))
+                if read is not None:
+                    claims[feature] = read
+        return LineMemory(states, claims)
+
+    def _claims(self, stored: Mapping[str, object]) -> Claims | None:
+        """Read the claims on a feature; one that cannot be read is not held."""
+        before = self._state(self._table(stored.get("before")))
+        held = stored.get("held")
+        if not isinstance(held, list):
+            self.flaws += 1
+            return None
+        read = [self._claim(self._table(one)) for one in held]
+        claims = tuple(claim for claim in read if claim is not None)
+        return Claims(before, claims) if claims else None
+
+    def _claim(self, stored: Mapping[str, object]) -> Claim | None:
+        name, until = stored.get("name"), stored.get("until")
+        if isinstance(name, str) and _is_end(until):
+            return Claim(name, until, self._state(stored))
+        self.flaws += 1
+        return None
 
     def _table(self, value: object) -> dict[str, object]:
         if isinstance(value, dict):
