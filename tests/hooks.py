@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import override
 
 from custom_components.dfks.features.hooks import HookError, Hooks, Ruling
-from custom_components.dfks.features.model import Feature, FeatureChange, Line
+from custom_components.dfks.features.model import ChangeRequest, Feature, Line
 
-type Rule = Callable[[Line, FeatureChange], Awaitable[Ruling]]
+type Rule = Callable[[Line, ChangeRequest], Awaitable[Ruling]]
 type Supply = Callable[[Line, Feature], Awaitable[Ruling]]
 
 
@@ -27,23 +27,23 @@ class FunctionHooks(Hooks):
         self.set_hook = rule
         self.get_hook = supply
         self.failures: list[HookError] = []
-        self.asked: list[FeatureChange | Feature] = []
+        self.asked: list[ChangeRequest | Feature] = []
         """What the hooks were asked about, a call each."""
         self.sources: list[str | None] = []
         """Who asked for the full state, a call of the get hook each."""
 
     @property
     @override
-    def rules(self) -> bool:
+    def has_set_hook(self) -> bool:
         return self.set_hook is not None
 
     @property
     @override
-    def supplies(self) -> bool:
+    def has_get_hook(self) -> bool:
         return self.get_hook is not None
 
     @override
-    async def rule(self, line: Line, change: FeatureChange) -> Ruling:
+    async def rule(self, line: Line, change: ChangeRequest) -> Ruling:
         assert self.set_hook is not None
         self.asked.append(change)
         return await self.set_hook(line, change)

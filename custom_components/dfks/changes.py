@@ -14,8 +14,8 @@ from homeassistant.core import Context, HomeAssistant, callback
 
 from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
 from .features.model import (
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureChanged,
     FeatureState,
     Line,
@@ -95,7 +95,7 @@ class Authors:
         )
 
 
-def _about_phone(change: FeatureChange) -> dict[str, str | None]:
+def _about_phone(change: ChangeRequest) -> dict[str, str | None]:
     if change.origin is not Origin.PHONE:
         return {}
     return {ATTR_PHONE: phone_name(change.agent), ATTR_SOURCE: change.source}

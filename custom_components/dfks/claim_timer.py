@@ -12,9 +12,9 @@ from homeassistant.util import dt as dt_util
 from .features.claims import due, next_end
 from .features.model import (
     ChangeRefused,
+    ChangeRequest,
     ClaimsChanged,
     Feature,
-    FeatureChange,
     FeatureChanged,
     Line,
     LineEvent,
@@ -94,7 +94,7 @@ class ClaimTimer:
         self._set_for_next(moment)
 
     async def _async_end(self, line: Line, feature: Feature, moment: float) -> None:
-        end = FeatureChange(feature=feature, origin=Origin.END, ended_at=moment)
+        end = ChangeRequest(feature=feature, origin=Origin.END, ended_at=moment)
         # Where it cannot be made now, the timer comes back to it.
         with suppress(ChangeRefused):
             await self._sync.change(line.id, end)

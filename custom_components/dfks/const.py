@@ -60,7 +60,7 @@ MIN_MAX_EXPIRES: Final = 300
 MAX_MAX_EXPIRES: Final = 3600
 DEFAULT_MAX_EXPIRES: Final = 3600
 
-# Wrong passwords after which a source is shut out. Below three, one that is mistyped on
+# Wrong passwords after which a source is blocked. Below three, one that is mistyped on
 # the phone would do.
 MIN_MAX_FAILURES: Final = 3
 MAX_MAX_FAILURES: Final = 1000

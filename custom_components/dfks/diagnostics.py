@@ -191,9 +191,9 @@ def _listener(listener: DfksListener) -> dict[str, Any]:
     return {
         "port": server.port,
         "tls_port": server.tls_port or None,
-        "set_script": listener.hooks.rules,
-        "get_script": listener.hooks.supplies,
-        "phones_not_known": len(monitor.knocks),
+        "set_script": listener.hooks.has_set_hook,
+        "get_script": listener.hooks.has_get_hook,
+        "unknown_phones": len(monitor.unknown_phones),
         "received": dict(monitor.received_totals),
         "sent": dict(monitor.sent_totals),
         **server.counters(),

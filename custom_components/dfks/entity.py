@@ -17,10 +17,10 @@ from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
 from .errors import refused
 from .features.model import (
     ChangeRefused,
+    ChangeRequest,
     ClaimsChanged,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     FeatureChanged,
     FeatureState,
     Hold,
@@ -86,7 +86,7 @@ class DfksEntity(Entity):
         self.async_on_remove(self._line.subscribe(self._handle_event))
 
     @callback
-    def _take_context(self, change: FeatureChange) -> None:
+    def _take_context(self, change: ChangeRequest) -> None:
         """Write the next state in the context of a change.
 
         Otherwise a key that is pressed just after a user's click would count as that
@@ -160,7 +160,7 @@ class DfksFeatureEntity(DfksEntity):
         hold: Hold | None = None,
     ) -> None:
         """Ask for a change; raises HomeAssistantError where it is refused."""
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=self._feature,
             status=status,
             forward_to=forward_to,

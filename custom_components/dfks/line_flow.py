@@ -1,7 +1,7 @@
 """The form of a phone line, and the page after it: what to type into the phone.
 
 That page comes when the line is stored, for a phone that is set up meanwhile has to be
-known: it would be refused, and shut out in the end. So it is no step but the words with
+known: it would be refused, and blocked in the end. So it is no step but the words with
 which Home Assistant ends the flow, and nothing is lost or done twice by how it is
 closed.
 """
@@ -44,7 +44,7 @@ from .listener import DfksListener
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
 from .phones.provisioning import async_phone_settings, propose_password
-from .phones.unknown import Knock, Knocks
+from .phones.unknown import UnknownPhone, UnknownPhones
 from .phones.vendors import OTHER, VENDORS, vendor_of
 from .settings import assigned_features, line_auth_name, line_subentries
 
@@ -119,15 +119,15 @@ class LineSubentryFlow(ConfigSubentryFlow):
         return values
 
     def _user_selector(self) -> TextSelector | SelectSelector:
-        """Return the field of the user, which offers who knocked if anybody did."""
-        knocks = self._knocks()
-        if not knocks:
+        """Return the field of the user, which offers unknown phones if there are any."""
+        unknown_phones = self._unknown_phones()
+        if not unknown_phones:
             return TextSelector()
         return SelectSelector(
             SelectSelectorConfig(
                 options=[
-                    SelectOptionDict(value=knock.user, label=_label(knock))
-                    for knock in knocks
+                    SelectOptionDict(value=phone.user, label=_label(phone))
+                    for phone in unknown_phones
                 ],
                 custom_value=True,
                 mode=SelectSelectorMode.DROPDOWN,
@@ -140,10 +140,10 @@ class LineSubentryFlow(ConfigSubentryFlow):
         """Return the data of a filled form, and what is wrong with which field."""
         data, errors = _check_line(user_input, stored)
         chosen = user_input[CONF_VENDOR]
-        knock = self._knocks().of(data[CONF_USER])
-        if chosen == OTHER and knock is not None:
+        phone = self._unknown_phones().of(data[CONF_USER])
+        if chosen == OTHER and phone is not None:
             # It has said what it is.
-            chosen = vendor_of(knock.user_agent)
+            chosen = vendor_of(phone.user_agent)
         if chosen != OTHER:
             data[CONF_VENDOR] = chosen
         return data, errors
@@ -201,10 +201,12 @@ class LineSubentryFlow(ConfigSubentryFlow):
         listener: DfksListener = entry.runtime_data
         return listener
 
-    def _knocks(self) -> Knocks:
-        """Return the phones that knocked and are not known."""
+    def _unknown_phones(self) -> UnknownPhones:
+        """Return the phones that tried to register and are not known."""
         listener = self._listener()
-        return listener.monitor.knocks if listener is not None else Knocks()
+        return (
+            listener.monitor.unknown_phones if listener is not None else UnknownPhones()
+        )
 
     def _phone(self, stored: ConfigSubentry) -> LinePhone | None:
         """Return what is seen of the line's phone."""
@@ -228,7 +230,7 @@ _KEPT_PASSWORD: Final[dict[vol.Marker, Any]] = {
 def _proposals() -> dict[str, Any]:
     """Return what the form of a new line opens with.
 
-    Without a user the page would choose the phone that knocked last, maybe a stranger's.
+    Without a user the page would choose the phone that tried last, maybe somebody else's.
     """
     return {CONF_USER: "", CONF_PASSWORD: propose_password()}
 
@@ -286,10 +288,10 @@ def _status_section(phone: LinePhone | None) -> dict[vol.Marker, Any]:
     return {vol.Optional(phone.status.value): form_section({}, collapsed=False)}
 
 
-def _label(knock: Knock) -> str:
-    """Return how a phone that knocked is offered."""
-    seen = f"{knock.address}, {knock.user_agent}" if knock.user_agent else knock.address
-    return f"{knock.user} ({seen})"
+def _label(phone: UnknownPhone) -> str:
+    """Return how an unknown phone is offered."""
+    seen = f"{phone.address}, {phone.user_agent}" if phone.user_agent else phone.address
+    return f"{phone.user} ({seen})"
 
 
 def _check_line(

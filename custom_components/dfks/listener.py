@@ -34,7 +34,7 @@ from .features.model import (
     LineMemory,
 )
 from .features.sync import FeatureSync
-from .phones.blocked import ShutOuts
+from .phones.blocked import BlockedSources
 from .phones.monitor import PhoneMonitor
 from .scripting.script_hooks import ScriptHooks
 from .settings import (
@@ -107,7 +107,9 @@ class DfksListener:
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
-        self._shut_outs = ShutOuts(hass, self.server.guard, self._name_of_user)
+        self._blocked_sources = BlockedSources(
+            hass, self.server.guard, self._name_of_user
+        )
         self._tls_files = tls_files(hass, entry.data)
         self._certificate = (
             CertificateKeeper(hass, entry, self._tls_files) if self._tls_files else None
@@ -177,7 +179,7 @@ class DfksListener:
         """
         self.hooks.async_stop()
         self._claim_timer.async_stop()
-        self._shut_outs.async_stop()
+        self._blocked_sources.async_stop()
         if self._certificate is not None:
             self._certificate.async_stop()
         await self.sync.stop()
@@ -245,7 +247,7 @@ class DfksListener:
 
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
-        self.monitor.welcome(config)
+        self.monitor.line_added(config)
         self._add_entities(line, (None, *config.assigned))
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
@@ -253,7 +255,7 @@ class DfksListener:
         before, config = line.assigned, line_config(subentry)
         if not self.sync.update_line(config):
             return
-        self.monitor.welcome(config)
+        self.monitor.line_added(config)
         self._remove_unassigned_entities()
         self._add_entities(line, set(config.assigned) - set(before))
 

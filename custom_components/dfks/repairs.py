@@ -1,6 +1,6 @@
 """What the user can settle with a click.
 
-A source that is shut out is let in again, and damaged states are taken note of.
+A blocked source is unblocked, and damaged states are taken note of.
 """
 
 from typing import override

@@ -32,8 +32,8 @@ from .errors import invalid, refused
 from .features.claims import last_end, names
 from .features.model import (
     ChangeRefused,
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureState,
     Hold,
     Origin,
@@ -169,13 +169,13 @@ async def _async_release(call: ServiceCall) -> ServiceResponse:
     """End a claim on some lines and return what has become of their features."""
     feature = _read_feature(call.data)
     claim = _read(read_claim, ATTR_CLAIM, call.data[ATTR_CLAIM])
-    changes: list[tuple[LineTarget, FeatureChange]] = []
+    changes: list[tuple[LineTarget, ChangeRequest]] = []
     for selected in find_targets(call.hass, call.data):
         features = [feature] if feature is not None else selected.features
         changes += [
             (
                 selected.target,
-                FeatureChange(
+                ChangeRequest(
                     feature=each,
                     release=claim,
                     origin=Origin.ACTION,
@@ -200,7 +200,7 @@ async def _async_release(call: ServiceCall) -> ServiceResponse:
 
 
 async def _async_make(
-    changes: Iterable[tuple[LineTarget, FeatureChange]],
+    changes: Iterable[tuple[LineTarget, ChangeRequest]],
 ) -> ServiceResponse:
     """Make changes and return what has become of the features."""
     results: list[JsonObjectType] = []
@@ -250,12 +250,12 @@ def _read_feature(data: Mapping[str, Any]) -> Feature | None:
         raise invalid("feature_unknown", feature=name) from err
 
 
-def _read_wish(feature: Feature, call: ServiceCall) -> FeatureChange:
+def _read_wish(feature: Feature, call: ServiceCall) -> ChangeRequest:
     """Understand what is asked for. Raises ServiceValidationError."""
     data = call.data
     fields = _read_fields(feature, data)
     status = _read(read_status, ATTR_STATUS, data.get(ATTR_STATUS))
-    return FeatureChange(
+    return ChangeRequest(
         feature=feature,
         status=status,
         forward_to=_read(read_target, FIELD_FORWARD_TO, fields.get(FIELD_FORWARD_TO)),
@@ -323,7 +323,7 @@ def _read_pair(pair: str) -> tuple[str, str]:
     return field.strip(), value.strip()
 
 
-def _check_change(target: LineTarget, change: FeatureChange) -> None:
+def _check_change(target: LineTarget, change: ChangeRequest) -> None:
     """Raise ServiceValidationError for what the line cannot do."""
     feature = change.feature
     if feature not in target.line.assigned:

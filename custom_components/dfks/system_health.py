@@ -54,7 +54,7 @@ def _running(entry: DfksConfigEntry, listener: DfksListener) -> dict[str, Any]:
         "lines": len(lines),
         "lines_with_phone": sum(line.connected for line in lines),
         "requests": sum(received.values()),
-        "sources_shut_out": server.guard.shut_out_now,
+        "sources_blocked": server.guard.blocked_sources,
     }
 
 

@@ -15,11 +15,11 @@ from custom_components.dfks.features.claims import (
 from custom_components.dfks.features.hooks import HookError, Ruling
 from custom_components.dfks.features.model import (
     ChangeRefused,
+    ChangeRequest,
     Claim,
     Claims,
     ClaimsChanged,
     Feature,
-    FeatureChange,
     FeatureChanged,
     FeatureState,
     Hold,
@@ -63,7 +63,7 @@ class Desk:
         hold = None
         if claim is not None or until is not None:
             hold = Hold(claim or "", until)
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=DND if to is None else ALWAYS,
             status=status,
             forward_to=to,
@@ -74,12 +74,12 @@ class Desk:
 
     async def release(self, name: str, feature: Feature = DND) -> FeatureState:
         """Release a claim."""
-        change = FeatureChange(feature=feature, release=name, origin=Origin.ACTION)
+        change = ChangeRequest(feature=feature, release=name, origin=Origin.ACTION)
         return (await self.sync.change("line-201", change)).state
 
     async def pass_until(self, now: float, feature: Feature = DND) -> FeatureState:
         """End what is over by then."""
-        change = FeatureChange(feature=feature, ended_at=now, origin=Origin.END)
+        change = ChangeRequest(feature=feature, ended_at=now, origin=Origin.END)
         return (await self.sync.change("line-201", change)).state
 
     @property
@@ -295,9 +295,9 @@ class TestHooks:
         self, desk: Desk, sync: FeatureSync
     ) -> None:
         """With the state that the feature goes back to, as for any change."""
-        asked: list[FeatureChange] = []
+        asked: list[ChangeRequest] = []
 
-        async def rule(_line: Line, change: FeatureChange) -> Ruling:
+        async def rule(_line: Line, change: ChangeRequest) -> Ruling:
             asked.append(change)
             return Ruling()
 
@@ -349,9 +349,9 @@ class TestHooks:
         await desk.set(claim="meeting")
         gate = Gate()
         sync.hooks = FunctionHooks(gate)
-        off = FeatureChange(feature=DND, status=False, origin=Origin.ENTITY)
+        off = ChangeRequest(feature=DND, status=False, origin=Origin.ENTITY)
         on = replace(off, status=True, param="not merged")
-        release = FeatureChange(feature=DND, release="meeting", origin=Origin.ACTION)
+        release = ChangeRequest(feature=DND, release="meeting", origin=Origin.ACTION)
         first, second, third = [
             await later(sync, change) for change in (off, on, release)
         ]
@@ -368,13 +368,13 @@ class TestHooks:
         await desk.set(claim="meeting", until=NOW + 60)
         gate = Gate()
         sync.hooks = FunctionHooks(gate)
-        moved = FeatureChange(
+        moved = ChangeRequest(
             feature=DND,
             status=True,
             hold=Hold("meeting", NOW + 90),
             origin=Origin.ACTION,
         )
-        end = FeatureChange(feature=DND, ended_at=NOW + 60, origin=Origin.END)
+        end = ChangeRequest(feature=DND, ended_at=NOW + 60, origin=Origin.END)
         both = [await later(sync, change) for change in (moved, end)]
         await gate.called()
         gate.open()
@@ -390,7 +390,7 @@ class TestHooks:
         claims = [
             await later(
                 sync,
-                FeatureChange(
+                ChangeRequest(
                     feature=DND,
                     status=True,
                     hold=Hold(name, None),
@@ -474,9 +474,9 @@ class TestRestart:
         assert events == []
 
 
-def hold(name: str, until: float | None) -> FeatureChange:
+def hold(name: str, until: float | None) -> ChangeRequest:
     """Return a claim on Do not disturb."""
-    return FeatureChange(
+    return ChangeRequest(
         feature=DND, status=True, hold=Hold(name, until), origin=Origin.ACTION
     )
 

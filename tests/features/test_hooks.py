@@ -20,8 +20,8 @@ from custom_components.dfks.features.hooks import (
 from custom_components.dfks.features.model import (
     ChangeOutcome,
     ChangeRefused,
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureState,
     Line,
     Origin,
@@ -44,19 +44,19 @@ from tests.server import line_config
 
 from .conftest import Connect, features_told, told
 
-DND_ON = FeatureChange(
+DND_ON = ChangeRequest(
     feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
 )
-DND_OFF = FeatureChange(
+DND_OFF = ChangeRequest(
     feature=Feature.DO_NOT_DISTURB, status=False, origin=Origin.ENTITY
 )
-ALWAYS_TO_300 = FeatureChange(
+ALWAYS_TO_300 = ChangeRequest(
     feature=Feature.CALL_FORWARDING_ALWAYS,
     status=True,
     forward_to="300",
     origin=Origin.ENTITY,
 )
-BY_ACTION = FeatureChange(
+BY_ACTION = ChangeRequest(
     feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ACTION
 )
 
@@ -105,7 +105,7 @@ async def settled(sync: FeatureSync) -> None:
 
 
 async def later(
-    sync: FeatureSync, change: FeatureChange, line_id: str = "line-201"
+    sync: FeatureSync, change: ChangeRequest, line_id: str = "line-201"
 ) -> asyncio.Task[ChangeOutcome]:
     """Ask for a change that has to wait."""
     task = asyncio.create_task(sync.change(line_id, change))
@@ -431,7 +431,7 @@ class TestOwnChanges:
     ) -> None:
         """Before the change that it was asked about, and without another call."""
 
-        async def hook(_line: Line, _change: FeatureChange) -> Ruling:
+        async def hook(_line: Line, _change: ChangeRequest) -> Ruling:
             outcome = await sync.change("line-201", DND_ON)
             assert outcome.state.status
             await sync.change("line-202", DND_ON)
@@ -457,7 +457,7 @@ class TestNoHooks:
         hooks.rule_failed(error)
         hooks.supply_failed(error)
 
-        assert (hooks.rules, hooks.supplies) == (False, False)
+        assert (hooks.has_set_hook, hooks.has_get_hook) == (False, False)
         assert await hooks.rule(line, DND_ON) == Ruling()
         assert await hooks.supply(line, Feature.DO_NOT_DISTURB, None) == Ruling()
 
@@ -663,7 +663,7 @@ class TestSetHook:
         with pytest.raises(HookError):
             await sync.change(
                 "line-201",
-                FeatureChange(
+                ChangeRequest(
                     feature=Feature.CALL_FORWARDING_ALWAYS, origin=Origin.ENTITY, **wish
                 ),
             )
@@ -691,7 +691,7 @@ class TestSetHook:
         await sync.change("line-201", DND_ON)
         end, ended = asyncio.Event(), asyncio.Event()
 
-        async def hook(_line: Line, _change: FeatureChange) -> Ruling:
+        async def hook(_line: Line, _change: ChangeRequest) -> Ruling:
             while not end.is_set():
                 try:
                     await end.wait()
@@ -838,7 +838,7 @@ class TestSetHook:
         """Is told to nobody."""
         gate = Gate()
 
-        async def refuse(line: Line, change: FeatureChange) -> Ruling:
+        async def refuse(line: Line, change: ChangeRequest) -> Ruling:
             await gate(line, change)
             raise ChangeRefused("no")
 
@@ -900,7 +900,7 @@ class TestWaiting:
         """A target that was set before its switch is not lost; all get the outcome."""
         await later(sync, DND_ON)
         await gate.called()
-        wish = FeatureChange(
+        wish = ChangeRequest(
             feature=Feature.CALL_FORWARDING_NO_ANSWER, origin=Origin.ENTITY
         )
         wishes = [
@@ -918,7 +918,7 @@ class TestWaiting:
         """What was merged has one outcome."""
         gate = Gate()
 
-        async def refuse(line: Line, change: FeatureChange) -> Ruling:
+        async def refuse(line: Line, change: ChangeRequest) -> Ruling:
             await gate(line, change)
             raise ChangeRefused("no")
 
@@ -959,7 +959,7 @@ class TestWaiting:
         for fields in (older, newer):
             last = await later(
                 sync,
-                FeatureChange(
+                ChangeRequest(
                     feature=Feature.CALL_FORWARDING_ALWAYS,
                     origin=Origin.ENTITY,
                     **fields,

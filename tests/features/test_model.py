@@ -5,9 +5,9 @@ import pytest
 
 from custom_components.dfks.features.model import (
     MAX_TARGET,
+    ChangeRequest,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     FeatureState,
     Line,
     LineEvent,
@@ -87,20 +87,20 @@ def test_what_cannot_be_a_target(text: str) -> None:
     assert not is_target(text)
 
     with pytest.raises(ValueError, match="target"):
-        FeatureChange(feature=BUSY, forward_to=text, origin=Origin.ENTITY)
+        ChangeRequest(feature=BUSY, forward_to=text, origin=Origin.ENTITY)
 
 
 @pytest.mark.parametrize("rings", [-1, 101, 10**9])
 def test_ring_counts_out_of_range(rings: int) -> None:
     """No phone could be told."""
     with pytest.raises(ValueError, match="ring count"):
-        FeatureChange(feature=NO_ANSWER, ring_count=rings, origin=Origin.ENTITY)
+        ChangeRequest(feature=NO_ANSWER, ring_count=rings, origin=Origin.ENTITY)
 
 
 @pytest.mark.parametrize("rings", [0, 100])
 def test_ring_counts_in_range(rings: int) -> None:
     """Both ends belong to it."""
-    change = FeatureChange(feature=NO_ANSWER, ring_count=rings, origin=Origin.ENTITY)
+    change = ChangeRequest(feature=NO_ANSWER, ring_count=rings, origin=Origin.ENTITY)
 
     assert change.applied_to(FeatureState()).ring_count == rings
 
@@ -172,7 +172,7 @@ def test_what_a_change_makes_of_a_state(
     after: FeatureState,
 ) -> None:
     """None keeps what is stored; a cleared target turns the forwarding off."""
-    change = FeatureChange(
+    change = ChangeRequest(
         feature=NO_ANSWER,
         status=status,
         forward_to=forward_to,
@@ -208,7 +208,7 @@ def test_a_change_made_twice_is_made_once(
     ring_count: int | None,
 ) -> None:
     """So the second one counts as a change that changes nothing."""
-    change = FeatureChange(
+    change = ChangeRequest(
         feature=feature,
         status=status,
         forward_to=forward_to,

@@ -9,9 +9,9 @@ import pytest
 from custom_components.dfks.features.model import (
     ChangeOutcome,
     ChangeRefused,
+    ChangeRequest,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     FeatureChanged,
     FeatureState,
     Line,
@@ -51,9 +51,9 @@ def change(
     ring_count: int | None = None,
     *,
     origin: Origin = Origin.ENTITY,
-) -> FeatureChange:
+) -> ChangeRequest:
     """Return a wish of Home Assistant."""
-    return FeatureChange(
+    return ChangeRequest(
         feature=feature,
         status=status,
         forward_to=forward_to,
@@ -349,7 +349,7 @@ async def test_a_key_is_known_by_its_phone(
     (event,) = changes(events)
     assert event.line.user == "201"
     assert (event.old, event.new) == (FeatureState(), FeatureState(True, "2424", 3))
-    assert event.change == FeatureChange(
+    assert event.change == ChangeRequest(
         feature=NO_ANSWER,
         status=True,
         forward_to="2424",
@@ -641,7 +641,7 @@ async def test_a_change_of_home_assistant_reaches_every_phone(
     colleague: Phone,
     sync: FeatureSync,
     line: Line,
-    wish: FeatureChange,
+    wish: ChangeRequest,
     state: FeatureState,
     lamp: Lamp,
     origin: Origin,
@@ -762,7 +762,7 @@ async def test_an_entitys_change_that_changes_nothing_is_told_to_nobody(
     sync: FeatureSync,
     line: Line,
     events: list[LineEvent],
-    wish: FeatureChange,
+    wish: ChangeRequest,
 ) -> None:
     """Turning on what is on costs nothing."""
     events.clear()
@@ -783,7 +783,7 @@ async def test_an_actions_change_that_changes_nothing_is_told_to_all(
     sync: FeatureSync,
     line: Line,
     events: list[LineEvent],
-    wish: FeatureChange,
+    wish: ChangeRequest,
 ) -> None:
     """So that there is a way to set every lamp right."""
     events.clear()

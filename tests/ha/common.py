@@ -31,7 +31,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import (  # ty
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension  # type: ignore[import-untyped]
 
 from custom_components.dfks.const import DOMAIN
-from custom_components.dfks.features.model import Feature, FeatureChange, Line, Origin
+from custom_components.dfks.features.model import ChangeRequest, Feature, Line, Origin
 from custom_components.dfks.listener import DfksListener
 
 # Home Assistant's test helpers have no types: imported here, once for all.
@@ -190,7 +190,7 @@ async def press(
     """Change a feature as a phone's key does."""
     await runtime(entry).sync.change(
         line_id,
-        FeatureChange(
+        ChangeRequest(
             feature=feature,
             status=status,
             forward_to=forward_to,

@@ -1,4 +1,4 @@
-"""Who may come in and by which way: TLS, several addresses, networks, shut-outs."""
+"""Who may come in and by which way: TLS, several addresses, networks, blocks."""
 
 from datetime import timedelta
 from functools import partial
@@ -32,8 +32,8 @@ from .test_config_flow import add_listener, listener_form, resubmit
 SOURCE = LOCALHOST
 
 
-def shut_out(hass: HomeAssistant, source: str) -> ir.IssueEntry:
-    """Return the issue of a source that is shut out; its id does not name the source."""
+def blocked(hass: HomeAssistant, source: str) -> ir.IssueEntry:
+    """Return the issue of a blocked source; its id does not name the source."""
     (issue,) = (
         issue
         for issue in ir.async_get(hass).issues.values()
@@ -361,7 +361,7 @@ class TestAccessOptions:
         }
 
 
-class TestShutOut:
+class TestBlock:
     """A source that gave wrong passwords too often."""
 
     @staticmethod
@@ -375,7 +375,7 @@ class TestShutOut:
                 assert (await guesser.register()).status == 401
             with pytest.raises(TimeoutError):
                 await guesser.register()
-        return shut_out(hass, LOCALHOST).issue_id
+        return blocked(hass, LOCALHOST).issue_id
 
     async def test_guesser_is_shown_and_let_in_by_its_repair(
         self,
@@ -428,7 +428,7 @@ class TestShutOut:
         guard = listener.server.guard
         for attempt in range(listener.config.max_failures):
             guard.failed(SOURCE, "201", f"attempt {attempt}")
-        issue = shut_out(hass, SOURCE)
+        issue = blocked(hass, SOURCE)
         assert (issue.translation_placeholders or {})["source"] == SOURCE
         assert not guard.judges(SOURCE, "201", known=True)
 
@@ -475,8 +475,8 @@ class TestShutOut:
             for attempt in range(listener.config.max_failures):
                 guard.failed(f"127.0.1.{host}", f"{host}", f"attempt {attempt}")
         issues = ir.async_get(hass).issues
-        shown = [key for key in issues if key[1].startswith("shut_out_")]
+        shown = [key for key in issues if key[1].startswith("blocked_")]
         assert len(shown) == 20
 
         await listener.async_stop()
-        assert not any(key[1].startswith("shut_out_") for key in issues)
+        assert not any(key[1].startswith("blocked_") for key in issues)

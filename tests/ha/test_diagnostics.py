@@ -134,7 +134,7 @@ async def test_only_the_last_messages_are_there(
     }
 
 
-async def test_retransmissions_and_shut_outs_are_counted(
+async def test_retransmissions_and_blocks_are_counted(
     clock: ManualClock,
     entry: MockConfigEntry,
     listener: DfksListener,
@@ -158,12 +158,12 @@ async def test_retransmissions_and_shut_outs_are_counted(
     counters = (await download(entry))["listener"]
     assert counters["retransmissions_sent"] == 1
     assert counters["retransmissions_received"] == 1
-    assert counters["sources_shut_out"] == counters["sources_shut_out_total"] == 1
+    assert counters["sources_blocked"] == counters["sources_blocked_total"] == 1
 
     clock.advance(901)
     counters = (await download(entry))["listener"]
-    assert counters["sources_shut_out"] == 0
-    assert counters["sources_shut_out_total"] == 1
+    assert counters["sources_blocked"] == 0
+    assert counters["sources_blocked_total"] == 1
 
 
 async def answer_to(peer: RawPeer, request: bytes, digest: desk.Digest) -> int:

@@ -19,7 +19,7 @@ import pytest
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features import hooks as floor_hooks
 from custom_components.dfks.features.hooks import Ruling
-from custom_components.dfks.features.model import Feature, FeatureChange, Origin
+from custom_components.dfks.features.model import ChangeRequest, Feature, Origin
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
 from tests.phone import PATIENCE
@@ -237,7 +237,7 @@ class TestWhichScript:
         self, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """It was there when the change was put in line."""
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
         )
         assert await listener.hooks.rule(line(entry), change) == Ruling()

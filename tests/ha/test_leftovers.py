@@ -1,7 +1,7 @@
 """What goes away leaves nothing behind: sockets, tasks, timers, entries, files, memory.
 
 The listener is kept busy before it goes: a NOTIFY is in flight, a connection is open, a
-change is not written yet, a source is shut out, and TLS is served.
+change is not written yet, a source is blocked, and TLS is served.
 """
 
 import asyncio
@@ -249,7 +249,7 @@ async def test_listener_that_goes_leaves_nothing_at_work(
     await set_up(hass, entry)
     await keep_busy()
     busy = traces(hass, entry)
-    # UDP, TCP, TLS and a connection; NOTIFYs, the shut-out, the files.
+    # UDP, TCP, TLS and a connection; NOTIFYs, the block, the files.
     assert len(busy.sockets) == 4
     assert len(busy.timers) >= 4
 
@@ -259,7 +259,7 @@ async def test_listener_that_goes_leaves_nothing_at_work(
     assert after.sockets == []
     assert after.timers == []
     assert after.tasks == []
-    assert not shut_out_issues(hass)
+    assert not block_issues(hass)
 
 
 @pytest.mark.parametrize("leave", [unload, fail, remove])
@@ -365,7 +365,7 @@ def living() -> list[Any]:
     return [item for item in gc.get_objects() if isinstance(item, ALIVE)]
 
 
-def shut_out_issues(hass: HomeAssistant) -> list[str]:
-    """Return the issues of addresses that are shut out."""
+def block_issues(hass: HomeAssistant) -> list[str]:
+    """Return the issues of addresses that are blocked."""
     issues = ir.async_get(hass).issues
     return [key for domain, key in issues if domain == DOMAIN]

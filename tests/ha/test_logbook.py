@@ -11,7 +11,7 @@ from homeassistant.core import Context, Event, HomeAssistant, callback
 import pytest
 
 from custom_components.dfks.changes import EVENT_FEATURE_CHANGED, phone_name
-from custom_components.dfks.features.model import Feature, FeatureChange, Origin
+from custom_components.dfks.features.model import ChangeRequest, Feature, Origin
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.logbook import async_describe_events
 
@@ -159,7 +159,7 @@ async def test_all_entities_of_a_change_share_its_context(
     for target in ("300", "301"):
         await runtime(entry).sync.change(
             RECEPTION,
-            FeatureChange(
+            ChangeRequest(
                 feature=Feature.CALL_FORWARDING_ALWAYS,
                 status=target == "300",
                 forward_to=target,

@@ -1,4 +1,4 @@
-"""What helps to set a phone up: proposals, who knocked, and what to type into it."""
+"""What helps to set a phone up: proposals, unknown phones, and what to type into it."""
 
 import logging
 from typing import Any
@@ -52,7 +52,7 @@ def offered(result: SubentryFlowResult) -> list[Any]:
     return list(user.config["options"])
 
 
-async def knock(plug: Plug, user: str, user_agent: str) -> None:
+async def try_to_register(plug: Plug, user: str, user_agent: str) -> None:
     """Let a phone try to register whose line is not there."""
     phone = await plug(user=user, password="not-known-yet", user_agent=user_agent)
     assert (await phone.register()).status == 401
@@ -342,8 +342,8 @@ class TestServer:
         assert (words["server"], words["port"]) == (server, port)
 
 
-class TestKnocking:
-    """Phones that knocked, and are not known."""
+class TestUnknownPhones:
+    """Phones that tried to register, and are not known."""
 
     async def test_none_leave_a_plain_field(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -361,8 +361,8 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """The last first, and none of them is chosen already."""
-        await knock(plug, "300", YEALINK)
-        await knock(plug, "301", "")
+        await try_to_register(plug, "300", YEALINK)
+        await try_to_register(plug, "301", "")
         shown = await show_line_form(hass, entry)
 
         assert offered(shown) == [
@@ -379,7 +379,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """And it is offered no more."""
-        await knock(plug, "300", YEALINK)
+        await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(user="300"))
 
@@ -397,7 +397,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """More than what the phone says."""
-        await knock(plug, "300", YEALINK)
+        await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
         form = gate_form(user="300", vendor="poly")
         result = await submit_line(hass, shown, form)
@@ -412,7 +412,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """The phone of the line need not be there yet."""
-        await knock(plug, "300", YEALINK)
+        await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(user="203"))
 
@@ -428,7 +428,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """Their password is wrong, which their line's sync status says."""
-        await knock(plug, "201", YEALINK)
+        await try_to_register(plug, "201", YEALINK)
         shown = await show_line_form(hass, entry)
 
         assert isinstance(selector(shown, "user"), TextSelector)
@@ -441,7 +441,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """Control characters and those that turn the writing are gone."""
-        await knock(plug, "300", f"Desk\u202e\x07{'x' * 200}")
+        await try_to_register(plug, "300", f"Desk\u202e\x07{'x' * 200}")
         (label,) = [
             option["label"] for option in offered(await show_line_form(hass, entry))
         ]
@@ -457,7 +457,7 @@ class TestKnocking:
     ) -> None:
         """One address may be five phones."""
         for number in range(300, 310):
-            await knock(plug, str(number), YEALINK)
+            await try_to_register(plug, str(number), YEALINK)
 
         users = [
             option["value"] for option in offered(await show_line_form(hass, entry))
@@ -486,7 +486,7 @@ class TestKnocking:
         plug: Plug,
     ) -> None:
         """The page says what the synchronization may be called."""
-        await knock(plug, "300", "Desk/1.0")
+        await try_to_register(plug, "300", "Desk/1.0")
         shown = await show_line_form(hass, entry)
         result = await submit_line(hass, shown, gate_form(user="300"))
 

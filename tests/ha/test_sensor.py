@@ -177,7 +177,7 @@ class TestSyncStatus:
         listener: DfksListener,
         plug: Plug,
     ) -> None:
-        """Even where it has been shut out for its many attempts."""
+        """Even where it has been blocked for its many attempts."""
         phone = await plug(password="other-201")
         await phone.register()
         for guess in range(20):

@@ -55,7 +55,7 @@ async def test_running_listener(
         "lines": 2,
         "lines_with_phone": 1,
         "requests": 2,
-        "sources_shut_out": 1,
+        "sources_blocked": 1,
     }
 
 

@@ -1,15 +1,15 @@
-"""Phones that knock before their line is there."""
+"""Phones that try to register before their line is there."""
 
 from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.unknown import (
-    MAX_KNOCKS,
     MAX_PER_ADDRESS,
+    MAX_UNKNOWN_PHONES,
     MAX_USER_AGENT,
-    Knock,
-    Knocks,
+    UnknownPhone,
+    UnknownPhones,
 )
 from custom_components.dfks.sip.transport.flow import GoneFlow
 from custom_components.dfks.sip.wire.message import Request
@@ -41,25 +41,27 @@ class TestList:
     """What the list takes."""
 
     def test_is_short_and_keeps_the_newest(self) -> None:
-        """Whoever knocks as many users does not fill it up."""
-        knocks = Knocks()
-        for number in range(2 * MAX_KNOCKS):
-            knocks.note(request(f"<sip:{number}@h>"), come_from(f"127.0.1.{number}"))
+        """Whoever unknown_phones as many users does not fill it up."""
+        unknown_phones = UnknownPhones()
+        for number in range(2 * MAX_UNKNOWN_PHONES):
+            unknown_phones.note(
+                request(f"<sip:{number}@h>"), come_from(f"127.0.1.{number}")
+            )
 
-        assert len(knocks) == MAX_KNOCKS
-        assert knocks.take("0") is None
-        assert knocks.take("39") == "127.0.1.39"
-        assert knocks.take("39") is None
+        assert len(unknown_phones) == MAX_UNKNOWN_PHONES
+        assert unknown_phones.take("0") is None
+        assert unknown_phones.take("39") == "127.0.1.39"
+        assert unknown_phones.take("39") is None
 
     def test_takes_few_of_one_address(self) -> None:
         """The others keep their places."""
-        knocks = Knocks()
-        knocks.note(request("<sip:300@h>"), come_from("127.0.1.2"))
-        for number in range(MAX_KNOCKS):
-            knocks.note(request(f"<sip:{number}@h>"), come_from("127.0.1.1"))
+        unknown_phones = UnknownPhones()
+        unknown_phones.note(request("<sip:300@h>"), come_from("127.0.1.2"))
+        for number in range(MAX_UNKNOWN_PHONES):
+            unknown_phones.note(request(f"<sip:{number}@h>"), come_from("127.0.1.1"))
 
-        assert len(knocks) == MAX_PER_ADDRESS + 1
-        assert knocks.take("300") == "127.0.1.2"
+        assert len(unknown_phones) == MAX_PER_ADDRESS + 1
+        assert unknown_phones.take("300") == "127.0.1.2"
 
     @pytest.mark.parametrize(
         "to",
@@ -67,44 +69,48 @@ class TestList:
     )
     def test_takes_only_what_can_be_a_user(self, to: str) -> None:
         """Nobody has to type anything else into a phone."""
-        knocks = Knocks()
-        knocks.note(request(to), come_from(LOCALHOST))
+        unknown_phones = UnknownPhones()
+        unknown_phones.note(request(to), come_from(LOCALHOST))
 
-        assert len(knocks) == 0
+        assert len(unknown_phones) == 0
 
     def test_counts_a_user_once(self) -> None:
         """The last address is the one."""
-        knocks = Knocks()
+        unknown_phones = UnknownPhones()
         for address in ("127.0.1.1", "127.0.1.2"):
-            knocks.note(request("<sip:300@h>"), come_from(address))
+            unknown_phones.note(request("<sip:300@h>"), come_from(address))
 
-        assert len(knocks) == 1
-        assert knocks.take("300") == "127.0.1.2"
+        assert len(unknown_phones) == 1
+        assert unknown_phones.take("300") == "127.0.1.2"
 
-    def test_who_knocks_again_is_the_last(self) -> None:
+    def test_who_tries_again_is_the_last(self) -> None:
         """It comes first in the list, and is not the one that makes room."""
-        knocks = Knocks()
+        unknown_phones = UnknownPhones()
         for user in ("300", "301", "300"):
-            knocks.note(request(f"<sip:{user}@h>"), come_from(LOCALHOST))
-        assert [knock.user for knock in knocks] == ["300", "301"]
+            unknown_phones.note(request(f"<sip:{user}@h>"), come_from(LOCALHOST))
+        assert [phone.user for phone in unknown_phones] == ["300", "301"]
 
         for number in range(MAX_PER_ADDRESS - 1):
-            knocks.note(request(f"<sip:{number}@h>"), come_from(LOCALHOST))
-        assert knocks.of("300") is not None
-        assert knocks.of("301") is None
+            unknown_phones.note(request(f"<sip:{number}@h>"), come_from(LOCALHOST))
+        assert unknown_phones.of("300") is not None
+        assert unknown_phones.of("301") is None
 
-    def test_tells_who_knocked_where_and_with_what(self) -> None:
+    def test_tells_who_tried_where_and_with_what(self) -> None:
         """The last first."""
-        knocks = Knocks()
-        knocks.note(request("<sip:300@h>", "Yealink SIP-T46U"), come_from("127.0.1.1"))
-        knocks.note(request("<sip:301@h>", ""), come_from("127.0.1.2"))
+        unknown_phones = UnknownPhones()
+        unknown_phones.note(
+            request("<sip:300@h>", "Yealink SIP-T46U"), come_from("127.0.1.1")
+        )
+        unknown_phones.note(request("<sip:301@h>", ""), come_from("127.0.1.2"))
 
-        assert list(knocks) == [
-            Knock("301", "127.0.1.2", ""),
-            Knock("300", "127.0.1.1", "Yealink SIP-T46U"),
+        assert list(unknown_phones) == [
+            UnknownPhone("301", "127.0.1.2", ""),
+            UnknownPhone("300", "127.0.1.1", "Yealink SIP-T46U"),
         ]
-        assert knocks.of("300") == Knock("300", "127.0.1.1", "Yealink SIP-T46U")
-        assert knocks.of("302") is None
+        assert unknown_phones.of("300") == UnknownPhone(
+            "300", "127.0.1.1", "Yealink SIP-T46U"
+        )
+        assert unknown_phones.of("302") is None
 
     @pytest.mark.parametrize(
         ("sent", "kept"),
@@ -117,10 +123,10 @@ class TestList:
     )
     def test_keeps_only_what_can_be_shown(self, sent: str, kept: str) -> None:
         """No control characters, nothing that turns the writing around, no novels."""
-        knocks = Knocks()
-        knocks.note(request("<sip:300@h>", sent), come_from(LOCALHOST))
+        unknown_phones = UnknownPhones()
+        unknown_phones.note(request("<sip:300@h>", sent), come_from(LOCALHOST))
 
-        assert [knock.user_agent for knock in knocks] == [kept]
+        assert [phone.user_agent for phone in unknown_phones] == [kept]
 
 
 async def test_phone_is_let_in_when_its_line_is_added(
@@ -128,7 +134,7 @@ async def test_phone_is_let_in_when_its_line_is_added(
     entry: MockConfigEntry,
     listener: DfksListener,
 ) -> None:
-    """It was shut out because nobody knew it; now it need not wait."""
+    """It was blocked because nobody knew it; now it need not wait."""
     guard = listener.server.guard
     address = (LOCALHOST, listener.server.port)
     async with Phone("300", "secret", address) as phone:

@@ -9,8 +9,8 @@ import time
 from typing import override
 
 from custom_components.dfks.features.model import (
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureChanged,
     Line,
     LineEvent,
@@ -96,7 +96,7 @@ class House:
         self, user: str, feature: Feature, *, on: bool, forward_to: str | None = None
     ) -> None:
         """Change a feature as an entity of Home Assistant does."""
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=feature, status=on, forward_to=forward_to, origin=Origin.ENTITY
         )
         await self.sync.change(self.line(user).id, change)

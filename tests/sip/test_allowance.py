@@ -12,11 +12,11 @@ import pytest
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.access import allowance
 from custom_components.dfks.sip.access.allowance import (
-    KNOWN_BURST,
-    KNOWN_RATE,
-    STRANGER_BURST,
-    STRANGER_RATE,
-    STRANGERS_BURST,
+    ALL_UNAUTHENTICATED_BURST,
+    AUTHENTICATED_BURST,
+    AUTHENTICATED_RATE,
+    UNAUTHENTICATED_BURST,
+    UNAUTHENTICATED_RATE,
     Allowances,
 )
 from custom_components.dfks.sip.access.guard import Guard, parse_networks
@@ -101,8 +101,8 @@ def test_e21_what_is_over_the_allowance_is_dropped_without_an_answer(
     clock.advance(1)
     a_second_later = peer.answered(built_server, 1_000)
 
-    assert at_once == STRANGER_BURST
-    assert a_second_later == STRANGER_RATE
+    assert at_once == UNAUTHENTICATED_BURST
+    assert a_second_later == UNAUTHENTICATED_RATE
     assert other.answered(built_server, 1) == 1
 
 
@@ -118,8 +118,8 @@ async def test_e21_a_source_that_somebody_has_logged_in_from_may_send_more(
     clock.advance(1)
     a_second_later = neighbour.answered(server, 1_000)
 
-    assert at_once == KNOWN_BURST
-    assert a_second_later == KNOWN_RATE
+    assert at_once == AUTHENTICATED_BURST
+    assert a_second_later == AUTHENTICATED_RATE
 
 
 @requirement("E21")
@@ -135,7 +135,7 @@ async def test_e21_a_phone_with_a_password_has_an_allowance_too(
         server.receive(data, peer)
 
     answers = [parse(data) for data in peer.sent if data[:4] == b"SIP/"]
-    assert len(answers) == KNOWN_BURST
+    assert len(answers) == AUTHENTICATED_BURST
     assert {answer.status for answer in answers if isinstance(answer, Response)} == {
         200
     }
@@ -191,7 +191,7 @@ def test_e21_addresses_of_an_ipv6_64_share_an_allowance(
         Peer(f"2001:db8::{number:x}").answered(server, 1) for number in range(1_000)
     )
 
-    assert answered == STRANGER_BURST
+    assert answered == UNAUTHENTICATED_BURST
     assert Peer("2001:db8:0:1::1").answered(server, 1) == 1
 
 
@@ -204,10 +204,10 @@ async def test_e21_forged_sources_do_not_reach_beyond_what_strangers_have(
 
     answered = sum(
         Peer(f"10.{number >> 8}.{number & 255}.1").answered(server, 1)
-        for number in range(STRANGERS_BURST + 1_000)
+        for number in range(ALL_UNAUTHENTICATED_BURST + 1_000)
     )
 
-    assert STRANGERS_BURST - 10 < answered <= STRANGERS_BURST
+    assert ALL_UNAUTHENTICATED_BURST - 10 < answered <= ALL_UNAUTHENTICATED_BURST
     assert (await caller.call("REGISTER")).status == 200
 
 
@@ -239,9 +239,9 @@ async def test_e21_a_stream_is_read_no_further_for_a_while(
     stream: Caller, server: SipServer, clock: ManualClock
 ) -> None:
     """Nothing of it is lost, and nothing is refused."""
-    requests = [stream.request("OPTIONS") for _ in range(STRANGER_BURST + 4)]
+    requests = [stream.request("OPTIONS") for _ in range(UNAUTHENTICATED_BURST + 4)]
     stream.send(b"".join(requests))
-    at_once = [await stream.next_response() for _ in range(STRANGER_BURST)]
+    at_once = [await stream.next_response() for _ in range(UNAUTHENTICATED_BURST)]
     await stream.silence(0.02)
 
     clock.advance(0.1)
@@ -265,7 +265,7 @@ async def test_e21_a_stream_over_its_allowance_fills_the_peers_buffers(
 ) -> None:
     """What is not read stays where it came from."""
     stream.send(b"".join(stream.request("OPTIONS") for _ in range(100)))
-    for _ in range(STRANGER_BURST):
+    for _ in range(UNAUTHENTICATED_BURST):
         await stream.next_response()
 
     (flow,) = server._transports._streams
@@ -279,7 +279,7 @@ async def test_e21_a_connection_may_end_while_it_waits(
 ) -> None:
     """What it had sent is forgotten with it."""
     stream.send(b"".join(stream.request("OPTIONS") for _ in range(100)))
-    for _ in range(STRANGER_BURST):
+    for _ in range(UNAUTHENTICATED_BURST):
         await stream.next_response()
     offered = Offered(server)
     for flow in server._transports._streams:
@@ -296,8 +296,10 @@ async def test_e21_a_stream_that_waits_looks_for_its_turn_once(
     stream: Caller, server: SipServer, clock: ManualClock
 ) -> None:
     """TLS hands on what it has read before, although nothing more is wanted."""
-    stream.send(b"".join(stream.request("OPTIONS") for _ in range(STRANGER_BURST + 1)))
-    for _ in range(STRANGER_BURST):
+    stream.send(
+        b"".join(stream.request("OPTIONS") for _ in range(UNAUTHENTICATED_BURST + 1))
+    )
+    for _ in range(UNAUTHENTICATED_BURST):
         await stream.next_response()
     offered = Offered(server)
     (flow,) = server._transports._streams
@@ -320,7 +322,7 @@ async def test_e21_phones_of_an_earlier_run_are_known(
     async with running_server(clock, config=LIMITED) as (later, _, _):
         await later._restore(memory, 0)
 
-        assert Peer("127.0.0.1", 9).answered(later, 1_000) == KNOWN_BURST
+        assert Peer("127.0.0.1", 9).answered(later, 1_000) == AUTHENTICATED_BURST
 
 
 @requirement("E21", "C6")
@@ -328,7 +330,7 @@ def test_e21_memory_is_bounded(clock: ManualClock) -> None:
     """A flood of sources does not push out those that somebody has logged in from."""
     allowances = Allowances()
     office = allowances.of("office")
-    allowances.welcome("office", office)
+    allowances.mark_authenticated("office", office)
     for number in range(10_000):
         allowances.of(str(number))
 
@@ -336,7 +338,7 @@ def test_e21_memory_is_bounded(clock: ManualClock) -> None:
     assert len(allowances._unknown) == allowance.MAX_SOURCES
     for number in range(10_000):
         source = str(number)
-        allowances.welcome(source, allowances.of(source))
+        allowances.mark_authenticated(source, allowances.of(source))
     assert len(allowances._known) == allowance.MAX_SOURCES
 
 

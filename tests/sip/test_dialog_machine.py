@@ -13,8 +13,8 @@ import pytest
 
 from custom_components.dfks.features.model import (
     ChangeRefused,
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureState,
     Origin,
 )
@@ -198,7 +198,7 @@ class Line201(RuleBasedStateMachine):
     def _change(
         self, feature: Feature, status: bool, target: str | None, origin: Origin
     ) -> None:
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=feature, status=status, forward_to=target, origin=origin
         )
         # Without hooks it happens in one go.

@@ -8,8 +8,8 @@ from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.access import guard as guard_module
 from custom_components.dfks.sip.access.guard import (
+    Blocked,
     Guard,
-    ShutOut,
     Subject,
     parse_networks,
 )
@@ -79,11 +79,11 @@ async def test_h12_twenty_wrong_passwords_shut_a_name_out(
     guesser: Guesser, clock: ManualClock, server: SipServer
 ) -> None:
     """For a quarter of an hour it gets no answer from there; from elsewhere it does."""
-    shut_out: list[ShutOut] = []
-    server.guard.on_shut_out = shut_out.append
+    blocked: list[Blocked] = []
+    server.guard.on_blocked = blocked.append
     await guesser.guess(19)
     clock.advance(10)
-    before = list(shut_out)
+    before = list(blocked)
     challenged = len(await guesser.caller.so_far())
 
     await guesser.guess(1)
@@ -93,12 +93,12 @@ async def test_h12_twenty_wrong_passwords_shut_a_name_out(
 
     assert before == []
     assert challenged == 19
-    assert shut_out == [ShutOut(Subject(SOURCE, "201"), 20)]
+    assert blocked == [Blocked(Subject(SOURCE, "201"), 20)]
     assert other.status == 200
 
 
 @requirement("H15")
-async def test_h15_while_a_name_is_shut_out_the_right_password_is_not_taken_either(
+async def test_h15_while_a_name_is_blocked_the_right_password_is_not_taken_either(
     guesser: Guesser, clock: ManualClock
 ) -> None:
     """Else the one guess that is right would show."""
@@ -119,14 +119,14 @@ async def test_h15_while_a_name_is_shut_out_the_right_password_is_not_taken_eith
 async def test_h15_other_names_at_that_source_go_on(
     guesser: Guesser, stranger: Caller
 ) -> None:
-    """An account with a typing error does not shut out the good one beside it."""
+    """An account with a typing error does not block the good one beside it."""
     await guesser.guess(20)
 
     assert (await stranger.call("REGISTER")).status == 200
 
 
 @requirement("H15")
-async def test_h15_answers_to_notifies_are_read_where_a_name_is_shut_out(
+async def test_h15_answers_to_notifies_are_read_where_a_name_is_blocked(
     guesser: Guesser, stranger: Caller, sync: FeatureSync, clock: ManualClock
 ) -> None:
     """No NOTIFY is sent again to a phone that has answered it."""
@@ -145,7 +145,7 @@ async def test_h15_answers_to_notifies_are_read_where_a_name_is_shut_out(
 async def test_h15_a_dialog_of_the_name_goes_on_with_a_right_answer(
     guesser: Guesser, colleague: Caller
 ) -> None:
-    """Its phone has the password; what is shut out is the guessing."""
+    """Its phone has the password; what is blocked is the guessing."""
     subscribed = await colleague.subscribe()
     await guesser.guess(20)
 
@@ -157,7 +157,7 @@ async def test_h15_a_dialog_of_the_name_goes_on_with_a_right_answer(
 async def test_h15_a_dialog_is_no_place_to_guess(
     guesser: Guesser, colleague: Caller
 ) -> None:
-    """Wrong answers in it get none, and after three it is shut out with the name."""
+    """Wrong answers in it get none, and after three it is blocked with the name."""
     subscribed = await colleague.subscribe()
     await guesser.guess(20)
     right, wrong = colleague.digest, Digest(username="201", password="wrong")
@@ -341,7 +341,7 @@ async def test_h12_other_guesses_in_the_same_call_count(guesser: Guesser) -> Non
 
 @requirement("H12")
 async def test_h12_a_wrong_nonce_is_no_failure(guesser: Guesser) -> None:
-    """Nobody can have another shut out by writing in its name."""
+    """Nobody can have another blocked by writing in its name."""
     challenge = guesser.caller.digest.challenge
     assert challenge is not None
     challenge.nonce = "0" * 48
@@ -409,13 +409,13 @@ def test_h17_a_name_that_is_guessed_from_many_sources_is_noticed(
 ) -> None:
     """Fifty sources have sixty tries together, not a thousand."""
     guard = Guard(clock)
-    shut_out: list[ShutOut] = []
-    guard.on_shut_out = shut_out.append
+    blocked: list[Blocked] = []
+    guard.on_blocked = blocked.append
 
     judged = sum(guess(guard, address(number), "201", 19) for number in range(50))
 
     assert judged == 60
-    assert shut_out == [ShutOut(Subject(None, "201"), 60)]
+    assert blocked == [Blocked(Subject(None, "201"), 60)]
 
 
 @requirement("H17")
@@ -464,10 +464,10 @@ async def test_h17_a_source_that_guesses_many_names_tries_no_new_ones(
 def test_h17_one_phone_with_an_old_password_is_no_attack(
     clock: ManualClock, pause: float
 ) -> None:
-    """It shuts out its own name where it is, again and again, and nothing else."""
+    """It blocks its own name where it is, again and again, and nothing else."""
     guard = Guard(clock)
-    shut_out: list[ShutOut] = []
-    guard.on_shut_out = shut_out.append
+    blocked: list[Blocked] = []
+    guard.on_blocked = blocked.append
 
     for block in range(8):
         for number in range(25):
@@ -475,7 +475,7 @@ def test_h17_one_phone_with_an_old_password_is_no_attack(
             clock.advance(1)
         clock.advance(pause)
 
-    assert {item.subject for item in shut_out} == {Subject(SOURCE, "201")}
+    assert {item.subject for item in blocked} == {Subject(SOURCE, "201")}
 
 
 @requirement("H17", "F28")
@@ -530,8 +530,8 @@ def test_h17_new_credentials_of_a_line_have_not_been_guessed(
 
 
 @requirement("H18")
-def test_h18_what_is_shut_out_stays_so_whatever_else_fails(clock: ManualClock) -> None:
-    """Thousands of addresses that fail once do not free one that was shut out."""
+def test_h18_what_is_blocked_stays_so_whatever_else_fails(clock: ManualClock) -> None:
+    """Thousands of addresses that fail once do not free one that was blocked."""
     guard = Guard(clock)
     guess(guard, SOURCE, "201", 20)
 
@@ -539,7 +539,7 @@ def test_h18_what_is_shut_out_stays_so_whatever_else_fails(clock: ManualClock) -
         guard.failed(address(number), f"name-{number}", "guess")
 
     assert not guard.judges(SOURCE, "201", known=False)
-    assert guard.shut_out_now == 1
+    assert guard.blocked_sources == 1
 
 
 @requirement("H18", "C6")
@@ -557,11 +557,11 @@ def test_h18_memory_is_bounded(clock: ManualClock) -> None:
 
 
 @requirement("H18", "C6")
-def test_h18_where_no_more_can_be_shut_out_only_known_ones_are_looked_at(
+def test_h18_where_no_more_can_be_blocked_only_known_ones_are_looked_at(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Forgetting a block would set a guesser free."""
-    monkeypatch.setattr(guard_module, "MAX_SHUT_OUT", 8)
+    monkeypatch.setattr(guard_module, "MAX_BLOCKS", 8)
     guard = Guard(clock)
     judged = [guess(guard, address(n), f"name-{n}", 20) for n in range(10)]
 
@@ -675,7 +675,7 @@ async def test_h12_a_dialog_of_a_removed_line_takes_nothing_new(
 
 
 @requirement("H12")
-async def test_h12_a_trusted_proxy_is_never_shut_out(clock: ManualClock) -> None:
+async def test_h12_a_trusted_proxy_is_never_blocked(clock: ManualClock) -> None:
     """Whatever its phones do."""
     guard = Guard(clock, proxies=parse_networks("192.0.2.0/24"))
     for number in range(200):

@@ -7,8 +7,8 @@ import pytest
 
 from custom_components.dfks.features.hooks import Ruling
 from custom_components.dfks.features.model import (
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureState,
     Line,
     NotifyStyle,
@@ -65,7 +65,7 @@ def switch(sync: FeatureSync) -> Switch:
     """Return what changes a feature of line 201 as an entity does."""
 
     async def switch(feature: str, status: bool, forward_to: str | None = None) -> None:
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=Feature(feature),
             status=status,
             forward_to=forward_to,
@@ -665,7 +665,7 @@ async def test_f15_a_phone_that_has_ended_it_is_not_told_what_it_was_owed(
     """Nor what comes of its own key, which a hook still has to think about."""
     release = asyncio.Event()
 
-    async def rule(_line: Line, _change: FeatureChange) -> Ruling:
+    async def rule(_line: Line, _change: ChangeRequest) -> Ruling:
         await release.wait()
         return Ruling()
 

@@ -9,9 +9,9 @@ from typing import Self
 import pytest
 
 from custom_components.dfks.features.model import (
+    ChangeRequest,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     Line,
     LineEvent,
     Origin,
@@ -28,7 +28,7 @@ from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
 
-TURNED_ON = FeatureChange(
+TURNED_ON = ChangeRequest(
     feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
 )
 

@@ -10,9 +10,9 @@ import warnings
 import pytest
 
 from custom_components.dfks.features.model import (
+    ChangeRequest,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     Line,
     LineEvent,
     Origin,
@@ -204,7 +204,7 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
         seen: list[LineEvent] = []
         reception.subscribe(seen.append)
 
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
         )
         await sync.change("line-201", change)

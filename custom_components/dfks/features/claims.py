@@ -23,7 +23,7 @@ since the epoch.
 from dataclasses import replace
 from typing import Final
 
-from .model import FORWARDINGS, Claim, Claims, FeatureChange, FeatureState, Origin
+from .model import FORWARDINGS, ChangeRequest, Claim, Claims, FeatureState, Origin
 
 # Claims on one feature at a time; more are refused. Enough for any household, and an
 # automation that makes up a new name each time does not fill the disk.
@@ -31,7 +31,7 @@ MAX_CLAIMS: Final = 20
 
 
 def claims_after(
-    claims: Claims | None, change: FeatureChange, old: FeatureState, new: FeatureState
+    claims: Claims | None, change: ChangeRequest, old: FeatureState, new: FeatureState
 ) -> Claims | None:
     """Return the claims that are held after a change from one state to another."""
     if change.is_end:
@@ -53,7 +53,7 @@ def claims_after(
     return Claims(before, (*(c for c in others if c.name != hold.name), claim))
 
 
-def ending(claims: Claims | None, change: FeatureChange) -> frozenset[str]:
+def ending(claims: Claims | None, change: ChangeRequest) -> frozenset[str]:
     """Return the names of the claims that a change ends, of those that are held."""
     if claims is None:
         return frozenset()
@@ -62,7 +62,7 @@ def ending(claims: Claims | None, change: FeatureChange) -> frozenset[str]:
     return frozenset(c.name for c in claims.held if c.name == change.release)
 
 
-def returning(claims: Claims, change: FeatureChange) -> FeatureChange:
+def returning(claims: Claims, change: ChangeRequest) -> ChangeRequest:
     """Return a change that ends claims with the state that the feature goes back to."""
     if not (names := ending(claims, change)):
         return change

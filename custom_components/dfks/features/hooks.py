@@ -18,7 +18,7 @@ import logging
 from time import monotonic
 from typing import Final
 
-from .model import ChangeRefused, Feature, FeatureChange, Line, Refusal
+from .model import ChangeRefused, ChangeRequest, Feature, Line, Refusal
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,16 +69,16 @@ class Hooks:
     """The two hooks. This one has none; the floor above puts its own in its place."""
 
     @property
-    def rules(self) -> bool:
+    def has_set_hook(self) -> bool:
         """Whether there is a set hook now."""
         return False
 
     @property
-    def supplies(self) -> bool:
+    def has_get_hook(self) -> bool:
         """Whether there is a get hook now."""
         return False
 
-    async def rule(self, line: Line, change: FeatureChange) -> Ruling:
+    async def rule(self, line: Line, change: ChangeRequest) -> Ruling:
         """Decide on a change before it is stored.
 
         Raises ChangeRefused to refuse it, HookError where the hook does not work.

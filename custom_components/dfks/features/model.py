@@ -120,7 +120,7 @@ class Claims(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FeatureChange:
+class ChangeRequest:
     """A wish to change one feature; None keeps what is stored."""
 
     feature: Feature
@@ -170,7 +170,7 @@ class FeatureChange:
         return self.release is not None or self.ended_at is not None
 
     @property
-    def off_part(self) -> FeatureChange | None:
+    def off_part(self) -> ChangeRequest | None:
         """The part of this change that turns the feature off; None: it does not.
 
         Clearing the target is one way to do so. A target or a ring count that comes
@@ -240,7 +240,7 @@ class FeatureChanged:
     line: Line
     old: FeatureState
     new: FeatureState
-    change: FeatureChange
+    change: ChangeRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +248,7 @@ class ClaimsChanged:
     """The claims on a feature are others than before, its state is the same."""
 
     line: Line
-    change: FeatureChange
+    change: ChangeRequest
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Feature documents for the eyes of strangers; see sip/inspect/redaction.py.
+"""Feature documents for third parties to read; see sip/inspect/redaction.py.
 
 A document is read as leniently as the phone's are, and written anew from the elements
 that are known. What cannot be read is told by its length and type.

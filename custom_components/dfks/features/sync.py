@@ -1,6 +1,6 @@
 """The one way through the house for a change, and for the state.
 
-    FeatureChange -> set hook (may rewrite or refuse) -> model
+    ChangeRequest -> set hook (may rewrite or refuse) -> model
                   -> store and entities (events), one NOTIFY to every watcher
     full state    -> get hook (may supply or hide) -> model -> NOTIFY
 
@@ -52,11 +52,11 @@ from .model import (
     FORWARDINGS,
     ChangeOutcome,
     ChangeRefused,
+    ChangeRequest,
     Claims,
     ClaimsChanged,
     ConnectionChanged,
     Feature,
-    FeatureChange,
     FeatureChanged,
     FeatureState,
     Line,
@@ -184,7 +184,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             if not outcome.done():
                 outcome.set_exception(_stopping())
 
-    async def change(self, line_id: str, change: FeatureChange) -> ChangeOutcome:
+    async def change(self, line_id: str, change: ChangeRequest) -> ChangeOutcome:
         """Change a feature from Home Assistant. Raises ChangeRefused."""
         line = self.lines.get(line_id)
         if line is None:
@@ -200,13 +200,13 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         outcome.add_done_callback(self._outcomes.discard)
         return await outcome
 
-    def check(self, line: Line, change: FeatureChange) -> None:
+    def check(self, line: Line, change: ChangeRequest) -> None:
         """Raise ChangeRefused for a change of which it is known that it will be.
 
         A set hook may still supply the target that a forwarding has not.
         """
         _check_claims(line, change)
-        if not self.hooks.rules:
+        if not self.hooks.has_set_hook:
             _check_target(line, change)
 
     def end_missed(self, now: float) -> list[FeatureChanged]:
@@ -221,7 +221,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             for feature, claims in line.claimed.items():
                 if not due(claims, now):
                     continue
-                end = FeatureChange(
+                end = ChangeRequest(
                     feature=feature,
                     origin=Origin.END,
                     ended_at=now,
@@ -243,10 +243,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     def _asks_nobody(self, line: Line) -> bool:
         """Whether a change of a line need not stand in the queue."""
-        return not self.hooks.rules and self.queue.is_idle(line.id)
+        return not self.hooks.has_set_hook and self.queue.is_idle(line.id)
 
     def _wait(
-        self, line: Line, change: FeatureChange, sender: Subscription | None
+        self, line: Line, change: ChangeRequest, sender: Subscription | None
     ) -> WaitingChange:
         """Make a change when it is its turn, together with one that waits if possible.
 
@@ -291,7 +291,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             waiting.made(outcome)
 
     def _change_from_phone(
-        self, line: Line, change: FeatureChange, sender: Subscription
+        self, line: Line, change: ChangeRequest, sender: Subscription
     ) -> None:
         """Make a phone's change, now or when it is its turn."""
         if self._asks_nobody(line):
@@ -307,12 +307,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._notifier.notify(sender, frozenset((feature,)))
 
     async def _rule(
-        self, line: Line, change: FeatureChange, sender: Subscription | None
+        self, line: Line, change: ChangeRequest, sender: Subscription | None
     ) -> ChangeOutcome:
         """Ask the set hook about a change and make it. Raises ChangeRefused."""
         ruling = Ruling()
         change = _returned(line, change)
-        if self.hooks.rules and not _ends_nothing(line, change):
+        if self.hooks.has_set_hook and not _ends_nothing(line, change):
             ruling, change = await self._ask_set_hook(line, change)
         if line.id not in self.lines:
             raise _removed()
@@ -328,8 +328,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         return self._commit(line, change, sender)
 
     async def _ask_set_hook(
-        self, line: Line, change: FeatureChange
-    ) -> tuple[Ruling, FeatureChange]:
+        self, line: Line, change: ChangeRequest
+    ) -> tuple[Ruling, ChangeRequest]:
         """Return what the hook says, and the change that comes of it.
 
         A hook that does not work keeps no feature on. Raises ChangeRefused.
@@ -348,7 +348,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             return Ruling(), off
 
     async def _commit_hidden(
-        self, line: Line, change: FeatureChange, sender: Subscription
+        self, line: Line, change: ChangeRequest, sender: Subscription
     ) -> ChangeOutcome:
         """Make a change, and tell phones everything but the feature that changed."""
         old = line.state(change.feature)
@@ -367,7 +367,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def _tell_everything(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
         line = _line(subscription.account)
-        if not self.hooks.supplies and self.queue.is_idle(line.id):
+        if not self.hooks.has_get_hook and self.queue.is_idle(line.id):
             self._show(line, frozenset())
             self._notifier.notify(subscription, ALL)
             return
@@ -401,7 +401,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         changed: set[Feature] = set()
         too_slow = False
         for feature in line.assigned:
-            if too_slow or not self.hooks.supplies or line.id not in self.lines:
+            if too_slow or not self.hooks.has_get_hook or line.id not in self.lines:
                 break
             try:
                 ruling, supplied = await self._ask_get_hook_about(line, feature, source)
@@ -418,13 +418,13 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     async def _ask_get_hook_about(
         self, line: Line, feature: Feature, source: str | None
-    ) -> tuple[Ruling, FeatureChange]:
+    ) -> tuple[Ruling, ChangeRequest]:
         """Return what the hook says of a feature, and the change that comes of it."""
         try:
             ruling = await call_hook(
                 lambda: self.hooks.supply(line, feature, source), self.hook_timeout
             )
-            supplied = FeatureChange(
+            supplied = ChangeRequest(
                 feature=feature, origin=Origin.HOOK, context=self._new_context()
             )
             return ruling, _ruled(supplied, ruling)
@@ -441,7 +441,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def _commit(
         self,
         line: Line,
-        change: FeatureChange,
+        change: ChangeRequest,
         sender: Subscription | None,
         *,
         quiet: bool = False,
@@ -487,7 +487,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._notifier.notify_all(line, topics)
         return ChangeOutcome(old, new, line.watchers)
 
-    def _store_claims(self, line: Line, change: FeatureChange) -> None:
+    def _store_claims(self, line: Line, change: ChangeRequest) -> None:
         """Keep the claims on a feature as they are after a change of nothing else."""
         state, claims = line.state(change.feature), line.claims(change.feature)
         after = claims_after(claims, change, state, state)
@@ -530,7 +530,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if subscription.ending is not None:
             # The last NOTIFY of a subscription tells everything.
             self._notifier.owe(subscription, ALL)
-        change = FeatureChange(
+        change = ChangeRequest(
             feature=command.feature,
             status=command.status,
             forward_to=command.forward_to,
@@ -627,24 +627,24 @@ def _line(account: Account) -> Line:
     return account
 
 
-def _returned(line: Line, change: FeatureChange) -> FeatureChange:
+def _returned(line: Line, change: ChangeRequest) -> ChangeRequest:
     """Return a change with the state that it goes back to, if it ends claims."""
     claims = line.claims(change.feature)
     return change if claims is None else returning(claims, change)
 
 
-def _ends_nothing(line: Line, change: FeatureChange) -> bool:
+def _ends_nothing(line: Line, change: ChangeRequest) -> bool:
     """Whether a change is to end claims that are not held any more."""
     return change.is_end and not ending(line.claims(change.feature), change)
 
 
-def _check(line: Line, change: FeatureChange) -> None:
+def _check(line: Line, change: ChangeRequest) -> None:
     """Raise ChangeRefused for what cannot be done, whatever a hook says."""
     _check_claims(line, change)
     _check_target(line, change)
 
 
-def _check_claims(line: Line, change: FeatureChange) -> None:
+def _check_claims(line: Line, change: ChangeRequest) -> None:
     """Raise ChangeRefused for one claim too many on a feature."""
     claims = line.claims(change.feature)
     if change.hold is None or claims is None or len(claims.held) < MAX_CLAIMS:
@@ -653,7 +653,7 @@ def _check_claims(line: Line, change: FeatureChange) -> None:
         raise ChangeRefused("Too many claims are held", Refusal.TOO_MANY_CLAIMS)
 
 
-def _check_target(line: Line, change: FeatureChange) -> None:
+def _check_target(line: Line, change: ChangeRequest) -> None:
     """Raise ChangeRefused where Home Assistant turns on a forwarding without target.
 
     A phone's is taken: the phone is told that it is off.
@@ -687,7 +687,7 @@ def _source(subscription: Subscription) -> str:
     return f"{bracketed(host)}:{port}"
 
 
-def _ruled(change: FeatureChange, ruling: Ruling) -> FeatureChange:
+def _ruled(change: ChangeRequest, ruling: Ruling) -> ChangeRequest:
     """Return a change with what a hook has put in its place. Raises HookError."""
     status = change.status if ruling.status is None else ruling.status
     forward_to = change.forward_to if ruling.forward_to is None else ruling.forward_to

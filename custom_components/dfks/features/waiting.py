@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import replace
 
 from ..sip.ua.notifier import Subscription
-from .model import ChangeOutcome, ChangeRefused, FeatureChange, Origin
+from .model import ChangeOutcome, ChangeRefused, ChangeRequest, Origin
 
 
 class WaitingChange:
@@ -16,13 +16,13 @@ class WaitingChange:
 
     __slots__ = ("_outcomes", "change", "sender")
 
-    def __init__(self, change: FeatureChange, sender: Subscription | None) -> None:
+    def __init__(self, change: ChangeRequest, sender: Subscription | None) -> None:
         """Take the first wish; `sender` is the phone's, None for Home Assistant's."""
         self.change = change
         self.sender = sender
         self._outcomes: list[asyncio.Future[ChangeOutcome]] = []
 
-    def takes(self, change: FeatureChange, sender: Subscription | None) -> bool:
+    def takes(self, change: ChangeRequest, sender: Subscription | None) -> bool:
         """Whether a newer wish can be merged into this one.
 
         The hook has to see who wishes what. So wishes of different phones, of a phone
@@ -43,7 +43,7 @@ class WaitingChange:
             and not (older.is_end or change.is_end)
         )
 
-    def merge(self, change: FeatureChange) -> None:
+    def merge(self, change: ChangeRequest) -> None:
         """Let a newer wish go before this one, field by field."""
         older = self.change
         status = _status(change)
@@ -88,11 +88,11 @@ class WaitingChange:
                 outcome.set_exception(error)
 
 
-def _claim(change: FeatureChange) -> str | None:
+def _claim(change: ChangeRequest) -> str | None:
     """Return the name of the claim that a change makes, None where it makes none."""
     return None if change.hold is None else change.hold.name
 
 
-def _status(change: FeatureChange) -> bool | None:
+def _status(change: ChangeRequest) -> bool | None:
     """Return the status that a change asks for; to clear a target asks for off."""
     return False if change.forward_to == "" else change.status

@@ -1,4 +1,4 @@
-"""What is shut out for guessing passwords, as repair issues.
+"""What is blocked for guessing passwords, as repair issues.
 
 Mostly it is no guesser but a phone with an old password, whose owner wonders why it
 does nothing any more. So each address is shown, and can be let in again there. A line
@@ -15,13 +15,13 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import DOMAIN, PASSWORD_HELP_URL
-from ..sip.access.guard import SHUT_OUT, Guard, ShutOut
+from ..sip.access.guard import BLOCK_TIME, Blocked, Guard
 
 # Issues at one time; an attack from many addresses is for the log.
 MAX_ISSUES: Final = 20
 
 # The texts of the issues, and the key of the source in the data of the first.
-ISSUE_SHUT_OUT: Final = "shut_out"
+ISSUE_BLOCKED: Final = "blocked"
 ISSUE_GUESSED: Final = "password_guessed"
 ATTR_SOURCE: Final = "source"
 
@@ -33,8 +33,8 @@ class _Shown(NamedTuple):
     cancel: CALLBACK_TYPE
 
 
-class ShutOuts:
-    """Shows what is shut out, as long as it is."""
+class BlockedSources:
+    """Shows what is blocked, as long as it is."""
 
     def __init__(
         self, hass: HomeAssistant, guard: Guard, line_name: Callable[[str], str | None]
@@ -44,7 +44,7 @@ class ShutOuts:
         self._line_name = line_name
         # By what is shown: a source, or the name of a line.
         self._shown: dict[str, _Shown] = {}
-        guard.on_shut_out = self._handle_shut_out
+        guard.on_blocked = self._handle_blocked
         guard.on_readmitted = self._forget
 
     @callback
@@ -54,11 +54,11 @@ class ShutOuts:
             self._forget(shown)
 
     @callback
-    def _handle_shut_out(self, shut_out: ShutOut) -> None:
-        source, username = shut_out.subject
-        failures = str(shut_out.failures)
+    def _handle_blocked(self, blocked: Blocked) -> None:
+        source, username = blocked.subject
+        failures = str(blocked.failures)
         if source is not None:
-            self._show(ISSUE_SHUT_OUT, source, {ATTR_SOURCE: source}, failures)
+            self._show(ISSUE_BLOCKED, source, {ATTR_SOURCE: source}, failures)
         elif (line := self._line_name(username or "")) is not None:
             self._show(ISSUE_GUESSED, line, {"line": line}, failures)
 
@@ -73,15 +73,15 @@ class ShutOuts:
         issue_id = f"{kind}_{token_hex(4)}"
         cancel = async_call_later(
             self._hass,
-            SHUT_OUT,
+            BLOCK_TIME,
             HassJob(
                 partial(self._forget, key),
-                "dfks end of shut-out",
+                "dfks end of block",
                 cancel_on_shutdown=True,
             ),
         )
         self._shown[key] = _Shown(issue_id, cancel)
-        fixable = kind == ISSUE_SHUT_OUT
+        fixable = kind == ISSUE_BLOCKED
         ir.async_create_issue(
             self._hass,
             DOMAIN,
@@ -94,7 +94,7 @@ class ShutOuts:
             translation_placeholders={
                 **placeholders,
                 "failures": failures,
-                "minutes": str(round(SHUT_OUT / 60)),
+                "minutes": str(round(BLOCK_TIME / 60)),
             },
         )
 

@@ -21,7 +21,7 @@ from ..sip.inspect.trace import Trace
 from ..sip.server import SipServer
 from ..sip.transport.flow import Flow
 from ..sip.wire.message import Request
-from .unknown import Knocks, shown_user_agent
+from .unknown import UnknownPhones, shown_user_agent
 
 # Seconds in which a phone that has registered gets round to subscribing.
 SUBSCRIBE_WAIT: Final = 30.0
@@ -57,12 +57,12 @@ class LinePhone(Publisher[[]]):
     def _recall(self) -> None:
         """Take what outlived a restart."""
         for binding in self._server.registrar.bindings(self._line):
-            self._called(binding.user_agent)
+            self._note_user_agent(binding.user_agent)
         for subscription in self._server.notifier.of(self._line):
-            self._called(subscription.user_agent)
+            self._note_user_agent(subscription.user_agent)
         self.look()
 
-    def _called(self, user_agent: str | None) -> None:
+    def _note_user_agent(self, user_agent: str | None) -> None:
         self.user_agent = shown_user_agent(user_agent) or self.user_agent
 
     @property
@@ -76,7 +76,7 @@ class LinePhone(Publisher[[]]):
         """Take note of a request of the phone."""
         self._heard_at = self._server.clock.time()
         self._refused_from = None
-        self._called(request.text("user-agent"))
+        self._note_user_agent(request.text("user-agent"))
         if not self._line.connected:
             self._idle_since = self._idle_since or self._server.clock.monotonic()
         self.look()
@@ -133,7 +133,7 @@ class PhoneMonitor(Trace):
     def __init__(self, server: SipServer, sync: FeatureSync) -> None:
         """Observe the server."""
         super().__init__(server.clock)
-        self.knocks = Knocks()
+        self.unknown_phones = UnknownPhones()
         self._server = server
         self._sync = sync
         self._phones: dict[str, LinePhone] = {}
@@ -147,9 +147,9 @@ class PhoneMonitor(Trace):
             phone = self._phones[line.id] = LinePhone(line, self._server)
         return phone
 
-    def welcome(self, config: LineConfig) -> None:
+    def line_added(self, config: LineConfig) -> None:
         """Let the phone of a new or changed line in, whatever it tried before."""
-        if (address := self.knocks.take(config.user)) is not None:
+        if (address := self.unknown_phones.take(config.user)) is not None:
             self._server.guard.readmit(address)
         if config.id in self._phones:
             self._phones[config.id].forgive()
@@ -178,7 +178,7 @@ class PhoneMonitor(Trace):
         if (line := self._line_of(request, username)) is not None:
             self.phone(line).refused(flow)
         else:
-            self.knocks.note(request, flow)
+            self.unknown_phones.note(request, flow)
 
     def _line_of(self, request: Request, username: str) -> Line | None:
         """Return the line that a phone with wrong credentials wants to be."""

@@ -1,8 +1,8 @@
-"""Phones that knocked and are not known: when their line is added, they are let in.
+"""Phones that tried to register and are not known; adding their line lets them in.
 
-Whoever can reach the listener can knock, so the list is short, holds each user once
+Whoever can reach the listener can try, so the list is short, holds each user once
 and few of one address, and takes only what can be the user of a phone. An address that
-is made up does not get in: only who has answered a challenge has knocked.
+is made up does not get in: only who has answered a challenge counts.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from ..sip.wire.message import Request
 from .identifiers import is_user, printable
 
 # Phones in the list, and of one address: behind one address there may be a few.
-MAX_KNOCKS: Final = 20
+MAX_UNKNOWN_PHONES: Final = 20
 MAX_PER_ADDRESS: Final = 5
 
 # Characters of a user, and of the name that a phone gives itself.
@@ -23,7 +23,7 @@ MAX_USER_AGENT: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class UnknownPhone:
     """A phone that was turned away: who it wants to be, and what it is.
 
     All of it comes from outside: `user` and `user_agent` are printable and of a sane
@@ -35,20 +35,20 @@ class Knock:
     user_agent: str
 
 
-class Knocks:
-    """The phones that knocked last, by the user that they want to be."""
+class UnknownPhones:
+    """The phones that tried last, by the user that they want to be."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._knocks: dict[str, Knock] = {}
+        self._unknown_phones: dict[str, UnknownPhone] = {}
 
     def __len__(self) -> int:
         """Return the number of phones."""
-        return len(self._knocks)
+        return len(self._unknown_phones)
 
-    def __iter__(self) -> Iterator[Knock]:
-        """Yield the phones, those first that knocked last."""
-        return reversed(self._knocks.values())
+    def __iter__(self) -> Iterator[UnknownPhone]:
+        """Yield the phones, those first that tried last."""
+        return reversed(self._unknown_phones.values())
 
     def note(self, request: Request, flow: Flow) -> None:
         """Take note of a request that was turned away."""
@@ -56,29 +56,31 @@ class Knocks:
         if user is None or len(user) > MAX_USER or not is_user(user):
             return
         address = flow.remote[0]
-        self._knocks.pop(user, None)
+        self._unknown_phones.pop(user, None)
         self._make_room(address)
-        self._knocks[user] = Knock(
+        self._unknown_phones[user] = UnknownPhone(
             user, address, shown_user_agent(request.text("user-agent"))
         )
 
-    def of(self, user: str) -> Knock | None:
+    def of(self, user: str) -> UnknownPhone | None:
         """Return the phone that wants to be this user, if there is one."""
-        return self._knocks.get(user)
+        return self._unknown_phones.get(user)
 
     def take(self, user: str) -> str | None:
         """Take a phone off the list; return its address if it was there."""
-        knock = self._knocks.pop(user, None)
-        return knock.address if knock is not None else None
+        phone = self._unknown_phones.pop(user, None)
+        return phone.address if phone is not None else None
 
     def _make_room(self, address: str) -> None:
         of_address = [
-            knock.user for knock in self._knocks.values() if knock.address == address
+            phone.user
+            for phone in self._unknown_phones.values()
+            if phone.address == address
         ]
         if len(of_address) >= MAX_PER_ADDRESS:
-            del self._knocks[of_address[0]]
-        elif len(self._knocks) >= MAX_KNOCKS:
-            del self._knocks[next(iter(self._knocks))]
+            del self._unknown_phones[of_address[0]]
+        elif len(self._unknown_phones) >= MAX_UNKNOWN_PHONES:
+            del self._unknown_phones[next(iter(self._unknown_phones))]
 
 
 def shown_user_agent(text: str | None) -> str:

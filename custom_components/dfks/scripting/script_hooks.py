@@ -44,8 +44,8 @@ from ..const import (
 from ..features.hooks import HookError, Hooks, Ruling
 from ..features.model import (
     ChangeRefused,
+    ChangeRequest,
     Feature,
-    FeatureChange,
     FeatureState,
     Line,
     Origin,
@@ -270,16 +270,16 @@ class ScriptHooks(Hooks):
 
     @property
     @override
-    def rules(self) -> bool:
+    def has_set_hook(self) -> bool:
         return self._set.is_there
 
     @property
     @override
-    def supplies(self) -> bool:
+    def has_get_hook(self) -> bool:
         return self._get.is_there
 
     @override
-    async def rule(self, line: Line, change: FeatureChange) -> Ruling:
+    async def rule(self, line: Line, change: ChangeRequest) -> Ruling:
         feature = change.feature
         offered = change.applied_to(line.state(feature))
         variables = {
@@ -423,7 +423,7 @@ class ScriptHooks(Hooks):
     async def _async_release_without_scripts(self) -> None:
         """Wait for nothing where there are no scripts to wait for."""
         await async_wait_component(self._hass, SCRIPT_DOMAIN)
-        if not self.rules and not self.supplies:
+        if not self.has_set_hook and not self.has_get_hook:
             self._release()
 
     @callback
@@ -431,7 +431,7 @@ class ScriptHooks(Hooks):
         self._queue.release()
 
 
-def _context(change: FeatureChange) -> Context:
+def _context(change: ChangeRequest) -> Context:
     """Return the context of a script's run: nobody's, but caused by the change."""
     if isinstance(change.context, Context):
         return Context(parent_id=change.context.id)

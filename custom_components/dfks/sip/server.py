@@ -285,8 +285,8 @@ class SipServer:
             "retransmissions_received": self._transactions.repeats,
             "retransmissions_sent": self._requests.repeats,
             "challenges_delayed": self._admission.delayed,
-            "sources_shut_out": self.guard.shut_out_now,
-            "sources_shut_out_total": self.guard.shut_outs,
+            "sources_blocked": self.guard.blocked_sources,
+            "sources_blocked_total": self.guard.blocks_total,
         }
 
     def observe(self, observer: Observer) -> None:
@@ -377,8 +377,8 @@ class SipServer:
         are the seconds after which a stream may offer the message again.
         """
         standing = self.guard.standing(flow.remote[0])
-        if not standing.let_in:
-            self._log.info(flow.remote[0], "Not let in")
+        if not standing.allowed:
+            self._log.info(flow.remote[0], "Source not allowed")
             return 0.0
         # White space, a keepalive, NUL or STUN: not a letter of a start line.
         if data[:1] < b"!":
@@ -438,7 +438,7 @@ class SipServer:
     def _lets_in(self, source: str) -> bool:
         if self.guard.lets_in(source):
             return True
-        self._log.info(source, "Not let in")
+        self._log.info(source, "Source not allowed")
         return False
 
     def _receive_request(self, request: Request, flow: Flow) -> None:

@@ -90,9 +90,9 @@ class Admission:
             partial(self._judges, request, address) if guard.watchful else None,
         )
         if verdict.outcome is Outcome.RIGHT:
-            self._welcome(transaction, verdict.username)
+            self._note_login(transaction, verdict.username)
             return True
-        if verdict.outcome is Outcome.SHUT_OUT:
+        if verdict.outcome is Outcome.BLOCKED:
             self._log.info(address, "A user is blocked there after wrong passwords")
             return False
         stale = verdict.outcome is Outcome.STALE
@@ -117,11 +117,11 @@ class Admission:
         transaction.reply(401, challenge)
         return False
 
-    def _welcome(self, transaction: ServerTransaction, username: str) -> None:
+    def _note_login(self, transaction: ServerTransaction, username: str) -> None:
         """Note a right password. Raises SipError where the source asks too much."""
         account = self._accounts.named(username)
         assert account is not None
-        transaction.flow.greet()
+        transaction.flow.mark_authenticated()
         address = transaction.flow.remote[0]
         self._guard.succeeded(address, username)
         source = self._guard.standing(address).source
@@ -151,7 +151,7 @@ class Admission:
         flow = transaction.flow
         if not self._guard.standing(flow.remote[0]).proxy:
             return None
-        flow.greet()
+        flow.mark_authenticated()
         return self._line_of(transaction)
 
     def _line_of(self, transaction: ServerTransaction) -> Account:

@@ -12,20 +12,20 @@ Where somebody has logged in there may be a whole office behind one address.
 # Messages a second of a source that nobody has logged in from, and its burst: a phone
 # with 16 accounts asks for 16 challenges at once. When it has answered the first of them
 # its source is known. Two hundred such sources stay below what all of them share.
-STRANGER_RATE = 20.0
-STRANGER_BURST = 20
+UNAUTHENTICATED_RATE = 20.0
+UNAUTHENTICATED_BURST = 20
 
 # All of these together: a sixth of a processor. Forged sources share it; those that
 # somebody has logged in from are not in it.
-STRANGERS_RATE = 5000.0
-STRANGERS_BURST = 5000
+ALL_UNAUTHENTICATED_RATE = 5000.0
+ALL_UNAUTHENTICATED_BURST = 5000
 
 # Of a source that somebody has logged in from: 500 phones behind it that come back from
 # a power cut together send three requests each, and are done before the first of them
 # gives up after 32 s. As changes, a full Home Assistant is busy with the burst for a
 # fifth of a second, and takes a twentieth of a processor for the rate.
-KNOWN_RATE = 50.0
-KNOWN_BURST = 250
+AUTHENTICATED_RATE = 50.0
+AUTHENTICATED_BURST = 250
 
 # Octets that count as one message; reading takes time linear in the size.
 MESSAGE_SIZE = 1024
@@ -52,12 +52,12 @@ class Allowance:
         self._interval = 1 / rate
         self._patience = (burst - 1) / rate
 
-    def welcome(self) -> None:
+    def mark_authenticated(self) -> None:
         """Allow what a source may send that somebody has logged in from."""
         self.known = True
         self._shared = None
         self._used_until = 0.0
-        self._set(KNOWN_RATE, KNOWN_BURST)
+        self._set(AUTHENTICATED_RATE, AUTHENTICATED_BURST)
 
     def take(self, now: float, size: int) -> float:
         """Use the allowance for a message of some octets; return 0.
@@ -80,7 +80,7 @@ class Allowances:
 
     def __init__(self) -> None:
         """Start with nothing used."""
-        self._strangers = Allowance(STRANGERS_RATE, STRANGERS_BURST)
+        self._shared = Allowance(ALL_UNAUTHENTICATED_RATE, ALL_UNAUTHENTICATED_BURST)
         self._unknown: dict[str, Allowance] = {}
         self._known: dict[str, Allowance] = {}
 
@@ -88,15 +88,15 @@ class Allowances:
         """Return the allowance of a source."""
         found = self._known.get(source) or self._unknown.get(source)
         if found is None:
-            found = Allowance(STRANGER_RATE, STRANGER_BURST, self._strangers)
+            found = Allowance(UNAUTHENTICATED_RATE, UNAUTHENTICATED_BURST, self._shared)
             _keep(self._unknown, source, found)
         return found
 
-    def welcome(self, source: str, allowance: Allowance) -> None:
+    def mark_authenticated(self, source: str, allowance: Allowance) -> None:
         """Take note that somebody has logged in from a source with this allowance."""
         self._unknown.pop(source, None)
         _keep(self._known, source, allowance)
-        allowance.welcome()
+        allowance.mark_authenticated()
 
 
 def _keep(allowances: dict[str, Allowance], source: str, allowance: Allowance) -> None:

@@ -88,7 +88,7 @@ class Outcome(Enum):
     STALE = "stale"
     WRONG = "wrong"
     # Not looked at, right or wrong.
-    SHUT_OUT = "shut out"
+    BLOCKED = "blocked"
 
 
 @dataclass(slots=True)
@@ -236,7 +236,7 @@ class Authenticator:
         if not username.isascii():
             username = username.encode("latin-1").decode("utf-8", "replace")
         if judges is not None and not judges(username):
-            return Verdict(Outcome.SHUT_OUT, username)
+            return Verdict(Outcome.BLOCKED, username)
         nonce = answer.nonce
         use = self._uses.get(nonce) or self._uses_before.get(nonce)
         if use is None:

@@ -1,6 +1,6 @@
 """Who may come in: networks, proxies, and those who guess passwords.
 
-Whoever is outside the allowed networks gets no answer at all. What is shut out for wrong
+Whoever is outside the allowed networks gets no answer at all. What is blocked for wrong
 passwords is the guessing, by three counts:
 
 - of a user name at a source: that name is not looked at from there, right or wrong;
@@ -9,7 +9,7 @@ passwords is the guessing, by three counts:
 
 A login takes back the failures of its own name at its own source and nothing else, so
 nobody clears the guesses of another. Nonces are bound to the address that asked for
-them, so nobody can have another one shut out by writing in its name.
+them, so nobody can have another one blocked by writing in its name.
 
 A source is an IPv4 address or an IPv6 /64, which is what one subscriber gets.
 """
@@ -40,11 +40,11 @@ PRIVATE_NETWORKS = (
     "fe80::/10",
 )
 
-# Failures after which a user name is shut out at a source, and for how many seconds.
+# Failures after which a user name is blocked at a source, and for how many seconds.
 DEFAULT_MAX_FAILURES = 20
-SHUT_OUT = 900.0
+BLOCK_TIME = 900.0
 
-# How many times as many failures shut out a user name from several sources, and a source
+# How many times as many failures block a user name from several sources, and a source
 # with several user names. One phone with an old password must do neither: in the seconds
 # of a block it fails often enough for one name at one source twice at most.
 NAME_FACTOR = 3
@@ -61,14 +61,14 @@ MAX_DELAY = 4.0
 # Seconds from the first of some failures until they are forgotten: of a name at a source,
 # and of those counts that many phones share.
 FORGET = 3600.0
-FORGET_SHARED = SHUT_OUT
+FORGET_SHARED = BLOCK_TIME
 
 # Counts of each kind that are kept; of more the one that began first is forgotten.
 MAX_COUNTS = 4096
 
-# What is shut out is never forgotten for want of room. Where there is this much, nothing
+# What is blocked is never forgotten for want of room. Where there is this much, nothing
 # is looked at that has not logged in before.
-MAX_SHUT_OUT = 4096
+MAX_BLOCKS = 4096
 
 # Addresses whose standing is kept.
 MAX_ADDRESSES = 4096
@@ -98,8 +98,8 @@ class Subject(NamedTuple):
     username: str | None
 
 
-class ShutOut(NamedTuple):
-    """A subject that is shut out from now on, after so many failures."""
+class Blocked(NamedTuple):
+    """A subject that is blocked from now on, after so many failures."""
 
     subject: Subject
     failures: int
@@ -107,7 +107,7 @@ class ShutOut(NamedTuple):
 
 @dataclass(slots=True)
 class _Block:
-    """Until when a subject is shut out, in seconds of the clock.
+    """Until when a subject is blocked, in seconds of the clock.
 
     `spent` counts the wrong answers that came in dialogs meanwhile.
     """
@@ -158,13 +158,13 @@ class _Counts:
 class Standing(NamedTuple):
     """What an address is.
 
-    let_in      in an allowed network, or a proxy
+    allowed      in an allowed network, or a proxy
     proxy       a proxy that has checked who is calling
     source      what the address is counted as
     allowance   what its source may send; None is everything
     """
 
-    let_in: bool
+    allowed: bool
     proxy: bool
     source: str
     allowance: Allowance | None
@@ -197,26 +197,26 @@ class Guard:
         # In the order of their ends, because all last equally long.
         self._blocks: dict[Subject, _Block] = {}
         self._standings: dict[str, Standing] = {}
-        # How often something was shut out at a source.
-        self.shut_outs = 0
-        # Called with what is shut out, and with a source that is let in again early.
-        self.on_shut_out: Callable[[ShutOut], None] | None = None
+        # How often something was blocked at a source.
+        self.blocks_total = 0
+        # Called with what is blocked, and with a source that is unblocked early.
+        self.on_blocked: Callable[[Blocked], None] | None = None
         self.on_readmitted: Callable[[str], None] | None = None
 
     @property
-    def shut_out_now(self) -> int:
-        """How many sources are shut out, with one user name or more."""
+    def blocked_sources(self) -> int:
+        """How many sources are blocked, with one user name or more."""
         self._drop_ended()
         return len({subject.source for subject in self._blocks} - {None})
 
     @property
     def watchful(self) -> bool:
-        """Whether anything is shut out, so that `judges` has to be asked."""
+        """Whether anything is blocked, so that `judges` has to be asked."""
         return bool(self._blocks)
 
     def lets_in(self, address: str) -> bool:
         """Whether anything from an address is looked at."""
-        return self.standing(address).let_in
+        return self.standing(address).allowed
 
     def trusts(self, address: str) -> bool:
         """Whether an address is of a proxy that has checked who is calling."""
@@ -230,13 +230,13 @@ class Guard:
         if Subject(source, username) in blocks:
             return False
         return known or not (
-            len(blocks) >= MAX_SHUT_OUT
+            len(blocks) >= MAX_BLOCKS
             or Subject(source, None) in blocks
             or Subject(None, username) in blocks
         )
 
     def spares_dialog(self, address: str, username: str) -> bool:
-        """Whether credentials that are shut out are looked at in a dialog of theirs.
+        """Whether credentials that are blocked are looked at in a dialog of theirs.
 
         Whoever knows the tags of a dialog is its phone, or reads along: a few wrong
         answers are enough.
@@ -247,7 +247,7 @@ class Guard:
     def failed(self, address: str, username: str, answer: str) -> float | None:
         """Count a wrong answer; return the seconds until the next challenge may go.
 
-        None where there is none, because the guessing is shut out. A retransmission
+        None where there is none, because the guessing is blocked. A retransmission
         repeats the answer to the letter and does not count again. Nothing else of a
         request would do: Call-ID and CSeq are the guesser's choice.
         """
@@ -278,7 +278,7 @@ class Guard:
         """
         standing = self.standing(address)
         if standing.allowance is not None and not standing.allowance.known:
-            self._allowances.welcome(standing.source, standing.allowance)
+            self._allowances.mark_authenticated(standing.source, standing.allowance)
         if self._names_at_sources.by_subject:
             self._names_at_sources.clear(Subject(standing.source, username))
 
@@ -297,7 +297,7 @@ class Guard:
         self._blocks.pop(Subject(None, username), None)
 
     def _count(self, counts: _Counts, subject: Subject, now: float) -> bool:
-        """Count a failure; return whether its subject is shut out for it."""
+        """Count a failure; return whether its subject is blocked for it."""
         if subject in self._blocks:
             return False
         count = counts.of(subject, now)
@@ -305,15 +305,15 @@ class Guard:
         if count.failures < counts.limit:
             return False
         counts.clear(subject)
-        self._blocks[subject] = _Block(now + SHUT_OUT)
-        self.shut_outs += subject.source is not None
-        _LOGGER.warning(_said_of(subject), counts.limit, round(SHUT_OUT / 60))
-        if self.on_shut_out is not None:
-            self.on_shut_out(ShutOut(subject, counts.limit))
+        self._blocks[subject] = _Block(now + BLOCK_TIME)
+        self.blocks_total += subject.source is not None
+        _LOGGER.warning(_said_of(subject), counts.limit, round(BLOCK_TIME / 60))
+        if self.on_blocked is not None:
+            self.on_blocked(Blocked(subject, counts.limit))
         return True
 
     def _drop_ended(self) -> None:
-        """Drop what is shut out no longer."""
+        """Drop what is blocked no longer."""
         now = self._clock.monotonic()
         blocks = self._blocks
         while blocks:

@@ -1,4 +1,4 @@
-"""Messages for the eyes of strangers: the way they go stays, who sends them does not.
+"""Messages for third parties to read: the way they go stays, who sends them does not.
 
 People put diagnostics on the web. So a message is written anew from what is known to be
 harmless: names of header fields, words of SIP, small numbers. Whatever identifies

@@ -45,8 +45,8 @@ class Flow(ABC):
     def send(self, data: bytes) -> None:
         """Send one message. Raises FlowError."""
 
-    def greet(self) -> None:  # noqa: B027
-        """Take note that the peer has been let in."""
+    def mark_authenticated(self) -> None:  # noqa: B027
+        """Take note that the peer has authenticated."""
 
 
 class GoneFlow(Flow):

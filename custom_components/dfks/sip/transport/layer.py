@@ -189,8 +189,8 @@ class Transports:
             self._add(stream)
         return stream in self._streams
 
-    def greeted(self, stream: StreamFlow) -> None:
-        """Take note that the peer of a connection has been let in."""
+    def authenticated(self, stream: StreamFlow) -> None:
+        """Take note that the peer of a connection has authenticated."""
         self._streams.authenticate(stream)
 
     def _add(self, stream: StreamFlow) -> None:

@@ -20,7 +20,7 @@ MAX_UNREAD = 256 * 1024
 # connection, and for a connection that says nothing at all.
 MESSAGE_TIMEOUT = 30.0
 
-GREETING_TIMEOUT = 60.0
+UNAUTHENTICATED_TIMEOUT = 60.0
 
 IDLE_TIMEOUT = 2 * 3600.0
 
@@ -51,7 +51,7 @@ class StreamOwner(Protocol):
     def opened(self, stream: StreamFlow) -> bool:
         """Count a connection that is open; False where it has to go."""
 
-    def greeted(self, stream: StreamFlow) -> None:
+    def authenticated(self, stream: StreamFlow) -> None:
         """Count a connection whose peer has logged in."""
 
     def lost(self, stream: StreamFlow) -> None:
@@ -63,8 +63,8 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     __slots__ = (
         "_accepted",
+        "_authenticated",
         "_framer",
-        "_greeted",
         "_held",
         "_inside",
         "_owner",
@@ -93,8 +93,8 @@ class StreamFlow(Flow, asyncio.Protocol):
         self.remote = remote
         self.local = ("", 0) if accepted is None else accepted.getsockname()[:2]
         self.outgoing = outgoing
-        # Whether the peer has been let in: strangers get less time.
-        self._greeted = outgoing
+        # Whether the peer has authenticated: others get less time.
+        self._authenticated = outgoing
         self._owner = owner
         self._framer = Framer()
         self._accepted = accepted
@@ -132,7 +132,7 @@ class StreamFlow(Flow, asyncio.Protocol):
             transport.abort()
             return
         _keep_alive(transport.get_extra_info("socket"))
-        self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
+        self._grant(IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT)
         for data in unsent:
             transport.write(data)
 
@@ -155,7 +155,9 @@ class StreamFlow(Flow, asyncio.Protocol):
                 self.send(b"\r\n" * pings)
         began, self._inside = self._inside, self._framer.inside
         if not self._inside:
-            self._grant(IDLE_TIMEOUT if self._greeted else GREETING_TIMEOUT)
+            self._grant(
+                IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT
+            )
         elif messages or pings or not began:
             # Not put off by further octets: a message has this long.
             self._grant(MESSAGE_TIMEOUT)
@@ -179,11 +181,11 @@ class StreamFlow(Flow, asyncio.Protocol):
             self._writer.resume_reading()
 
     @override
-    def greet(self) -> None:
+    def mark_authenticated(self) -> None:
         """Give the connection the time of a friend."""
-        if not self._greeted:
-            self._greeted = True
-            self._owner.greeted(self)
+        if not self._authenticated:
+            self._authenticated = True
+            self._owner.authenticated(self)
 
     @override
     def send(self, data: bytes) -> None:
