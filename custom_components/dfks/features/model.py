@@ -223,14 +223,19 @@ class ChangeRefused(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineConfig:
-    """What is configured of a line. `id` stays when all else changes."""
+    """What is configured of a line. `id` stays when all else changes.
+
+    `pbx` is the id of the PBX at which its phones are registered, None where that is
+    here. A line at a PBX has neither password nor auth name.
+    """
 
     id: str
     user: str
-    password: str = field(repr=False)
-    auth_name: str
+    password: str = field(default="", repr=False)
+    auth_name: str = ""
     assigned: tuple[Feature, ...] = ALL_FEATURES
     style: NotifyStyle = NotifyStyle.MULTIPART
+    pbx: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +315,9 @@ class Line(Account, Publisher[[LineEvent]]):
         memory: LineMemory,
     ) -> None:
         """Make a line that nobody watches; `hashes` stand for its password."""
-        Account.__init__(self, config.id, config.user, config.auth_name, hashes)
+        Account.__init__(
+            self, config.id, config.user, config.auth_name, hashes, config.pbx
+        )
         self._listeners = ()
         self.realm = realm
         # Shared by all lines of which nothing was ever set.
@@ -334,6 +341,7 @@ class Line(Account, Publisher[[LineEvent]]):
             self.style,
             self.username,
             self.hashes,
+            self.pbx,
         )
 
     @property

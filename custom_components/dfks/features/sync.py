@@ -18,6 +18,7 @@ import logging
 from typing import Final, override
 
 from ..sip.access.accounts import Account
+from ..sip.access.digest import Hashes
 from ..sip.server import SipServer
 from ..sip.ua.notifier import (
     ALL,
@@ -133,7 +134,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         claims: Mapping[Feature, Claims] | None = None,
     ) -> Line:
         """Serve a line. Raises ValueError where user or auth name is taken."""
-        hashes = self._server.hash_password(config.auth_name, config.password)
+        hashes = self._hashes_of(config)
         memory = LineMemory(states or {}, claims or {})
         line = Line(config, hashes, self._server.config.realm, memory)
         self._server.add_account(line)
@@ -148,8 +149,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """
         line = self.lines[config.id]
         before = line.configuration
-        hashes = self._server.hash_password(config.auth_name, config.password)
-        self._server.change_account(line, config.user, config.auth_name, hashes)
+        self._server.change_account(
+            line, config.user, config.auth_name, self._hashes_of(config), config.pbx
+        )
         line.assigned = sorted_features(config.assigned)
         line.style = config.style
         if line.configuration == before:
@@ -161,6 +163,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             for subscription in self._notifier.of(line):
                 self._tell_everything(subscription)
         return True
+
+    def _hashes_of(self, config: LineConfig) -> Hashes:
+        """Return what to keep of a line's password; a line at a PBX has none."""
+        if config.pbx is not None:
+            return ()
+        return self._server.hash_password(config.auth_name, config.password)
 
     def remove_line(self, line_id: str, reason: str = "noresource") -> None:
         """Stop serving a line; its phones are told so with `reason`.

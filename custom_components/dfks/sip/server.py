@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 import contextlib
 from dataclasses import dataclass
 import logging
-import secrets
 import ssl
 
 from .access.accounts import Account, Accounts
 from .access.admission import Admission
 from .access.digest import ALGORITHMS, Authenticator, Hashes
 from .access.guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
+from .access.proven import ProvenFlows
+from .addresses import OwnAddresses
 from .checks import (
     ALLOW,
     KNOWN_METHODS,
@@ -31,10 +32,10 @@ from .checks import (
 from .clock import Clock, Timers
 from .inspect.observer import Observer
 from .inspect.source_log import SourceLog
-from .proxy.core import Proxy
+from .passing import Passing
 from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
-from .proxy.tokens import SECRET_SIZE, Tokens
+from .proxy.site import ProxyObserver
 from .snapshot import Memory, flow_ends
 from .transaction.server import ServerTransaction, ServerTransactions
 from .transaction.via import mark_source
@@ -42,16 +43,10 @@ from .transport.bind import split_hosts
 from .transport.flow import Flow, FlowError
 from .transport.framing import FramingError
 from .transport.layer import Transports
-from .ua.notifier import Changed, EventPackage, Notifier, contact_uri
+from .ua.notifier import Changed, EventPackage, Notifier
 from .ua.registrar import Registrar
 from .ua.subscribe import Subscribe
-from .wire.headers import (
-    DEFAULT_PORT,
-    DEFAULT_TLS_PORT,
-    bracketed,
-    default_port,
-    plain_host,
-)
+from .wire.headers import DEFAULT_PORT, DEFAULT_TLS_PORT, plain_host
 from .wire.message import NotSip, Request, Response, SipError
 from .wire.parser import parse
 from .wire.plain import parse_plain_ok
@@ -118,13 +113,16 @@ class SipServer:
             self._transports.flow_to,
             config.max_transactions_per_source,
         )
+        self._addresses = OwnAddresses(
+            self._transports, config.advertised_host, config.advertised_port
+        )
         self.notifier = Notifier(
             clock,
             self.timers,
             self._transports,
             self._may_reach,
-            self._contact,
-            self.sent_by,
+            self._addresses.contact,
+            self._addresses.sent_by,
             self._changed,
             max_per_account=config.max_subscriptions_per_line,
         )
@@ -157,7 +155,7 @@ class SipServer:
             self.accounts,
             self._packages,
             self._domains,
-            self._contact,
+            self._addresses.contact,
             min_expires=config.min_expires,
             max_expires=config.max_expires,
         )
@@ -167,14 +165,28 @@ class SipServer:
             "OPTIONS": self._options,
             "CANCEL": self._cancel,
         }
-        # What `sent_by` returns, by transport and local address.
-        self._sent_bys: dict[tuple[str, str], str] = {}
-        # The Contact written last, and for what: a NOTIFY has that of the 200 before.
-        self._contact_for: tuple[str, str, str] | None = None
-        self._contact_text = ""
         self._observer: Observer | None = None
+        self._passing = Passing(
+            clock,
+            self.timers,
+            self._transports,
+            self._addresses,
+            self.accounts,
+            self.notifier,
+            self.guard,
+            self._packages,
+            (config.realm, *config.domains),
+            self.send,
+            lambda: self._changed(urgent=True),
+        )
         # Passes messages to PBXs, once there is one.
-        self.proxy: Proxy | None = None
+        self.proxy = self._passing.proxy
+        self._proven_flows = ProvenFlows(
+            self.proxy,
+            self.accounts,
+            self.notifier.account_of_dialog,
+            self.guard.mark_authenticated,
+        )
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
 
@@ -200,12 +212,9 @@ class SipServer:
             await self._transports.bind_tls(hosts, self.config.tls_port, tls)
         if memory is not None:
             await self._restore(memory, grace)
-        if self.proxy is not None:
-            for record in passed:
-                with _skipping():
-                    self.proxy.location.restore(
-                        record, self._transports.remembered_flow
-                    )
+        for record in passed:
+            with _skipping():
+                self._passing.restore(record)
         self._transports.listen()
         self.notifier.resume_remembered()
 
@@ -253,7 +262,9 @@ class SipServer:
 
     def _remember_source(self, account: Account | None, flow: Flow) -> None:
         """Know where a phone of an earlier run has logged in."""
-        if account is not None:
+        if account is not None and account.pbx is not None:
+            self.guard.mark_authenticated(flow.remote[0])
+        elif account is not None:
             self.guard.succeeded(flow.remote[0], account.username)
             account.add_source(self.guard.standing(flow.remote[0]).source)
 
@@ -302,32 +313,33 @@ class SipServer:
 
         `secret` is what an earlier run had, so that calls and bindings go on.
         """
-        if self.proxy is None:
-            tokens = Tokens(secret or secrets.token_bytes(SECRET_SIZE))
-            self.proxy = Proxy(
-                self.clock, tokens, self, self._packages, self._bindings_changed
-            )
-        upstream = Upstream(config, self._transports.flow_from_here)
-        self.proxy.add_upstream(upstream)
-        return upstream
+        if not self.proxy.upstreams:
+            self._admission.vouchers[:0] = [self._proven_flows.vouch]
+        return self._passing.add(config, secret)
 
     def remove_pbx(self, pbx: str) -> None:
         """Stop passing messages to a PBX."""
-        if self.proxy is not None:
-            self.proxy.remove_upstream(pbx)
+        self._passing.remove(pbx)
+        if not self.proxy.upstreams:
+            self._admission.vouchers.remove(self._proven_flows.vouch)
 
-    def _bindings_changed(self) -> None:
-        self._changed(urgent=True)
+    def observe_proxy(self, observer: ProxyObserver) -> None:
+        """Tell an observer what is learned from what is passed, from now on.
 
-    def is_own(self, host: str, port: int | None, flow: Flow) -> bool:
-        """Whether host and port of a URI are ours on the side of a flow."""
-        if (port or default_port(flow.transport)) != self._port_of(flow):
-            return False
-        host = plain_host(host)
-        return host == plain_host(flow.local[0]) or (
-            self.config.advertised_host is not None
-            and host == plain_host(self.config.advertised_host)
-        )
+        It is told of the bindings that there are. There is one observer at a time.
+        """
+        self._passing.observe(observer)
+
+    def proxy_records(self) -> list[ProxyBindingRecord]:
+        """Return what is to be remembered of what phones have registered at PBXs."""
+        return self.proxy.location.records()
+
+    def seen_domains(self) -> tuple[str, ...]:
+        """Return the hosts that phones register at and that nobody has configured.
+
+        The newest comes first.
+        """
+        return tuple(self._passing.seen_domains())
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Send a message. Raises FlowError."""
@@ -353,13 +365,19 @@ class SipServer:
         self.guard.readmit_name(account.username)
 
     def change_account(
-        self, account: Account, user: str, username: str, hashes: Hashes
+        self,
+        account: Account,
+        user: str,
+        username: str,
+        hashes: Hashes,
+        pbx: str | None = None,
     ) -> None:
-        """Give a line another user, username or password; its dialogs stay.
+        """Give a line another user, username or password, or move it; dialogs stay.
 
-        Raises ValueError where user or username is taken, and changes nothing then.
+        `pbx` is where it is registered from now on, None for here. Raises ValueError
+        where user or username is taken, and changes nothing then.
         """
-        self.accounts.change(account, user, username, hashes)
+        self.accounts.change(account, user, username, hashes, pbx)
         self.guard.readmit_name(username)
 
     def remove_account(self, account: Account, reason: str) -> None:
@@ -399,7 +417,7 @@ class SipServer:
                 return wait
         if self._observer is not None:
             self._observer.received(data, flow)
-        if self.proxy is not None and self.proxy.take(data, flow):
+        if self.proxy.upstreams and self.proxy.take(data, flow):
             return 0.0
         if answered is not None:
             self._requests.succeed(*answered)
@@ -409,9 +427,8 @@ class SipServer:
 
     def _is_pbx(self, flow: Flow) -> bool:
         """Whether a message comes from a PBX that is configured: it may send all."""
-        return self.proxy is not None and any(
-            upstream.is_source(flow) for upstream in self.proxy.upstreams.values()
-        )
+        upstreams = self.proxy.upstreams.values()
+        return any(upstream.is_source(flow) for upstream in upstreams)
 
     def _receive_unread(self, data: bytes, flow: Flow) -> None:
         """Read a message, and answer it where it is a request."""
@@ -487,15 +504,13 @@ class SipServer:
             ServerTransaction(self._transactions, request, flow).refuse(SipError(413))
 
     def _lost(self, flow: Flow) -> None:
-        if self.proxy is not None:
-            self.proxy.lost(flow)
+        self.proxy.lost(flow)
         self.notifier.lost(flow)
         self._requests.lost(flow)
 
     def _unreachable(self, data: bytes) -> None:
         """Take a datagram of ours that ICMP sent back (RFC 3261 18.4)."""
-        if self.proxy is not None:
-            self.proxy.unreachable(data)
+        self.proxy.unreachable(data)
         start = data.find(b";branch=") + 8
         branch = data[start : data.find(b";", start)]
         self._requests.unreachable(branch.decode("latin-1"))
@@ -531,6 +546,7 @@ class SipServer:
 
     def _register(self, transaction: ServerTransaction) -> None:
         """Process a REGISTER (RFC 3261 10.3)."""
+        self._passing.note_domain(transaction.request, transaction.flow)
         if not self._admission.admit(transaction):
             return
         request, flow, account = _parts(transaction)
@@ -578,33 +594,6 @@ class SipServer:
         flows += [item.dialog.flow for item in self.notifier.of(account)]
         known = any(plain_host(flow.remote[0]) == host for flow in flows)
         return known and self.guard.lets_in(host)
-
-    def sent_by(self, flow: Flow) -> str:
-        """Return our host and port for Via (RFC 3261 18.1.1)."""
-        key = flow.transport, flow.local[0]
-        sent_by = self._sent_bys.get(key)
-        if sent_by is None:
-            host = self.config.advertised_host or flow.local[0]
-            sent_by = f"{bracketed(host)}:{self._port_of(flow)}"
-            self._sent_bys[key] = sent_by
-        return sent_by
-
-    def _contact(self, user: str, flow: Flow) -> str:
-        """Return our Contact for a line: where the phone reached us (12.1.1)."""
-        wanted = user, flow.transport, flow.local[0]
-        if wanted != self._contact_for:
-            self._contact_for = wanted
-            self._contact_text = contact_uri(user, self.sent_by(flow), flow.transport)
-        return self._contact_text
-
-    def _port_of(self, flow: Flow) -> int:
-        """Return the port where phones reach this server over a transport.
-
-        The advertised port is one of UDP and TCP; TLS has its own.
-        """
-        if flow.transport == "TLS":
-            return self.tls_port
-        return self.config.advertised_port or self.port
 
 
 @contextlib.contextmanager

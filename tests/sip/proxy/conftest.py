@@ -7,9 +7,12 @@ import json
 
 import pytest
 
+from custom_components.dfks.features.model import LineConfig
+from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
+from tests.server import line_config
 
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
@@ -31,17 +34,40 @@ def pbx_config(pbx_peer: Pbx) -> PbxConfig:
     return PbxConfig(id="pbx-1", host=host, port=port, domains=(DOMAIN,))
 
 
+def line_at_pbx(user: str, pbx: str = "pbx-1") -> LineConfig:
+    """Return the configuration of a line at a PBX."""
+    return LineConfig(id=f"{user}@{pbx}", user=user, pbx=pbx)
+
+
 @pytest.fixture
-async def server(
-    config: ServerConfig, clock: ManualClock, pbx_peer: Pbx, pbx_config: PbxConfig
-) -> AsyncIterator[SipServer]:
-    """Run a server that passes to the PBX."""
+def built_server(
+    config: ServerConfig, clock: ManualClock, pbx_config: PbxConfig
+) -> SipServer:
+    """Return a server that passes to the PBX and has not been started."""
     server = SipServer(config, clock)
     server.add_pbx(pbx_config, SECRET)
-    await server.start()
-    pbx_peer.towards(server.port)
-    yield server
-    await server.stop()
+    return server
+
+
+@pytest.fixture
+def sync(built_server: SipServer) -> FeatureSync:
+    """Return the event package with the line 201 at the PBX, and 301 here."""
+    sync = FeatureSync(built_server)
+    sync.add_line(line_at_pbx("201"))
+    sync.add_line(line_config("301", "secret"))
+    return sync
+
+
+@pytest.fixture
+async def server(
+    built_server: SipServer, sync: FeatureSync, pbx_peer: Pbx
+) -> AsyncIterator[SipServer]:
+    """Run the server with the lines of `sync`."""
+    await built_server.start()
+    pbx_peer.towards(built_server.port)
+    yield built_server
+    await sync.stop()
+    await built_server.stop()
 
 
 @pytest.fixture
@@ -53,13 +79,15 @@ async def restart(
 
     async def restart() -> SipServer:
         before = running[-1]
-        assert before.proxy is not None
-        stored = json.loads(json.dumps(before.proxy.location.records()))
+        stored = json.loads(json.dumps(before.proxy_records()))
+        memory = json.loads(json.dumps(await before.records()))
         port = before.port
         await before.stop()
         after = SipServer(replace(config, port=port), clock)
         after.add_pbx(pbx_config, SECRET)
-        await after.start(passed=stored)
+        sync = FeatureSync(after)
+        sync.add_line(line_at_pbx("201"))
+        await after.start(memory=memory, passed=stored)
         running.append(after)
         return after
 

@@ -36,16 +36,26 @@ class Account:
     Compared by identity: an account keeps its dialogs when user or password change.
     """
 
-    __slots__ = ("bindings", "hashes", "id", "sources", "user", "username")
+    __slots__ = ("bindings", "hashes", "id", "pbx", "sources", "user", "username")
 
-    def __init__(self, id: str, user: str, username: str, hashes: Hashes) -> None:
+    def __init__(
+        self,
+        id: str,
+        user: str,
+        username: str,
+        hashes: Hashes,
+        pbx: str | None = None,
+    ) -> None:
         """Make an account without bindings.
 
         `id` stays when all else changes; `user` is decoded. `username` and `hashes`
-        are for digest.
+        are for digest. `pbx` is the id of the PBX where the phones of the line are
+        registered, through here; None for a line that is registered here. A line at a
+        PBX has neither username nor hashes: the PBX has asked for the password.
         """
         self.id = id
         self.user = user
+        self.pbx = pbx
         self.username = username
         self.hashes = hashes
         # Tuples, because most lines have few and every list takes memory. `sources`
@@ -67,21 +77,31 @@ class Account:
 
 
 class Accounts:
-    """All accounts, by user and by authentication name."""
+    """All accounts: by user and authentication name, and those at PBXs by both ids.
+
+    The same user may be registered here and at any number of PBXs.
+    """
 
     def __init__(self) -> None:
         """Start without accounts."""
         self._by_user: dict[str, Account] = {}
+        # By the id of the PBX and the user there.
+        self._at_pbx: dict[tuple[str, str], Account] = {}
         self._by_username: dict[str, Account] = {}
         # Finds the account of a user that has none yet; for servers without a list.
         self.factory: Callable[[str], Account | None] | None = None
 
     def __iter__(self) -> Iterator[Account]:
         """Iterate over all accounts; they may come and go meanwhile."""
-        return iter(list(self._by_user.values()))
+        return iter([*self._by_user.values(), *self._at_pbx.values()])
 
     def add(self, account: Account) -> None:
         """Add an account. Raises ValueError where user or username is taken."""
+        if account.pbx is not None:
+            if (account.pbx, account.user) in self._at_pbx:
+                raise ValueError(f"User {account.user} is taken at this PBX")
+            self._at_pbx[account.pbx, account.user] = account
+            return
         username = account.username
         if account.user in self._by_user:
             raise ValueError(f"User {account.user} is taken")
@@ -91,30 +111,54 @@ class Accounts:
         self._by_username[username] = account
 
     def change(
-        self, account: Account, user: str, username: str, hashes: Hashes
+        self,
+        account: Account,
+        user: str,
+        username: str,
+        hashes: Hashes,
+        pbx: str | None = None,
     ) -> None:
-        """Give an account another user, username or password.
+        """Give an account another user, username or password, or move it.
 
-        Raises ValueError where user or username is taken, and changes nothing then.
+        `pbx` is where it lives from now on. Raises ValueError where user or username
+        is taken, and changes nothing then.
         """
-        before = account.user, account.username, account.hashes
+        before = account.user, account.username, account.hashes, account.pbx
         self.remove(account)
         account.user, account.username, account.hashes = user, username, hashes
+        account.pbx = pbx
         try:
             self.add(account)
         except ValueError:
-            account.user, account.username, account.hashes = before
+            account.user, account.username, account.hashes, account.pbx = before
             self.add(account)
             raise
 
     def remove(self, account: Account) -> None:
         """Remove an account."""
+        if account.pbx is not None:
+            del self._at_pbx[account.pbx, account.user]
+            return
         del self._by_user[account.user]
         del self._by_username[account.username]
 
     def has(self, account: Account) -> bool:
         """Whether an account is still there."""
+        if account.pbx is not None:
+            return self._at_pbx.get((account.pbx, account.user)) is account
         return self._by_user.get(account.user) is account
+
+    def at_pbx(self, pbx: str, user: str) -> Account | None:
+        """Return the account of a user at a PBX."""
+        return self._at_pbx.get((pbx, user))
+
+    def is_here(self, user: str) -> bool:
+        """Whether a user is registered here."""
+        return user in self._by_user
+
+    def is_at_any_pbx(self, user: str) -> bool:
+        """Whether a user is known at a PBX, whichever it is."""
+        return any(user == known for _, known in self._at_pbx)
 
     def named(self, username: str) -> Account | None:
         """Return the account of an authentication name."""

@@ -158,7 +158,7 @@ class _Counts:
 class Standing(NamedTuple):
     """What an address is.
 
-    allowed      in an allowed network, or a proxy
+    allowed     in an allowed network, a proxy, or a PBX that is configured
     proxy       a proxy that has checked who is calling
     source      what the address is counted as
     allowance   what its source may send; None is everything
@@ -190,6 +190,7 @@ class Guard:
         self._allowed = allowed
         self._proxies = proxies
         self._limit = limit
+        self._pbxs: frozenset[str] = frozenset()
         self._allowances = Allowances()
         self._names_at_sources = _Counts(max_failures, FORGET)
         self._names = _Counts(NAME_FACTOR * max_failures, FORGET_SHARED)
@@ -272,15 +273,23 @@ class Guard:
         return min(max(0.0, excess * DELAY_STEP), MAX_DELAY)
 
     def succeeded(self, address: str, username: str) -> None:
-        """Forget the failures of a user name where it has logged in.
+        """Forget the failures of a user name where it has logged in."""
+        self.mark_authenticated(address)
+        if self._names_at_sources.by_subject:
+            source = self.standing(address).source
+            self._names_at_sources.clear(Subject(source, username))
 
-        From now on its source has the allowance of one that is known.
-        """
+    def mark_authenticated(self, address: str) -> None:
+        """Give the source of an address the allowance of one that is known."""
         standing = self.standing(address)
         if standing.allowance is not None and not standing.allowance.known:
             self._allowances.mark_authenticated(standing.source, standing.allowance)
-        if self._names_at_sources.by_subject:
-            self._names_at_sources.clear(Subject(standing.source, username))
+
+    def allow_pbxs(self, addresses: frozenset[str]) -> None:
+        """Answer the PBXs that are configured, wherever they are."""
+        if addresses != self._pbxs:
+            self._pbxs = addresses
+            self._standings.clear()
 
     def readmit(self, address: str) -> None:
         """Let a source in again before its time is over, with any user name."""
@@ -332,6 +341,7 @@ class Guard:
             standing = Standing(
                 proxy
                 or not self._allowed
+                or address in self._pbxs
                 or any(ip in network for network in self._allowed),
                 proxy,
                 source,

@@ -29,7 +29,7 @@ from collections.abc import Callable, Container
 import logging
 import re
 
-from ..clock import Clock
+from ..clock import Clock, Timers
 from ..transport.flow import Flow, FlowError
 from ..wire.headers import (
     DEFAULT_PORT,
@@ -86,6 +86,7 @@ class Proxy:
     def __init__(
         self,
         clock: Clock,
+        timers: Timers,
         tokens: Tokens,
         site: Site,
         packages: Container[str],
@@ -101,7 +102,9 @@ class Proxy:
         self._packages = packages
         self.location = Location(clock)
         self.upstreams: dict[str, Upstream] = {}
-        self.registrations = Registrations(clock, tokens, site, self.location, changed)
+        self.registrations = Registrations(
+            clock, timers, tokens, site, self.location, changed
+        )
         # The flow over which a phone's last request came, by its address.
         self._sources: OrderedDict[tuple[str, int], Flow] = OrderedDict()
         # Streams by the number that a branch names them by.
@@ -116,7 +119,15 @@ class Proxy:
 
     def observe(self, observer: ProxyObserver) -> None:
         """Tell an observer from now on; there is one at a time."""
-        self.registrations.observer = observer
+        self.registrations.observe(observer)
+
+    def proven(self, flow: Flow) -> list[ProxyBinding]:
+        """Return the live bindings that a flow has proven."""
+        return self.location.proven(flow)
+
+    def is_at_pbx(self, uri: Uri, flow: Flow) -> bool:
+        """Whether a URI names a PBX, seen from a flow."""
+        return self._pbx_of(uri, flow) is not None
 
     # PBXs
 
@@ -514,11 +525,12 @@ class Proxy:
         if not self._tokens.is_own_branch(direction, branch, sender):
             return
         way = self._way_back(message, sender, number_of_stream, direction)
+        accepted = None
         if upstream is not None:
             self.registrations.note_answer(upstream)
             method = message.cseq[1]
             if method == "REGISTER":
-                self.registrations.answered(message, branch)
+                accepted = self.registrations.answered(message, branch)
             elif (
                 method == "SUBSCRIBE"
                 and 200 <= message.status < 300
@@ -526,6 +538,9 @@ class Proxy:
             ):
                 self._note_keys(upstream)
         self._send(message, way)
+        if accepted is not None:
+            # The phone hears of its registration before it hears of anything else.
+            self.registrations.learn(accepted)
 
     def _way_back(
         self, message: PassedMessage, sender: Via, stream: str, direction: str
@@ -601,7 +616,10 @@ class Proxy:
             if not self._tokens.is_own_branch(direction, branch, sender):
                 return
             way = self._way_back(message, sender, stream, direction)
-            status = 503 if direction == TO_PBX else 480
+            status = 480
+            if direction == TO_PBX:
+                status = 503
+                self.registrations.came_back(branch)
             self._site.send(
                 write_answer(message, SipError(status), self._tag(message)), way
             )

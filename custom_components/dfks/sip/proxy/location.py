@@ -188,24 +188,27 @@ class Location:
         self,
         record: ProxyBindingRecord,
         flow_of: Callable[[str, tuple[str, int], tuple[str, int]], Flow],
-    ) -> None:
-        """Take back a binding. Raises KeyError, TypeError, ValueError or FlowError."""
+    ) -> ProxyBinding | None:
+        """Take back a binding, and return it if it has not ended.
+
+        Raises KeyError, TypeError, ValueError or FlowError.
+        """
         left = min(record["expires_at"] - self._clock.time(), MAX_EXPIRES)
         if left <= -LINGER:
-            return
-        self.update(
-            ProxyBinding(
-                token=str(record["token"]),
-                pbx=str(record["pbx"]),
-                user=str(record["user"]),
-                domain=str(record["domain"]),
-                contact=_one_line(record["contact"]),
-                instance=record["instance"],
-                user_agent=record["user_agent"],
-                flow=flow_of(*flow_ends(record["flow"])),
-                expires_at=self._clock.monotonic() + left,
-            )
+            return None
+        binding = ProxyBinding(
+            token=str(record["token"]),
+            pbx=str(record["pbx"]),
+            user=str(record["user"]),
+            domain=str(record["domain"]),
+            contact=_one_line(record["contact"]),
+            instance=record["instance"],
+            user_agent=record["user_agent"],
+            flow=flow_of(*flow_ends(record["flow"])),
+            expires_at=self._clock.monotonic() + left,
         )
+        self.update(binding)
+        return self.find(binding.token)
 
 
 def flow_key(flow: Flow) -> FlowKey:

@@ -44,10 +44,16 @@ class PbxConfig:
 class Upstream:
     """The way to one PBX."""
 
-    def __init__(self, config: PbxConfig, reach: Reach) -> None:
-        """Reach it over flows of `reach` (transport, host, port)."""
+    def __init__(
+        self, config: PbxConfig, reach: Reach, moved: Callable[[], None]
+    ) -> None:
+        """Reach it over flows of `reach` (transport, host, port).
+
+        `moved` is called when it has other addresses than before.
+        """
         self.config = config
         self._reach = reach
+        self._moved = moved
         self._flow: Flow | None = None
         self._names = frozenset(map(plain_host, (config.host, *config.domains)))
         self.addresses: tuple[Address, ...] = ()
@@ -59,6 +65,7 @@ class Upstream:
         """Take what the host's name stands for now; the first one is used."""
         self.addresses = tuple((plain_host(host), port) for host, port in addresses)
         self._flow = None
+        self._moved()
 
     def flow(self) -> Flow:
         """Return the way to the PBX. Raises FlowError where there is none."""

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..clock import Clock
+from ..clock import Clock, Timers
 from ..transport.flow import Flow
 from ..wire.headers import (
     Uri,
@@ -39,6 +39,9 @@ PENDING_SECONDS = 32.0
 MAX_REFUSALS = 5
 REFUSAL_SECONDS = 300.0
 MAX_REFUSAL_SOURCES = 1024
+
+# Seconds between looks for answers and refreshes that have not come.
+SWEEP = 30.0
 
 # REGISTERs in a row without an answer after which a PBX counts as out of reach.
 MAX_UNANSWERED = 3
@@ -71,6 +74,10 @@ class PendingRegister:
     answered: bool = False
 
 
+# A REGISTER, and the seconds that its Contacts were granted, by token.
+type Accepted = tuple[PendingRegister, dict[str, int]]
+
+
 @dataclass(slots=True)
 class _Refusals:
     """When a phone's password was refused, in seconds of the monotonic clock."""
@@ -84,6 +91,7 @@ class Registrations:
     def __init__(
         self,
         clock: Clock,
+        timers: Timers,
         tokens: Tokens,
         site: Site,
         location: Location,
@@ -91,6 +99,7 @@ class Registrations:
     ) -> None:
         """Put bindings into `location`; `changed` is called when there is a new one."""
         self._clock = clock
+        self._timers = timers
         self._tokens = tokens
         self._site = site
         self._location = location
@@ -99,6 +108,16 @@ class Registrations:
         self._pending: OrderedDict[str, PendingRegister] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
         self._unanswered: dict[str, int] = {}
+        # Bindings that the observer has been told of, by token.
+        self._told: dict[str, ProxyBinding] = {}
+        self._sweeping = False
+
+    def observe(self, observer: ProxyObserver) -> None:
+        """Tell an observer what is learned from now on, and what is known so far."""
+        self.observer = observer
+        self._told.clear()
+        for binding in self._location:
+            self._tell(binding)
 
     # On the way to the PBX
 
@@ -131,6 +150,14 @@ class Registrations:
         """Wait for the answer to a REGISTER that has gone out."""
         self._drop_old()
         self._pending.setdefault(branch, pending)
+        self._watch()
+
+    def came_back(self, branch: str) -> None:
+        """Take a REGISTER that ICMP has sent back."""
+        pending = self._pending.get(branch)
+        if pending is not None and not pending.answered:
+            pending.answered = True
+            self._note_silence(pending.upstream)
 
     def _read_contacts(
         self, message: PassedMessage, pending: PendingRegister, way: Flow
@@ -176,18 +203,25 @@ class Registrations:
 
     # On the way back
 
-    def answered(self, message: PassedMessage, branch: str) -> None:
-        """Read the answer to a REGISTER, and show the phone its own Contact in it."""
+    def answered(self, message: PassedMessage, branch: str) -> Accepted | None:
+        """Read the answer to a REGISTER, and show the phone its own Contact in it.
+
+        Return what the PBX has accepted, for `learn`.
+        """
         pending = self._pending.get(branch)
         if pending is None or message.status < 200:
-            return
+            return None
         first, pending.answered = not pending.answered, True
         if message.status < 300:
-            self._accepted(message, pending)
-        elif message.status in (401, 403) and first and pending.with_credentials:
+            return pending, self._accepted(message, pending)
+        if message.status in (401, 403) and first and pending.with_credentials:
             self._refused(message, pending)
+        return None
 
-    def _accepted(self, message: PassedMessage, pending: PendingRegister) -> None:
+    def _accepted(
+        self, message: PassedMessage, pending: PendingRegister
+    ) -> dict[str, int]:
+        """Return the seconds that were granted, by token."""
         self._refusals.pop((pending.flow.remote[0], pending.user), None)
         left = {contact.token: contact for contact in pending.contacts}
         values = message.values("contact")
@@ -213,7 +247,7 @@ class Registrations:
         if len(pending.contacts) == 1 and not granted and len(strange) == 1:
             # The PBX has written it in its own way (`rewrite_contact`).
             self._grant(message, pending.contacts[0], strange[0], default, granted)
-        self._learn(pending, granted)
+        return granted
 
     def _grant(
         self,
@@ -235,8 +269,9 @@ class Registrations:
         if ours != theirs:
             message.replace_value("contact", text, _with_uri(text, ours, theirs))
 
-    def _learn(self, pending: PendingRegister, granted: dict[str, int]) -> None:
+    def learn(self, accepted: Accepted) -> None:
         """Take what the PBX has granted; what was asked to end has ended."""
+        pending, granted = accepted
         now = self._clock.monotonic()
         pbx = pending.upstream.config.id
         if pending.all_contacts:
@@ -261,16 +296,44 @@ class Registrations:
                 flow=pending.flow,
                 expires_at=now + expires,
             )
+            before = self._location.find_in_dialog(contact.token)
             self._location.update(binding)
             self._changed()
-            if self.observer is not None:
-                self.observer.registered(binding)
+            self._site.accepted(binding, before)
+            self._tell(binding)
 
     def _end(self, binding: ProxyBinding) -> None:
         self._location.end(binding)
         self._changed()
-        if self.observer is not None:
+        self._tell_end(binding)
+
+    def _tell(self, binding: ProxyBinding) -> None:
+        if self.observer is None:
+            return
+        self._told[binding.token] = binding
+        self.observer.registered(binding)
+        self._watch()
+
+    def _tell_end(self, binding: ProxyBinding) -> None:
+        if self._told.pop(binding.token, None) is not None and (
+            self.observer is not None
+        ):
             self.observer.unregistered(binding)
+
+    def _watch(self) -> None:
+        if not self._sweeping:
+            self._sweeping = True
+            self._timers.after(SWEEP, self._sweep)
+
+    def _sweep(self) -> None:
+        """Tell of what has not come in time: answers of PBXs, and refreshes of phones."""
+        self._sweeping = False
+        self._drop_old()
+        for token, binding in list(self._told.items()):
+            if self._location.find(token) is None:
+                self._tell_end(binding)
+        if self._told or self._pending:
+            self._watch()
 
     def _drop_old(self) -> None:
         """Let go of REGISTERs that were answered, or not, some time ago."""

@@ -10,10 +10,13 @@ class ProxyObserver(Protocol):
     """Told what is learned from passed messages. Quick, never raising."""
 
     def registered(self, binding: ProxyBinding) -> None:
-        """Take a binding that the PBX has accepted, or accepted again."""
+        """Take a binding that the PBX has accepted, or accepted again.
+
+        Its phone may be of a line that nobody has added yet.
+        """
 
     def unregistered(self, binding: ProxyBinding) -> None:
-        """Take a binding that its phone has ended."""
+        """Take a binding that its phone has ended, or has not refreshed in time."""
 
     def password_refused(self, pbx: str, user: str, source: str) -> None:
         """Hear of a phone whose REGISTERs are answered here from now on."""
@@ -23,6 +26,9 @@ class ProxyObserver(Protocol):
 
     def synchronizes_keys(self, pbx: str) -> None:
         """Hear of a PBX that turns out to synchronize the keys itself."""
+
+    def domain_seen(self, host: str) -> None:
+        """Hear of a host that a phone registers at and that nobody has configured."""
 
 
 class Site(Protocol):
@@ -36,3 +42,6 @@ class Site(Protocol):
 
     def send(self, data: bytes, flow: Flow) -> None:
         """Send a message. Raises FlowError."""
+
+    def accepted(self, binding: ProxyBinding, before: ProxyBinding | None) -> None:
+        """Take a binding that a PBX has accepted, and what it was before."""

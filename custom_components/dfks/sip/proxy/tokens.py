@@ -33,6 +33,10 @@ class Tokens:
         """Use `secret`, which outlives the process; another one ends all tokens."""
         self._secret = secret
 
+    def use(self, secret: bytes) -> None:
+        """Use another secret from now on: that of an earlier run."""
+        self._secret = secret
+
     def _hash(self, *parts: str) -> str:
         octets = "\n".join(parts).encode("utf-8", "surrogateescape")
         return hashlib.blake2s(octets, key=self._secret, digest_size=6).hexdigest()

@@ -63,9 +63,10 @@ class ServerTransaction:
     flow     the way it came
     key      what its retransmissions have in common (17.2.3)
     account  whose request it is, None as long as that is not known
+    may_change  whether what its body asks for may be done; who sent it may be forged
     """
 
-    __slots__ = ("_transactions", "account", "flow", "key", "request")
+    __slots__ = ("_transactions", "account", "flow", "key", "may_change", "request")
 
     def __init__(
         self, transactions: ServerTransactions, request: Request, flow: Flow
@@ -76,6 +77,7 @@ class ServerTransaction:
         self.flow = flow
         self.key = transaction_key(request)
         self.account: Account | None = None
+        self.may_change = True
 
     def reply(
         self, status: int, fields: Iterable[str] = (), reason: str | None = None

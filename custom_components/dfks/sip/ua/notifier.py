@@ -619,6 +619,21 @@ class Notifier:
             if subscription.suspended:
                 self._resume(subscription)
 
+    def follow(self, account: Account, before: Flow, flow: Flow) -> None:
+        """Go on over another flow with what a phone of a line had over one before."""
+        for subscription in self.of(account):
+            dialog = subscription.dialog
+            if dialog.routes or not _same_ends(dialog.flow, before):
+                continue
+            old = dialog.flow
+            dialog.move_to(flow)
+            self._follow_stream(dialog, old)
+            self.changed(urgent=True)
+            if subscription.suspended:
+                self._resume(subscription)
+            else:
+                self._go_on(subscription)
+
     def _has_moved(
         self, subscription: Subscription, request: Request, flow: Flow
     ) -> bool:

@@ -69,7 +69,8 @@ class Subscribe:
         event_id: str | None,
     ) -> None:
         """Answer a SUBSCRIBE of an account. Raises SipError."""
-        check_scheme(transaction.request, transaction.flow)
+        if account.pbx is None:
+            check_scheme(transaction.request, transaction.flow)
         if transaction.request.to_tag is None:
             self._open(transaction, account, package, event_id)
         else:
@@ -84,12 +85,15 @@ class Subscribe:
     ) -> None:
         """Process an initial SUBSCRIBE."""
         request, flow = transaction.request, transaction.flow
-        self._domains.check(request, flow)
-        account.check_target(self._accounts.of_target(request))
+        if account.pbx is None:
+            self._domains.check(request, flow)
+            account.check_target(self._accounts.of_target(request))
         transaction.check_merged()
         check_require(request)
         seconds = self._expires(request)
-        command = _content(request, account, package)
+        command = None
+        if transaction.may_change:
+            command = _content(request, account, package)
         subscription = self._notifier.open(
             account, package, event_id, request, flow, fetch=not seconds
         )
