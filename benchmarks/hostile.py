@@ -29,8 +29,8 @@ sys.modules["dfks"] = _PACKAGE
 from dfks.features.documents import parse_command  # noqa: E402
 from dfks.features.model import LineConfig  # noqa: E402
 from dfks.features.sync import FeatureSync  # noqa: E402
+from dfks.sip import Experiment, ServerConfig, SipServer  # noqa: E402
 from dfks.sip.clock import TimerHandle  # noqa: E402
-from dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 from dfks.sip.transport.flow import MAX_DATAGRAM, Flow  # noqa: E402
 from dfks.sip.transport.framing import Framer, FramingError  # noqa: E402
 from dfks.sip.wire.message import SipError  # noqa: E402
@@ -397,7 +397,9 @@ def streams() -> Iterator[tuple[str, bytes]]:
 
 def build(*, let_in: bool) -> SipServer:
     """Return a server with one line."""
-    config = ServerConfig(authenticate=not let_in, allowed_networks=())
+    config = ServerConfig(
+        experiment=Experiment(authenticate=not let_in), allowed_networks=()
+    )
     server = SipServer(config, Still())
     line = LineConfig(id=USER, user=USER, password="password", auth_name=USER)
     FeatureSync(server).add_line(line)

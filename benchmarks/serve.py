@@ -27,10 +27,10 @@ sys.path.insert(0, str(_ROOT))
 
 from custom_components.dfks.features.model import LineConfig  # noqa: E402
 from custom_components.dfks.features.sync import FeatureSync  # noqa: E402
+from custom_components.dfks.sip import Experiment, ServerConfig, SipServer  # noqa: E402
 from custom_components.dfks.sip.access.accounts import Account  # noqa: E402
 from custom_components.dfks.sip.access.guard import parse_networks  # noqa: E402
 from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
-from custom_components.dfks.sip.server import ServerConfig, SipServer  # noqa: E402
 from custom_components.dfks.sip.snapshot import Memory  # noqa: E402
 
 
@@ -61,17 +61,6 @@ class WatchedSelector(selectors.DefaultSelector):
 
 def build(port: int, password: str | None, host: str = "127.0.0.1") -> SipServer:
     """Return a server whose lines are made when they are first asked for."""
-    config = ServerConfig(
-        host=host,
-        port=port,
-        allowed_networks=parse_networks("127.0.0.0/8 ::1"),
-        authenticate=password is not None,
-        max_subscriptions_per_line=None,
-        max_transactions_per_source=None,
-        limit_messages=False,
-    )
-    server = SipServer(config, LoopClock(asyncio.get_running_loop()))
-    sync = FeatureSync(server)
 
     def add_line(user: str) -> Account | None:
         if not user:
@@ -79,15 +68,29 @@ def build(port: int, password: str | None, host: str = "127.0.0.1") -> SipServer
         line = LineConfig(id=user, user=user, password=password or "", auth_name=user)
         return sync.add_line(line)
 
-    server.accounts.factory = add_line
+    config = ServerConfig(
+        host=host,
+        port=port,
+        allowed_networks=parse_networks("127.0.0.0/8 ::1"),
+        max_subscriptions_per_line=None,
+        max_transactions_per_source=None,
+        experiment=Experiment(
+            authenticate=password is not None,
+            limit_messages=False,
+            make_account=add_line,
+        ),
+    )
+    server = SipServer(config, LoopClock(asyncio.get_running_loop()))
+    sync = FeatureSync(server)
     return server
 
 
 def add_lines(server: SipServer, users: Iterable[str]) -> None:
     """Make lines before they are asked for."""
-    assert server.accounts.factory is not None
+    make_account = server.config.experiment.make_account
+    assert make_account is not None
     for user in users:
-        server.accounts.factory(user)
+        make_account(user)
 
 
 def remembered_lines(memory: Memory) -> set[str]:

@@ -1,4 +1,4 @@
-"""A contract for import-linter: what one floor of the house may import."""
+"""Contracts for import-linter: what a floor of the house imports, and what it shows."""
 
 import sys
 from typing import cast, override
@@ -30,6 +30,35 @@ class FloorContract(Contract):
             for imported in sorted(graph.find_modules_directly_imported_by(importer))
             if imported.split(".")[0] not in sys.stdlib_module_names
             and not any(_is_within(imported, package) for package in packages)
+        ]
+        return ContractCheck(kept=not broken, metadata={"broken": broken})
+
+    @override
+    def render_broken_contract(self, check: ContractCheck) -> None:
+        """Print an offending import a line."""
+        for line in check.metadata["broken"]:
+            output.print_error(line)
+
+
+class FaceContract(Contract):
+    """Of a floor, the other modules of its package import its face alone.
+
+    The face is the floor's `__init__`: what it offers may be named from above.
+    """
+
+    floor = fields.StringField()
+    package = fields.StringField()
+
+    @override
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
+        """Collect the imports that go past the face."""
+        floor, package = cast("str", self.floor), cast("str", self.package)
+        broken = [
+            f"{importer} -> {imported}"
+            for importer in sorted(graph.modules)
+            if _is_within(importer, package) and not _is_within(importer, floor)
+            for imported in sorted(graph.find_modules_directly_imported_by(importer))
+            if imported != floor and _is_within(imported, floor)
         ]
         return ContractCheck(kept=not broken, metadata={"broken": broken})
 

@@ -15,8 +15,8 @@ from custom_components.dfks.features.model import (
     NotifyStyle,
 )
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import Experiment, ServerConfig, SipServer
 from custom_components.dfks.sip.clock import Clock
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 
 HOST = "127.0.0.1"
 
@@ -29,7 +29,11 @@ def loopback_config(**settings: object) -> ServerConfig:
 
     What a source may send has no limit, because the clock of a test stands still.
     """
-    defaults: dict[str, object] = {"host": HOST, "port": 0, "limit_messages": False}
+    defaults: dict[str, object] = {
+        "host": HOST,
+        "port": 0,
+        "experiment": Experiment(limit_messages=False),
+    }
     return ServerConfig(**defaults | settings)  # type: ignore[arg-type]
 
 

@@ -20,6 +20,7 @@ import pytest_asyncio
 import pytest_socket
 
 from custom_components.dfks.features.model import Feature, FeatureState, LineEvent
+from custom_components.dfks.sip import Experiment
 from tests.clock import ManualClock
 from tests.data.bodies import (
     DND_ON,
@@ -36,7 +37,7 @@ from tests.server import HOST, LOOPBACK, PASSWORDS, Running, line_config, runnin
 from tests.sip.caller import Caller, Subscribed, lamps
 
 # More comes here at a time than one source may send.
-UNLIMITED = replace(LOOPBACK, limit_messages=False)
+UNLIMITED = replace(LOOPBACK, experiment=Experiment(limit_messages=False))
 
 ASSIGNED = tuple(Feature)[:3]
 
@@ -123,7 +124,7 @@ def sockets(socket_enabled: None) -> None:
 def no_grudge(world: World) -> Iterator[None]:
     """Keep wrong passwords of one case from counting in the next."""
     yield
-    world.running.server.guard.readmit(HOST)
+    world.running.server._guard.unblock(HOST)
 
 
 type Write = Callable[[World, Caller], bytes]

@@ -22,7 +22,7 @@ from homeassistant.helpers.entity_platform import AddEntitiesCallback
 from homeassistant.helpers.typing import ConfigType
 
 from custom_components.dfks import listener
-from custom_components.dfks.sip.server import ServerConfig
+from custom_components.dfks.sip import Experiment, ServerConfig
 
 DOMAIN = "bare_entities"
 
@@ -100,7 +100,7 @@ def lift_limit() -> None:
     configure = listener.server_config
 
     def configure_unlimited(entry: ConfigEntry[Any]) -> ServerConfig:
-        return replace(configure(entry), limit_messages=False)
+        return replace(configure(entry), experiment=Experiment(limit_messages=False))
 
     # Where the listener looks it up, before there is one.
     vars(listener)["server_config"] = configure_unlimited

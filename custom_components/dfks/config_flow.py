@@ -71,10 +71,17 @@ from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry
 from .scripting.script_hooks import script_entity_id, script_key
 from .settings import bind_problem, bind_reason
-from .sip.access.guard import DEFAULT_MAX_FAILURES, parse_networks
-from .sip.inspect.redaction import DEFAULT_REALM
-from .sip.transport.bind import probe, probe_tls, split_hosts
-from .sip.wire.headers import DEFAULT_PORT, DEFAULT_TLS_PORT, unbracketed
+from .sip import (
+    DEFAULT_MAX_FAILURES,
+    DEFAULT_PORT,
+    DEFAULT_REALM,
+    DEFAULT_TLS_PORT,
+    parse_networks,
+    probe,
+    probe_tls,
+    split_hosts,
+    unbracketed,
+)
 from .tls import TlsError, check_files, tls_files
 
 LISTENER_TITLE: Final = "SIP listener"

@@ -3,7 +3,7 @@
 from typing import Final
 
 from .features.model import Feature, NotifyStyle
-from .sip.access.guard import PRIVATE_NETWORKS
+from .sip import PRIVATE_NETWORKS
 
 DOMAIN: Final = "dfks"
 

@@ -40,21 +40,24 @@ from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener
 from .settings import line_config, line_subentries, line_unique_id
-from .sip.access.accounts import Binding
-from .sip.access.guard import parse_networks
-from .sip.inspect.redaction import (
+from .sip import (
     REDACTED,
     Aliases,
+    Binding,
+    NotSip,
+    Request,
+    Response,
+    SipError,
+    Subscription,
+    Traced,
+    parse,
+    parse_networks,
     redact_addresses,
     redact_message,
     redact_product,
     redact_uri,
+    split_hosts,
 )
-from .sip.inspect.trace import Traced
-from .sip.transport.bind import split_hosts
-from .sip.ua.notifier import Subscription
-from .sip.wire.message import NotSip, Request, Response, SipError
-from .sip.wire.parser import parse
 
 # Lines that are written before other callbacks of the event loop get their turn.
 SLICE: Final = 50
@@ -91,7 +94,7 @@ async def _async_diagnostics(
     for subentry in subentries.values():
         _name(subentry, aliases)
     listener = entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
-    messages: list[Traced] = list(listener.monitor) if listener else []
+    messages: list[Traced] = list(listener.trace) if listener else []
     if only_these:
         users = {subentry.data[CONF_USER] for subentry in subentries.values()}
         messages = [message for message in messages if _user_of(message.data) in users]
@@ -194,15 +197,15 @@ def _listener(listener: DfksListener) -> dict[str, Any]:
         "set_script": listener.hooks.has_set_hook,
         "get_script": listener.hooks.has_get_hook,
         "unknown_phones": len(monitor.unknown_phones),
-        "received": dict(monitor.received_totals),
-        "sent": dict(monitor.sent_totals),
+        "received": dict(listener.trace.received_totals),
+        "sent": dict(listener.trace.sent_totals),
         **server.counters(),
     }
 
 
 def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
     phone = listener.monitor.phone(line)
-    now = listener.server.clock.monotonic()
+    now = asyncio.get_running_loop().time()
     return {
         "sync_status": phone.status,
         "last_contact": phone.last_contact and phone.last_contact.isoformat(),
@@ -219,7 +222,7 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
         ],
         "bindings": [
             _binding(binding, now, aliases)
-            for binding in listener.server.registrar.bindings(line)
+            for binding in listener.server.bindings(line)
         ],
     }
 

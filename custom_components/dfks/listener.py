@@ -45,9 +45,7 @@ from .settings import (
     line_unique_id,
     server_config,
 )
-from .sip.clock import LoopClock
-from .sip.server import SipServer
-from .sip.transport.bind import probe, probe_tls, split_hosts
+from .sip import LoopClock, SipServer, Trace, probe, probe_tls, split_hosts
 from .storage.dialogs import PhoneStore
 from .storage.states import StateStore
 from .tls import CertificateKeeper, tls_files
@@ -99,22 +97,34 @@ class DfksListener:
         self._entry = entry
         self._lines_without_room = lines_without_room
         self.config = server_config(entry)
-        self.server = SipServer(self.config, LoopClock(hass.loop))
+        clock = LoopClock(hass.loop)
+        self.server = SipServer(self.config, clock)
         self.sync = FeatureSync(self.server, Context)
         self._authors = Authors(hass, self.device_id, self.line_name)
         self._claim_timer = ClaimTimer(hass, entry, self.sync)
-        self.monitor = PhoneMonitor(self.server, self.sync)
+        self.trace = Trace(clock)
+        self.monitor = PhoneMonitor(self.server, self.sync.lines, clock)
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
-        self._blocked_sources = BlockedSources(
-            hass, self.server.guard, self._name_of_user
-        )
+        self._blocked_sources = BlockedSources(hass, self._name_of_user)
         self._tls_files = tls_files(hass, entry.data)
         self._certificate = (
             CertificateKeeper(hass, entry, self._tls_files) if self._tls_files else None
         )
         self._platforms: list[AddLineEntities] = []
+
+    def _wire(self) -> None:
+        """Connect who tells something with who wants to know it."""
+        self.server.trace(self.trace)
+        self.server.observe(self.monitor)
+        self.server.observe_blocks(
+            self._blocked_sources.handle_blocked, self._blocked_sources.handle_unblocked
+        )
+        self.sync.subscribe(self.monitor.handle_line_event)
+        self.sync.subscribe(self._authors.handle_event)
+        self.sync.subscribe(self._claim_timer.handle_event)
+        self.sync.subscribe(self._handle_line_event)
 
     @property
     def is_outdated(self) -> bool:
@@ -142,9 +152,7 @@ class DfksListener:
         self._remove_unassigned_entities()
         if self._claim_timer.async_start() or stored.keys() - self.sync.lines.keys():
             self._schedule_save()
-        self.sync.subscribe(self._authors.handle_event)
-        self.sync.subscribe(self._claim_timer.handle_event)
-        self.sync.subscribe(self._handle_line_event)
+        self._wire()
         self.hooks.async_start()
         try:
             await self._async_listen()
@@ -186,6 +194,7 @@ class DfksListener:
         # No phone must be able to come in between these two.
         await self._phones.async_finish()
         await self.server.stop()
+        self.monitor.stop()
         await self._store.async_flush()
 
     @callback
@@ -281,7 +290,7 @@ class DfksListener:
 
     def _name_of_user(self, username: str) -> str | None:
         """Return what the user calls the line of a user name, None where it is none."""
-        account = self.server.accounts.claimed(username, None)
+        account = self.server.claimed_account(username, None)
         line = None if account is None else self.sync.lines.get(account.id)
         return None if line is None else self.line_name(line)
 

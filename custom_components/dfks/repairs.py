@@ -33,7 +33,7 @@ class ReadmitFlow(ConfirmRepairFlow):
         if user_input is not None:
             entry: DfksConfigEntry
             for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
-                entry.runtime_data.server.guard.readmit(self._source)
+                entry.runtime_data.server.unblock(self._source)
         return await super().async_step_confirm(user_input)
 
 

@@ -35,10 +35,13 @@ from .const import (
     SUBENTRY_TYPE_LINE,
 )
 from .features.model import Feature, LineConfig, NotifyStyle
-from .sip.access.guard import DEFAULT_MAX_FAILURES, parse_networks
-from .sip.server import ServerConfig
-from .sip.transport.bind import split_hosts
-from .sip.wire.headers import DEFAULT_TLS_PORT
+from .sip import (
+    DEFAULT_MAX_FAILURES,
+    DEFAULT_TLS_PORT,
+    ServerConfig,
+    parse_networks,
+    split_hosts,
+)
 
 # Why an address and port cannot be listened on, as the key of the message that says
 # so; whatever is not here is told in the operating system's words.

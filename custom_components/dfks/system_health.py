@@ -8,8 +8,7 @@ from homeassistant.core import HomeAssistant, callback
 
 from .const import CONF_TLS, DOMAIN
 from .listener import DfksConfigEntry, DfksListener
-from .sip.transport.bind import split_hosts
-from .sip.wire.headers import bracketed
+from .sip import bracketed, split_hosts
 
 
 @callback
@@ -48,13 +47,13 @@ def _running(entry: DfksConfigEntry, listener: DfksListener) -> dict[str, Any]:
             if server.tls_port
             else _failed("the certificate cannot be used")
         )
-    received = dict(listener.monitor.received_totals)
+    received = dict(listener.trace.received_totals)
     del received["responses"], received["others"]
     return info | {
         "lines": len(lines),
         "lines_with_phone": sum(line.connected for line in lines),
         "requests": sum(received.values()),
-        "sources_blocked": server.guard.blocked_sources,
+        "sources_blocked": server.counters()["sources_blocked"],
     }
 
 

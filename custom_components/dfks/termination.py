@@ -14,8 +14,7 @@ from homeassistant.core import HomeAssistant
 from .features.sync import FeatureSync
 from .listener import DfksConfigEntry
 from .settings import line_config, line_subentries, server_config
-from .sip.clock import LoopClock
-from .sip.server import SipServer
+from .sip import LoopClock, SipServer
 from .storage.dialogs import PhoneStore
 from .storage.states import StateStore
 

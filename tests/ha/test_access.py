@@ -425,7 +425,7 @@ class TestBlock:
     ) -> None:
         """The issue names it; its fix lets it in and takes the issue away."""
         assert await async_setup_component(hass, REPAIRS, {})
-        guard = listener.server.guard
+        guard = listener.server._guard
         for attempt in range(listener.config.max_failures):
             guard.failed(SOURCE, "201", f"attempt {attempt}")
         issue = blocked(hass, SOURCE)
@@ -449,7 +449,7 @@ class TestBlock:
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """By its name, as long as it is so; other user names are for the log."""
-        guard = listener.server.guard
+        guard = listener.server._guard
         for username in ("201", "nobody"):
             for host in range(60):
                 guard.failed(f"127.0.1.{host}", username, "guess")
@@ -470,7 +470,7 @@ class TestBlock:
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """Twenty issues are shown, and gone with the listener."""
-        guard = listener.server.guard
+        guard = listener.server._guard
         for host in range(25):
             for attempt in range(listener.config.max_failures):
                 guard.failed(f"127.0.1.{host}", f"{host}", f"attempt {attempt}")

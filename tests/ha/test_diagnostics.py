@@ -153,7 +153,7 @@ async def test_retransmissions_and_blocks_are_counted(
         assert (await peer.ask(request)).status == 200
         assert (await peer.ask(request)).status == 200
     for count in range(20):
-        listener.server.guard.failed("192.0.2.1", "201", str(count))
+        listener.server._guard.failed("192.0.2.1", "201", str(count))
 
     counters = (await download(entry))["listener"]
     assert counters["retransmissions_sent"] == 1

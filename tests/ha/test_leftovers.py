@@ -179,7 +179,7 @@ async def keep_busy(entry: MockConfigEntry, port: int) -> AsyncIterator[KeepBusy
                 assert (await phone.subscribe()).status == 200
                 await phone.notification()
                 phone.answer_next(desk.SILENCE)
-            guard = runtime(entry).server.guard
+            guard = runtime(entry).server._guard
             for attempt in range(runtime(entry).config.max_failures):
                 guard.failed("192.0.2.1", "201", str(attempt))
             for line_id in (RECEPTION, WORKSHOP):

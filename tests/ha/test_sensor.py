@@ -181,8 +181,8 @@ class TestSyncStatus:
         phone = await plug(password="other-201")
         await phone.register()
         for guess in range(20):
-            listener.server.guard.failed(LOCALHOST, "201", f"guess {guess}")
-        assert not listener.server.guard.judges(LOCALHOST, "201", known=True)
+            listener.server._guard.failed(LOCALHOST, "201", f"guess {guess}")
+        assert not listener.server._guard.judges(LOCALHOST, "201", known=True)
 
         hass.config_entries.async_update_subentry(
             entry,

@@ -48,7 +48,7 @@ async def test_running_listener(
     """Where it listens, how many phones are there, how much they say."""
     await open_phone()
     for attempt in range(listener.config.max_failures):
-        listener.server.guard.failed("192.0.2.1", "201", f"attempt {attempt}")
+        listener.server._guard.failed("192.0.2.1", "201", f"attempt {attempt}")
 
     assert await info_of(hass) == {
         "listener": f"{LOCALHOST}:{port} (UDP, TCP)",

@@ -135,7 +135,7 @@ async def test_phone_is_let_in_when_its_line_is_added(
     listener: DfksListener,
 ) -> None:
     """It was blocked because nobody knew it; now it need not wait."""
-    guard = listener.server.guard
+    guard = listener.server._guard
     address = (LOCALHOST, listener.server.port)
     async with Phone("300", "secret", address) as phone:
         assert (await phone.register()).status == 401

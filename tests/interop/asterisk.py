@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import tempfile
 
-from custom_components.dfks.sip.server import ServerConfig
+from custom_components.dfks.sip import ServerConfig
 from dev.ports import free_port
 from tests.phone import Bell, CallState, Phone
 from tests.phone.link import Address

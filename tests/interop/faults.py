@@ -13,7 +13,7 @@ from typing import Final
 import uuid
 
 from custom_components.dfks.features.model import Feature, Origin
-from custom_components.dfks.sip.server import ServerConfig
+from custom_components.dfks.sip import ServerConfig
 from tests.phone import SILENCE, Answer, Notification, Phone
 from tests.server import HOST, PASSWORDS
 

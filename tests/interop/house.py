@@ -17,8 +17,8 @@ from custom_components.dfks.features.model import (
     Origin,
 )
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.phone import Lamp, Phone

@@ -11,8 +11,8 @@ import re
 import tempfile
 
 from custom_components.dfks.features.model import Feature
+from custom_components.dfks.sip import ServerConfig
 from custom_components.dfks.sip.access.guard import parse_networks
-from custom_components.dfks.sip.server import ServerConfig
 from dev.ports import free_port
 from tests.phone import BUSY, DND, Phone, Request, parse
 from tests.phone.link import Address

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 import tempfile
 
-from custom_components.dfks.sip.server import ServerConfig
+from custom_components.dfks.sip import ServerConfig
 from dev.ports import free_port
 from tests.server import HOST, PASSWORDS
 

@@ -12,7 +12,7 @@ import pytest_socket
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.phone.link import Address

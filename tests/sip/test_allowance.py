@@ -10,6 +10,7 @@ from typing import override
 import pytest
 
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import Experiment, ServerConfig, SipServer
 from custom_components.dfks.sip.access import allowance
 from custom_components.dfks.sip.access.allowance import (
     ALL_UNAUTHENTICATED_BURST,
@@ -21,7 +22,6 @@ from custom_components.dfks.sip.access.allowance import (
 )
 from custom_components.dfks.sip.access.guard import Guard, parse_networks
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
 from tests.phone import Challenge, Digest, Request, Response, parse, set_dnd
@@ -31,7 +31,7 @@ from .caller import Caller
 
 requirement = pytest.mark.requirement
 
-LIMITED = loopback_config(limit_messages=True)
+LIMITED = loopback_config(experiment=Experiment())
 
 
 @pytest.fixture
@@ -475,7 +475,7 @@ async def test_e22_500_phones_behind_one_address_come_back_within_a_minute(
     lines = [line_config(f"u{number}", f"p{number}") for number in range(500)]
     async with running_server(clock, lines=lines, config=LIMITED) as (server, _, _):
         if known:
-            server.guard.succeeded("127.0.0.1", "u0")
+            server._guard.succeeded("127.0.0.1", "u0")
         house = House(server, clock)
         phones = [RebootedPhone(number, house) for number in range(500)]
         began = clock.monotonic()

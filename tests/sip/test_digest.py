@@ -8,6 +8,7 @@ from hypothesis import example, given, strategies as st
 import pytest
 
 from custom_components.dfks.features.model import Line
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access import digest
 from custom_components.dfks.sip.access.digest import (
     Authenticator,
@@ -15,7 +16,6 @@ from custom_components.dfks.sip.access.digest import (
     parse_digest,
     read_answer,
 )
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.wire.message import Request
 from custom_components.dfks.sip.wire.parser import parse
 from tests.clock import ManualClock
@@ -626,7 +626,7 @@ async def test_h12_no_password_in_the_log(
 
     hashes = server.hash_password("201", PASSWORDS["201"])
     secrets = [PASSWORDS["201"], "not-the-secret", *hashes]
-    accounts = list(server.accounts)
+    accounts = list(server._accounts)
     shown = caplog.text + repr(accounts) + repr(server.__dict__)
     assert len(hashes) == 2
     assert [secret for secret in secrets if secret in shown] == []

@@ -80,7 +80,7 @@ async def test_h12_twenty_wrong_passwords_shut_a_name_out(
 ) -> None:
     """For a quarter of an hour it gets no answer from there; from elsewhere it does."""
     blocked: list[Blocked] = []
-    server.guard.on_blocked = blocked.append
+    server._guard.on_blocked = blocked.append
     await guesser.guess(19)
     clock.advance(10)
     before = list(blocked)
@@ -358,14 +358,14 @@ async def test_h12_a_source_may_be_let_in_again_before_its_time(
     guesser: Guesser, server: SipServer
 ) -> None:
     """By the user, who knows better."""
-    readmitted: list[str] = []
-    server.guard.on_readmitted = readmitted.append
+    unblocked: list[str] = []
+    server._guard.on_unblocked = unblocked.append
     await guesser.guess(20)
-    server.guard.readmit(SOURCE)
+    server._guard.unblock(SOURCE)
     await guesser.caller.so_far()
 
     assert await logs_in(guesser.caller)
-    assert readmitted == [SOURCE]
+    assert unblocked == [SOURCE]
 
 
 @requirement("H12", "C6")
@@ -515,7 +515,7 @@ def test_h17_new_credentials_of_a_line_have_not_been_guessed(
     server: SipServer, sync: FeatureSync
 ) -> None:
     """It is looked at from everywhere again."""
-    guard = server.guard
+    guard = server._guard
     for number in range(60):
         guard.failed(address(number), "201", "guess")
     before = guard.judges(SOURCE, "201", known=False)
@@ -580,7 +580,7 @@ def test_h12_addresses_of_an_ipv6_64_are_one_source(clock: ManualClock) -> None:
 
     assert not guard.judges("2001:db8::ffff:ffff:ffff:ffff", "201", known=False)
     assert guard.judges("2001:db8:0:1::1", "201", known=False)
-    guard.readmit("2001:db8::2")
+    guard.unblock("2001:db8::2")
     assert guard.judges("2001:db8::1", "201", known=False)
 
 

@@ -197,7 +197,7 @@ async def test_c6_a_flood_without_credentials_leaves_nothing_behind(
 
     assert len(server._transactions) == 0
     assert not server._authenticator._uses
-    assert not server.guard._names_at_sources.by_subject
+    assert not server._guard._names_at_sources.by_subject
     assert (await caller.call("REGISTER")).status == 200
 
 

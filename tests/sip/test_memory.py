@@ -6,7 +6,7 @@ from typing import Literal, cast
 import pytest
 
 from custom_components.dfks.features.model import Line
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
 from tests.clock import ManualClock
 from tests.phone import DND, FEATURES, Lamp, Request, set_dnd

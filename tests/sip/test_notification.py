@@ -15,7 +15,7 @@ from custom_components.dfks.features.model import (
     Origin,
 )
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.hooks import FunctionHooks, says
 from tests.phone import (

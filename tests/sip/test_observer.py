@@ -27,7 +27,7 @@ class Watching(Trace):
         """Start with nothing seen."""
         super().__init__(clock)
         self.lines: list[tuple[str, str]] = []
-        self.strangers: list[tuple[str, str, tuple[str, int]]] = []
+        self.turned_away_phones: list[tuple[str, str, tuple[str, int]]] = []
 
     def heard(self, account: Account, request: Request) -> None:
         """Note the line and the method."""
@@ -35,7 +35,7 @@ class Watching(Trace):
 
     def turned_away(self, request: Request, username: str, flow: Flow) -> None:
         """Note who it claimed to be, and from where."""
-        self.strangers.append((request.method, username, flow.remote))
+        self.turned_away_phones.append((request.method, username, flow.remote))
 
     @override
     def received(self, data: bytes, flow: Flow) -> None:
@@ -54,6 +54,7 @@ class Watching(Trace):
 def watching(server: SipServer, clock: ManualClock) -> Watching:
     """Observe the server."""
     watching = Watching(clock)
+    server.trace(watching)
     server.observe(watching)
     return watching
 
@@ -71,7 +72,7 @@ async def test_observer_hears_of_a_lines_phone(
         ("line-201", "SUBSCRIBE"),
         ("line-201", "REGISTER"),
     ]
-    assert watching.strangers == []
+    assert watching.turned_away_phones == []
 
 
 @pytest.mark.parametrize("username", ["201", "someone"])
@@ -82,7 +83,7 @@ async def test_observer_hears_of_those_turned_away(
     caller.digest = Digest(username=username, password="guessed")
     await caller.call("REGISTER")
 
-    assert watching.strangers == [("REGISTER", username, caller.local[:2])]
+    assert watching.turned_away_phones == [("REGISTER", username, caller.local[:2])]
     assert watching.lines == []
 
 

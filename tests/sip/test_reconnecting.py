@@ -17,7 +17,7 @@ from custom_components.dfks.features.model import (
     Origin,
 )
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.phone import DND, Lamp, Response, set_dnd
 from tests.phone.wire import address

@@ -6,7 +6,7 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip.server import ServerConfig
+from custom_components.dfks.sip import ServerConfig
 from tests.clock import ManualClock
 from tests.phone import Response
 from tests.phone.wire import address, has_parameter, parameter

@@ -18,8 +18,8 @@ from custom_components.dfks.features.model import (
     Origin,
 )
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transport import connections as places
 from tests.clock import ManualClock
 from tests.phone import DND, PATIENCE, Lamp, PhoneError, Response, set_dnd

@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from custom_components.dfks.features.model import Line
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from custom_components.dfks.sip.transaction.via import answer_flow
 from custom_components.dfks.sip.transport import layer as sockets, udp
 from custom_components.dfks.sip.transport.bind import bind, probe, probe_tls

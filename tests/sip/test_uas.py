@@ -4,8 +4,12 @@ import pytest
 
 from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip import server as sip_server
-from custom_components.dfks.sip.server import ServerConfig, SipServer
+from custom_components.dfks.sip import (
+    Experiment,
+    ServerConfig,
+    SipServer,
+    server as sip_server,
+)
 from custom_components.dfks.sip.ua import subscribe
 from tests.clock import ManualClock
 from tests.phone import set_dnd
@@ -877,7 +881,9 @@ async def test_b4_a_line_may_get_another_name_and_password(
 
 @requirement("B4")
 @pytest.mark.parametrize(
-    "config", [ServerConfig(host="127.0.0.1", port=0, authenticate=False)], ids=["open"]
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, experiment=Experiment(authenticate=False))],
+    ids=["open"],
 )
 async def test_b4_without_authentication_the_target_decides(
     caller: Caller, server: SipServer, sync: FeatureSync
@@ -887,7 +893,7 @@ async def test_b4_without_authentication_the_target_decides(
     unknown = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
-    server.accounts.factory = lambda user: sync.add_line(line_config(user))
+    server._accounts._make_account = lambda user: sync.add_line(line_config(user))
     made = await caller.ask(
         caller.request("SUBSCRIBE", "sip:300@h", {"To": "<sip:300@h>"})
     )
@@ -901,7 +907,9 @@ async def test_b4_lines_may_be_made_when_their_users_log_in(
     connect: Connect, server: SipServer, sync: FeatureSync
 ) -> None:
     """For servers without a list of lines."""
-    server.accounts.factory = lambda user: sync.add_line(line_config(user, "made"))
+    server._accounts._make_account = lambda user: sync.add_line(
+        line_config(user, "made")
+    )
     caller = await connect(user="300")
     caller.digest.password = "made"
 

@@ -3,6 +3,7 @@
 from typing import override
 
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import Experiment
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
@@ -36,7 +37,12 @@ def build(
     clock: ManualClock, *, authenticate: bool = False
 ) -> tuple[SipServer, FeatureSync]:
     """Return a server that is not started, with the lines 201 and 202."""
-    server = SipServer(loopback_config(authenticate=authenticate), clock)
+    server = SipServer(
+        loopback_config(
+            experiment=Experiment(authenticate=authenticate, limit_messages=False)
+        ),
+        clock,
+    )
     sync = FeatureSync(server)
     for user in PASSWORDS:
         sync.add_line(line_config(user))

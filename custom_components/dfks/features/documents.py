@@ -16,8 +16,7 @@ from xml.sax.saxutils import escape
 
 from lxml import etree
 
-from ..sip.wire.headers import number
-from ..sip.wire.message import SipError
+from ..sip import SipError, number
 from .model import MAX_RING_COUNT, Feature, FeatureState, is_target
 
 CONTENT_TYPE = "application/x-as-feature-event+xml"

@@ -6,9 +6,7 @@ from enum import StrEnum
 import re
 from typing import NamedTuple
 
-from ..sip.access.accounts import Account
-from ..sip.access.digest import Hashes
-from ..sip.wire.headers import encode_user
+from ..sip import Account, Hashes, encode_user
 from .publisher import Publisher
 
 # Ring counts that phones and Home Assistant take; 3 until somebody sets another.

@@ -10,9 +10,16 @@ from typing import Final
 
 from lxml import etree
 
-from ..sip.inspect.redaction import REDACTED, Aliases, like, redact_field, redact_words
-from ..sip.wire.headers import HeaderError, parse_parameters
-from ..sip.wire.message import SipError
+from ..sip import (
+    REDACTED,
+    Aliases,
+    HeaderError,
+    SipError,
+    like,
+    parse_parameters,
+    redact_field,
+    redact_words,
+)
 from .documents import local_name, parse_document
 
 # Lines that one document has at most: a hostile one could have thousands.

@@ -8,9 +8,7 @@ forgotten after a day: a path is mended, a phone gets another firmware.
 from dataclasses import dataclass
 from typing import Final
 
-from ..sip.clock import Clock
-from ..sip.ua.notifier import Subscription
-from ..sip.wire.headers import parse_uri
+from ..sip import Clock, Subscription, parse_uri
 
 # Seconds for which a phone is told separately.
 REMEMBERED: Final = 86_400.0

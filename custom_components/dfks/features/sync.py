@@ -17,19 +17,19 @@ from functools import partial
 import logging
 from typing import Final, override
 
-from ..sip.access.accounts import Account
-from ..sip.access.digest import Hashes
-from ..sip.server import SipServer
-from ..sip.ua.notifier import (
+from ..sip import (
     ALL,
     FULL,
     NOTHING,
+    Account,
     EventPackage,
+    Hashes,
     Notification,
+    SipServer,
     Subscription,
     Topics,
+    bracketed,
 )
-from ..sip.wire.headers import bracketed
 from .claims import MAX_CLAIMS, claims_after, due, ending, returning
 from .documents import (
     CONTENT_TYPE,

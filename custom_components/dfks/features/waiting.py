@@ -7,7 +7,7 @@ the hook decide about each press: what waits is only the newest wish.
 import asyncio
 from dataclasses import replace
 
-from ..sip.ua.notifier import Subscription
+from ..sip import Subscription
 from .model import ChangeOutcome, ChangeRefused, ChangeRequest, Origin
 
 

@@ -15,7 +15,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import DOMAIN, PASSWORD_HELP_URL
-from ..sip.access.guard import BLOCK_TIME, Blocked, Guard
+from ..sip import BLOCK_TIME, Blocked
 
 # Issues at one time; an attack from many addresses is for the log.
 MAX_ISSUES: Final = 20
@@ -37,15 +37,13 @@ class BlockedSources:
     """Shows what is blocked, as long as it is."""
 
     def __init__(
-        self, hass: HomeAssistant, guard: Guard, line_name: Callable[[str], str | None]
+        self, hass: HomeAssistant, line_name: Callable[[str], str | None]
     ) -> None:
-        """Follow a guard; `line_name` finds the line of a user name."""
+        """Show nothing yet; `line_name` finds the line of a user name."""
         self._hass = hass
         self._line_name = line_name
         # By what is shown: a source, or the name of a line.
         self._shown: dict[str, _Shown] = {}
-        guard.on_blocked = self._handle_blocked
-        guard.on_readmitted = self._forget
 
     @callback
     def async_stop(self) -> None:
@@ -54,7 +52,8 @@ class BlockedSources:
             self._forget(shown)
 
     @callback
-    def _handle_blocked(self, blocked: Blocked) -> None:
+    def handle_blocked(self, blocked: Blocked) -> None:
+        """Show a source, or the line whose password is guessed."""
         source, username = blocked.subject
         failures = str(blocked.failures)
         if source is not None:
@@ -97,6 +96,11 @@ class BlockedSources:
                 "minutes": str(round(BLOCK_TIME / 60)),
             },
         )
+
+    @callback
+    def handle_unblocked(self, source: str) -> None:
+        """Show a source no longer."""
+        self._forget(source)
 
     @callback
     def _forget(self, key: str, _now: object = None) -> None:

@@ -5,6 +5,7 @@ monitor keeps a few facts a line, of which the diagnostic sensors, the form that
 line, and diagnostics make what people can read.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -14,13 +15,7 @@ from homeassistant.util import dt as dt_util
 
 from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
 from ..features.publisher import Publisher
-from ..features.sync import FeatureSync
-from ..sip.access.accounts import Account
-from ..sip.clock import Timer
-from ..sip.inspect.trace import Trace
-from ..sip.server import SipServer
-from ..sip.transport.flow import Flow
-from ..sip.wire.message import Request
+from ..sip import Account, Clock, Flow, Request, SipServer, TimerHandle
 from .unknown import UnknownPhones, shown_user_agent
 
 # Seconds in which a phone that has registered gets round to subscribing.
@@ -39,24 +34,25 @@ class SyncStatus(StrEnum):
 class LinePhone(Publisher[[]]):
     """What is seen of the phone of one line, or of its several phones together."""
 
-    def __init__(self, line: Line, server: SipServer) -> None:
+    def __init__(self, line: Line, server: SipServer, clock: Clock) -> None:
         """Start with what the line's registrations and subscriptions tell."""
         super().__init__()
         self._line = line
         self._server = server
+        self._clock = clock
         self._heard_at: float | None = None
         # The address whose password was wrong since the phone was heard last.
         self._refused_from: str | None = None
         # Since when it is registered without a subscription, by the monotonic clock.
         self._idle_since: float | None = None
-        self._timer: Timer | None = None
+        self._timer: TimerHandle | None = None
         self.user_agent: str | None = None
         self.status = SyncStatus.WAITING
         self._recall()
 
     def _recall(self) -> None:
         """Take what outlived a restart."""
-        for binding in self._server.registrar.bindings(self._line):
+        for binding in self._server.bindings(self._line):
             self._note_user_agent(binding.user_agent)
         for subscription in self._server.notifier.of(self._line):
             self._note_user_agent(subscription.user_agent)
@@ -74,11 +70,11 @@ class LinePhone(Publisher[[]]):
 
     def heard(self, request: Request) -> None:
         """Take note of a request of the phone."""
-        self._heard_at = self._server.clock.time()
+        self._heard_at = self._clock.time()
         self._refused_from = None
         self._note_user_agent(request.text("user-agent"))
         if not self._line.connected:
-            self._idle_since = self._idle_since or self._server.clock.monotonic()
+            self._idle_since = self._idle_since or self._clock.monotonic()
         self.look()
 
     def refused(self, flow: Flow) -> None:
@@ -89,14 +85,14 @@ class LinePhone(Publisher[[]]):
     def forgive(self) -> None:
         """Let the phone try again at once: the line has other credentials now."""
         if self._refused_from is not None:
-            self._server.guard.readmit(self._refused_from)
+            self._server.unblock(self._refused_from)
             self._refused_from = None
             self.look()
 
     def stop(self) -> None:
         """Look no more."""
         if self._timer is not None:
-            self._server.timers.cancel(self._timer)
+            self._timer.cancel()
             self._timer = None
 
     def look(self) -> None:
@@ -111,46 +107,53 @@ class LinePhone(Publisher[[]]):
             return SyncStatus.SYNCHRONIZED
         if self._refused_from is not None:
             return SyncStatus.WRONG_PASSWORD
-        bindings = self._server.registrar.bindings(self._line)
+        bindings = self._server.bindings(self._line)
         if self._idle_since is None or not bindings:
             self._idle_since = None
             return SyncStatus.WAITING
         due = self._idle_since + SUBSCRIBE_WAIT
-        if due > self._server.clock.monotonic():
+        if due > self._clock.monotonic():
             self._look_at(due)
             return SyncStatus.WAITING
         self._look_at(max(binding.expires_at for binding in bindings))
         return SyncStatus.KEY_SYNC_OFF
 
     def _look_at(self, when: float) -> None:
-        delay = when - self._server.clock.monotonic()
-        self._timer = self._server.timers.after(delay, self.look)
+        self._timer = self._clock.call_at(when, self.look)
 
 
-class PhoneMonitor(Trace):
-    """What is seen of all phones of a listener, known or not."""
+class PhoneMonitor:
+    """What is seen of all phones of a listener, known or not.
 
-    def __init__(self, server: SipServer, sync: FeatureSync) -> None:
-        """Observe the server."""
-        super().__init__(server.clock)
+    It observes the phones of the server and the events of the lines.
+    """
+
+    def __init__(
+        self, server: SipServer, lines: Mapping[str, Line], clock: Clock
+    ) -> None:
+        """Start with no phone seen."""
         self.unknown_phones = UnknownPhones()
         self._server = server
-        self._sync = sync
+        self._lines = lines
+        self._clock = clock
         self._phones: dict[str, LinePhone] = {}
-        server.observe(self)
-        sync.subscribe(self._handle_line_event)
+
+    def stop(self) -> None:
+        """Look no more."""
+        for phone in self._phones.values():
+            phone.stop()
 
     def phone(self, line: Line) -> LinePhone:
         """Return what is seen of the phone of a line."""
         phone = self._phones.get(line.id)
         if phone is None:
-            phone = self._phones[line.id] = LinePhone(line, self._server)
+            phone = self._phones[line.id] = LinePhone(line, self._server, self._clock)
         return phone
 
     def line_added(self, config: LineConfig) -> None:
         """Let the phone of a new or changed line in, whatever it tried before."""
         if (address := self.unknown_phones.take(config.user)) is not None:
-            self._server.guard.readmit(address)
+            self._server.unblock(address)
         if config.id in self._phones:
             self._phones[config.id].forgive()
 
@@ -160,7 +163,8 @@ class PhoneMonitor(Trace):
             phone.stop()
 
     @callback
-    def _handle_line_event(self, event: LineEvent) -> None:
+    def handle_line_event(self, event: LineEvent) -> None:
+        """Look at the phone of a line that has gained or lost a subscription."""
         if isinstance(event, FeatureChanged):
             return
         if (phone := self._phones.get(event.line.id)) is not None:
@@ -170,7 +174,7 @@ class PhoneMonitor(Trace):
 
     def heard(self, account: Account, request: Request) -> None:
         """Take note of a request of a line's phone."""
-        if (line := self._sync.lines.get(account.id)) is not None:
+        if (line := self._lines.get(account.id)) is not None:
             self.phone(line).heard(request)
 
     def turned_away(self, request: Request, username: str, flow: Flow) -> None:
@@ -182,5 +186,5 @@ class PhoneMonitor(Trace):
 
     def _line_of(self, request: Request, username: str) -> Line | None:
         """Return the line that a phone with wrong credentials wants to be."""
-        account = self._server.accounts.claimed(username, request.to_user)
-        return None if account is None else self._sync.lines.get(account.id)
+        account = self._server.claimed_account(username, request.to_user)
+        return None if account is None else self._lines.get(account.id)

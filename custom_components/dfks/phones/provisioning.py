@@ -18,7 +18,7 @@ from ..const import (
     PHONES_URL,
 )
 from ..settings import line_auth_name
-from ..sip.transport.bind import split_hosts
+from ..sip import split_hosts
 from .vendors import OTHER, Settings, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..sip.transport.flow import Flow
-from ..sip.wire.message import Request
+from ..sip import Flow, Request
 from .identifiers import is_user, printable
 
 # Phones in the list, and of one address: behind one address there may be a few.

@@ -1,4 +1,114 @@
 """A SIP server for REGISTER, SUBSCRIBE/NOTIFY and OPTIONS.
 
-The lowest floor: the standard library only, no event package, no Home Assistant.
+The lowest floor: the standard library only, no event package, no Home Assistant. What
+this module offers is its public face: the floors above name nothing else of it.
 """
+
+from .access.accounts import Account, Binding
+from .access.digest import Hashes
+from .access.guard import (
+    BLOCK_TIME,
+    DEFAULT_MAX_FAILURES,
+    PRIVATE_NETWORKS,
+    Blocked,
+    parse_networks,
+)
+from .clock import Clock, LoopClock, TimerHandle
+from .config import Experiment, ServerConfig
+from .inspect.redaction import (
+    DEFAULT_REALM,
+    REDACTED,
+    Aliases,
+    like,
+    redact_addresses,
+    redact_field,
+    redact_message,
+    redact_product,
+    redact_uri,
+    redact_words,
+)
+from .inspect.trace import Trace, Traced
+from .server import SipServer
+from .snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
+from .transport.bind import probe, probe_tls, split_hosts
+from .transport.flow import Flow
+from .ua.notifier import (
+    ALL,
+    FULL,
+    NOTHING,
+    EventPackage,
+    Notification,
+    Subscription,
+    Topics,
+)
+from .wire.headers import (
+    DEFAULT_PORT,
+    DEFAULT_TLS_PORT,
+    HeaderError,
+    bracketed,
+    encode_user,
+    number,
+    parse_parameters,
+    parse_uri,
+    unbracketed,
+)
+from .wire.message import NotSip, Request, Response, SipError
+from .wire.parser import parse
+
+__all__ = [
+    "ALL",
+    "BLOCK_TIME",
+    "DEFAULT_MAX_FAILURES",
+    "DEFAULT_PORT",
+    "DEFAULT_REALM",
+    "DEFAULT_TLS_PORT",
+    "FULL",
+    "NOTHING",
+    "PRIVATE_NETWORKS",
+    "REDACTED",
+    "Account",
+    "Aliases",
+    "Binding",
+    "BindingRecord",
+    "Blocked",
+    "Clock",
+    "DialogRecord",
+    "EventPackage",
+    "Experiment",
+    "Flow",
+    "Hashes",
+    "HeaderError",
+    "LoopClock",
+    "Memory",
+    "NotSip",
+    "Notification",
+    "Request",
+    "Response",
+    "ServerConfig",
+    "SipError",
+    "SipServer",
+    "Subscription",
+    "TimerHandle",
+    "Topics",
+    "Trace",
+    "Traced",
+    "bracketed",
+    "encode_user",
+    "like",
+    "number",
+    "parse",
+    "parse_networks",
+    "parse_parameters",
+    "parse_uri",
+    "probe",
+    "probe_tls",
+    "redact_addresses",
+    "redact_field",
+    "redact_message",
+    "redact_product",
+    "redact_uri",
+    "redact_words",
+    "resumed_cseq",
+    "split_hosts",
+    "unbracketed",
+]

@@ -7,16 +7,15 @@ costs no memory: those answers are made again when the request is sent again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
-from dataclasses import dataclass
 import logging
 import ssl
 
-from .access.accounts import Account, Accounts
+from .access.accounts import Account, Accounts, Binding
 from .access.admission import Admission
-from .access.digest import ALGORITHMS, Authenticator, Hashes
-from .access.guard import DEFAULT_MAX_FAILURES, DEFAULT_NETWORKS, Guard, Network
+from .access.digest import Authenticator, Hashes
+from .access.guard import Blocked, Guard
 from .access.proven import ProvenFlows
 from .addresses import OwnAddresses
 from .checks import (
@@ -30,7 +29,8 @@ from .checks import (
     method_first,
 )
 from .clock import Clock, Timers
-from .inspect.observer import Observer
+from .config import ServerConfig
+from .inspect.observer import MessageObserver, PhoneObserver
 from .inspect.source_log import SourceLog
 from .passing import Passing
 from .proxy.location import ProxyBindingRecord
@@ -46,7 +46,7 @@ from .transport.layer import Transports
 from .ua.notifier import Changed, EventPackage, Notifier
 from .ua.registrar import Registrar
 from .ua.subscribe import Subscribe
-from .wire.headers import DEFAULT_PORT, DEFAULT_TLS_PORT, plain_host
+from .wire.headers import plain_host
 from .wire.message import NotSip, Request, Response, SipError
 from .wire.parser import parse
 from .wire.plain import parse_plain_ok
@@ -57,37 +57,6 @@ _LOGGER = logging.getLogger(__name__)
 MEMORY_SLICE = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerConfig:
-    """Where to listen and what to offer. Times are in seconds."""
-
-    # One address or several, separated by commas.
-    host: str = "0.0.0.0"
-    port: int = DEFAULT_PORT
-    # TLS is served where `start` is given a context.
-    tls_port: int = DEFAULT_TLS_PORT
-    realm: str = "homeassistant"
-    # What stands in Contact and Via where the local address is of no use to phones.
-    advertised_host: str | None = None
-    advertised_port: int | None = None
-    algorithms: tuple[str, ...] = ALGORITHMS
-    # Off only to measure what the rest costs.
-    authenticate: bool = True
-    # Sources that are answered; none is all. Proxies are not asked for a password.
-    allowed_networks: tuple[Network, ...] = DEFAULT_NETWORKS
-    trusted_proxies: tuple[Network, ...] = ()
-    # Hosts, without port, that a request's Request-URI may name; none is any.
-    domains: tuple[str, ...] = ()
-    max_failures: int = DEFAULT_MAX_FAILURES
-    min_expires: int = 60
-    max_expires: int = 3600
-    # None is no limit.
-    max_subscriptions_per_line: int | None = 50
-    max_transactions_per_source: int | None = 20_000
-    # Whether sources have an allowance of messages; off only to measure what more take.
-    limit_messages: bool = True
-
-
 class SipServer:
     """A SIP server for the lines and event packages that it is given."""
 
@@ -95,11 +64,11 @@ class SipServer:
         """Build the server; nothing is bound before `start`."""
         self.config = config
         self.clock = clock
-        self.timers = Timers(clock)
-        self.registrar = Registrar(clock, config.min_expires, config.max_expires)
+        self._timers = Timers(clock)
+        self._registrar = Registrar(clock, config.min_expires, config.max_expires)
         self._transports = Transports(
             clock,
-            self.timers,
+            self._timers,
             self.receive,
             self._receive_broken,
             self._lost,
@@ -108,7 +77,7 @@ class SipServer:
         )
         self._transactions = ServerTransactions(
             clock,
-            self.timers,
+            self._timers,
             self.send,
             self._transports.flow_to,
             config.max_transactions_per_source,
@@ -118,7 +87,7 @@ class SipServer:
         )
         self.notifier = Notifier(
             clock,
-            self.timers,
+            self._timers,
             self._transports,
             self._may_reach,
             self._addresses.contact,
@@ -127,32 +96,32 @@ class SipServer:
             max_per_account=config.max_subscriptions_per_line,
         )
         self._requests = self.notifier.requests
-        self.accounts = Accounts()
+        self._accounts = Accounts(config.experiment.make_account)
         self._packages: dict[str, EventPackage] = {}
         self._log = SourceLog(clock)
-        self.guard = Guard(
+        self._guard = Guard(
             clock,
             config.allowed_networks,
             config.trusted_proxies,
             config.max_failures,
-            limit=config.limit_messages,
+            limit=config.experiment.limit_messages,
         )
         self._authenticator = Authenticator(config.realm, clock, config.algorithms)
         self._admission = Admission(
-            self.timers,
-            self.guard,
+            self._timers,
+            self._guard,
             self._authenticator,
-            self.accounts,
+            self._accounts,
             self._log,
             self.notifier.account_of_dialog,
             self._transactions.is_full,
         )
-        if not config.authenticate:
+        if not config.experiment.authenticate:
             self._admission.trust_everybody()
         self._domains = Domains(config.domains, self._log)
         self._subscribing = Subscribe(
             self.notifier,
-            self.accounts,
+            self._accounts,
             self._packages,
             self._domains,
             self._addresses.contact,
@@ -165,15 +134,16 @@ class SipServer:
             "OPTIONS": self._options,
             "CANCEL": self._cancel,
         }
-        self._observer: Observer | None = None
+        self._messages: MessageObserver | None = None
+        self._phones: PhoneObserver | None = None
         self._passing = Passing(
             clock,
-            self.timers,
+            self._timers,
             self._transports,
             self._addresses,
-            self.accounts,
+            self._accounts,
             self.notifier,
-            self.guard,
+            self._guard,
             self._packages,
             (config.realm, *config.domains),
             self.send,
@@ -183,9 +153,9 @@ class SipServer:
         self.proxy = self._passing.proxy
         self._proven_flows = ProvenFlows(
             self.proxy,
-            self.accounts,
+            self._accounts,
             self.notifier.account_of_dialog,
-            self.guard.mark_authenticated,
+            self._guard.mark_authenticated,
         )
         # Called when there is something new to remember; see `records`.
         self.on_change: Changed | None = None
@@ -222,7 +192,7 @@ class SipServer:
         """Close all sockets and forget all dialogs, without a word to the phones."""
         self.notifier.stop()
         await self._transports.stop()
-        self.timers.stop()
+        self._timers.stop()
 
     async def records(self) -> Memory:
         """Return what is to be remembered, without holding the event loop."""
@@ -231,15 +201,15 @@ class SipServer:
             memory["dialogs"].append(dialog)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
-        for count, account in enumerate(self.accounts):
-            memory["bindings"].extend(self.registrar.records(account))
+        for count, account in enumerate(self._accounts):
+            memory["bindings"].extend(self._registrar.records(account))
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
         return memory
 
     async def _restore(self, memory: Memory, grace: float) -> None:
         """Take back dialogs and bindings; a record that is no good is left out."""
-        accounts = {account.id: account for account in self.accounts}
+        accounts = {account.id: account for account in self._accounts}
         flow_of = self._transports.remembered_flow
         for count, dialog in enumerate(memory["dialogs"]):
             with _skipping():
@@ -255,7 +225,7 @@ class SipServer:
                 continue
             with _skipping():
                 flow = flow_of(*flow_ends(binding["flow"]))
-                self.registrar.restore(account, binding, flow, grace)
+                self._registrar.restore(account, binding, flow, grace)
                 self._remember_source(account, flow)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
@@ -263,10 +233,10 @@ class SipServer:
     def _remember_source(self, account: Account | None, flow: Flow) -> None:
         """Know where a phone of an earlier run has logged in."""
         if account is not None and account.pbx is not None:
-            self.guard.mark_authenticated(flow.remote[0])
+            self._guard.mark_authenticated(flow.remote[0])
         elif account is not None:
-            self.guard.succeeded(flow.remote[0], account.username)
-            account.add_source(self.guard.standing(flow.remote[0]).source)
+            self._guard.succeeded(flow.remote[0], account.username)
+            account.add_source(self._guard.standing(flow.remote[0]).source)
 
     def _changed(self, *, urgent: bool) -> None:
         if self.on_change is not None:
@@ -289,22 +259,45 @@ class SipServer:
             "dialogs": self.notifier.dialogs,
             "subscriptions": sum(1 for _ in self.notifier),
             "bindings": sum(
-                len(self.registrar.bindings(account)) for account in self.accounts
+                len(self._registrar.bindings(account)) for account in self._accounts
             ),
             "transactions_server": len(self._transactions),
             "transactions_client": len(self._requests),
             "retransmissions_received": self._transactions.repeats,
             "retransmissions_sent": self._requests.repeats,
             "challenges_delayed": self._admission.delayed,
-            "sources_blocked": self.guard.blocked_sources,
-            "sources_blocked_total": self.guard.blocks_total,
+            "sources_blocked": self._guard.blocked_sources,
+            "sources_blocked_total": self._guard.blocks_total,
         }
 
-    def observe(self, observer: Observer) -> None:
-        """Tell an observer what the server does from now on; there is one at a time."""
-        self._observer = observer
-        self._admission.observer = observer
-        self._requests.on_sent = observer.sent
+    def trace(self, messages: MessageObserver) -> None:
+        """Show each message from now on; there is one observer at a time."""
+        self._messages = messages
+        self._requests.on_sent = messages.sent
+
+    def observe(self, phones: PhoneObserver) -> None:
+        """Tell of phones from now on; there is one observer at a time."""
+        self._phones = phones
+        self._admission.observer = phones
+
+    def observe_blocks(
+        self, blocked: Callable[[Blocked], None], unblocked: Callable[[str], None]
+    ) -> None:
+        """Call `blocked`, and `unblocked` for a source whose block ends early."""
+        self._guard.on_blocked = blocked
+        self._guard.on_unblocked = unblocked
+
+    def bindings(self, account: Account) -> Collection[Binding]:
+        """Return where the phones of an account have registered."""
+        return self._registrar.bindings(account)
+
+    def claimed_account(self, username: str, user: str | None) -> Account | None:
+        """Return the account of a name in credentials, else that of a user."""
+        return self._accounts.claimed(username, user)
+
+    def unblock(self, source: str) -> None:
+        """Forget the wrong passwords of a source, and judge it again at once."""
+        self._guard.unblock(source)
 
     # What is passed
 
@@ -344,8 +337,8 @@ class SipServer:
     def send(self, data: bytes, flow: Flow) -> None:
         """Send a message. Raises FlowError."""
         flow.send(data)
-        if self._observer is not None:
-            self._observer.sent(data, flow)
+        if self._messages is not None:
+            self._messages.sent(data, flow)
 
     # What is served
 
@@ -355,14 +348,14 @@ class SipServer:
 
     def hash_password(self, username: str, password: str) -> Hashes:
         """Return what an account keeps of its password."""
-        if not self.config.authenticate:
+        if not self.config.experiment.authenticate:
             return ()
         return self._authenticator.hash_password(username, password)
 
     def add_account(self, account: Account) -> None:
         """Serve a line. Raises ValueError where user or username is taken."""
-        self.accounts.add(account)
-        self.guard.readmit_name(account.username)
+        self._accounts.add(account)
+        self._guard.unblock_name(account.username)
 
     def change_account(
         self,
@@ -377,12 +370,12 @@ class SipServer:
         `pbx` is where it is registered from now on, None for here. Raises ValueError
         where user or username is taken, and changes nothing then.
         """
-        self.accounts.change(account, user, username, hashes, pbx)
-        self.guard.readmit_name(username)
+        self._accounts.change(account, user, username, hashes, pbx)
+        self._guard.unblock_name(username)
 
     def remove_account(self, account: Account, reason: str) -> None:
         """Stop serving a line; its subscriptions end with `reason` (RFC 6665 4.1.3)."""
-        self.accounts.remove(account)
+        self._accounts.remove(account)
         account.bindings = ()
         self.notifier.terminate(account, reason)
 
@@ -394,7 +387,7 @@ class SipServer:
         Where its source has sent more than it may, nothing is done; what is returned
         are the seconds after which a stream may offer the message again.
         """
-        standing = self.guard.standing(flow.remote[0])
+        standing = self._guard.standing(flow.remote[0])
         if not standing.allowed:
             self._log.info(flow.remote[0], "Source not allowed")
             return 0.0
@@ -415,8 +408,8 @@ class SipServer:
                     flow.remote[0],
                 )
                 return wait
-        if self._observer is not None:
-            self._observer.received(data, flow)
+        if self._messages is not None:
+            self._messages.received(data, flow)
         if self.proxy.upstreams and self.proxy.take(data, flow):
             return 0.0
         if answered is not None:
@@ -453,7 +446,7 @@ class SipServer:
             self._receive_request(message, flow)
 
     def _lets_in(self, source: str) -> bool:
-        if self.guard.lets_in(source):
+        if self._guard.lets_in(source):
             return True
         self._log.info(source, "Source not allowed")
         return False
@@ -490,8 +483,8 @@ class SipServer:
         """Answer the head of a request that is over the limit (RFC 3261 21.4.11)."""
         if not self._lets_in(flow.remote[0]):
             return
-        if self._observer is not None:
-            self._observer.received(data, flow)
+        if self._messages is not None:
+            self._messages.received(data, flow)
         request: Request | Response | None = None
         try:
             request = parse(data)
@@ -553,11 +546,11 @@ class SipServer:
         try:
             check_scheme(request, flow)
             self._domains.check(request, flow)
-            account.check_target(self.accounts.of_to(request))
+            account.check_target(self._accounts.of_to(request))
             transaction.check_merged()
             check_require(request)
             before = account.bindings
-            fields = self.registrar.register(account, request, flow)
+            fields = self._registrar.register(account, request, flow)
             if account.bindings is not before:
                 self._changed(urgent=len(account.bindings) != len(before))
             transaction.reply(200, fields)
@@ -580,20 +573,20 @@ class SipServer:
     def _heard(self, account: Account, request: Request, flow: Flow) -> None:
         """Tell the notifier and the observer that a phone of a line is there."""
         self.notifier.heard(account, request, flow)
-        if self._observer is not None:
-            self._observer.heard(account, request)
+        if self._phones is not None:
+            self._phones.heard(account, request)
 
     def _may_reach(self, host: str, account: Account) -> bool:
         """Whether NOTIFYs of a line may go to an address, by the Route or Contact.
 
         It is a trusted proxy's, or one that phones of the line write from.
         """
-        if self.guard.trusts(host):
+        if self._guard.trusts(host):
             return True
         flows = [binding.flow for binding in account.bindings]
         flows += [item.dialog.flow for item in self.notifier.of(account)]
         known = any(plain_host(flow.remote[0]) == host for flow in flows)
-        return known and self.guard.lets_in(host)
+        return known and self._guard.lets_in(host)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from homeassistant.helpers.event import async_call_later
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
-from ..sip.snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
+from ..sip import BindingRecord, DialogRecord, Memory, resumed_cseq
 from .file import RETRY_DELAY, StoredFile
 
 _LOGGER = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ import pytest
 
 from custom_components.dfks.features.model import LineConfig
 from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.server import line_config
 

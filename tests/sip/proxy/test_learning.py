@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.proxy.location import ProxyBinding
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
-from custom_components.dfks.sip.server import ServerConfig, SipServer
 from tests.clock import ManualClock
 from tests.server import loopback_config
 

@@ -82,14 +82,15 @@ class Accounts:
     The same user may be registered here and at any number of PBXs.
     """
 
-    def __init__(self) -> None:
-        """Start without accounts."""
+    def __init__(
+        self, make_account: Callable[[str], Account | None] | None = None
+    ) -> None:
+        """Start without accounts; `make_account` makes that of a user that has none."""
         self._by_user: dict[str, Account] = {}
         # By the id of the PBX and the user there.
         self._at_pbx: dict[tuple[str, str], Account] = {}
         self._by_username: dict[str, Account] = {}
-        # Finds the account of a user that has none yet; for servers without a list.
-        self.factory: Callable[[str], Account | None] | None = None
+        self._make_account = make_account
 
     def __iter__(self) -> Iterator[Account]:
         """Iterate over all accounts; they may come and go meanwhile."""
@@ -171,8 +172,8 @@ class Accounts:
     def hashes_of(self, username: str) -> Hashes | None:
         """Return the hashes of an authentication name's password."""
         account = self._by_username.get(username)
-        if account is None and self.factory is not None:
-            account = self.factory(username)
+        if account is None and self._make_account is not None:
+            account = self._make_account(username)
         return None if account is None else account.hashes
 
     def of_target(self, request: Request) -> Account | None:
@@ -195,6 +196,6 @@ class Accounts:
 
     def _find(self, user: str) -> Account | None:
         account = self._by_user.get(user)
-        if account is None and self.factory is not None:
-            account = self.factory(user)
+        if account is None and self._make_account is not None:
+            account = self._make_account(user)
         return account

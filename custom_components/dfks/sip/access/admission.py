@@ -10,7 +10,7 @@ import contextlib
 from functools import partial
 
 from ..clock import Timers
-from ..inspect.observer import Observer
+from ..inspect.observer import PhoneObserver
 from ..inspect.source_log import SourceLog
 from ..transaction.server import ServerTransaction, TransactionKey
 from ..transport.flow import FlowError
@@ -56,7 +56,7 @@ class Admission:
         self._is_full = is_full
         self._delayed: set[TransactionKey] = set()
         self.vouchers: list[Voucher] = [self._vouched_by_proxy]
-        self.observer: Observer | None = None
+        self.observer: PhoneObserver | None = None
 
     @property
     def delayed(self) -> int:

@@ -202,7 +202,7 @@ class Guard:
         self.blocks_total = 0
         # Called with what is blocked, and with a source that is unblocked early.
         self.on_blocked: Callable[[Blocked], None] | None = None
-        self.on_readmitted: Callable[[str], None] | None = None
+        self.on_unblocked: Callable[[str], None] | None = None
 
     @property
     def blocked_sources(self) -> int:
@@ -291,17 +291,17 @@ class Guard:
             self._pbxs = addresses
             self._standings.clear()
 
-    def readmit(self, address: str) -> None:
+    def unblock(self, address: str) -> None:
         """Let a source in again before its time is over, with any user name."""
         source = self.standing(address).source
         for subject in [item for item in self._blocks if item.source == source]:
             del self._blocks[subject]
         self._names_at_sources.clear_source(source)
         self._sources.clear_source(source)
-        if self.on_readmitted is not None:
-            self.on_readmitted(source)
+        if self.on_unblocked is not None:
+            self.on_unblocked(source)
 
-    def readmit_name(self, username: str) -> None:
+    def unblock_name(self, username: str) -> None:
         """Look at a user name from all sources again: it has new credentials."""
         self._blocks.pop(Subject(None, username), None)
 

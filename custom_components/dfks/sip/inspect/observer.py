@@ -7,14 +7,18 @@ from ..transport.flow import Flow
 from ..wire.message import Request
 
 
-class Observer(Protocol):
-    """Hears what a server does. It stands in the receive path: quick, never raising."""
+class MessageObserver(Protocol):
+    """Sees every message. It stands in the receive path: quick, never raising."""
 
     def received(self, data: bytes, flow: Flow) -> None:
         """Take note of a message as it came in, whatever is in it."""
 
     def sent(self, data: bytes, flow: Flow) -> None:
         """Take note of a message that went out."""
+
+
+class PhoneObserver(Protocol):
+    """Hears of phones. It stands in the receive path: quick, never raising."""
 
     def heard(self, account: Account, request: Request) -> None:
         """Take note of a request of a line's phone, after it was answered."""
