@@ -22,13 +22,20 @@ from .features.model import (
 )
 from .features.sync import FeatureSync
 
+# Seconds from one look at the clock to the next. It may jump: a computer without a clock
+# of its own is told the time some while after Home Assistant has started.
+LOOK: Final = 60.0
+
 # Seconds after which an end that could not be made is tried again: too many changes of
 # the line may wait for the set script.
 RETRY: Final = 10.0
 
 
 class ClaimTimer:
-    """One timer for all claims of a listener: it is set for the first one to end."""
+    """One timer for all claims of a listener, set for the next one to end.
+
+    It runs only while a claim has an end.
+    """
 
     def __init__(
         self, hass: HomeAssistant, entry: ConfigEntry[Any], sync: FeatureSync
@@ -38,7 +45,7 @@ class ClaimTimer:
         self._entry = entry
         self._sync = sync
         self._missed: list[FeatureChanged] = []
-        # When the timer is due, in epoch seconds.
+        # When the clock is looked at again, in epoch seconds.
         self._due: float | None = None
         self._cancel: CALLBACK_TYPE | None = None
 
@@ -112,9 +119,9 @@ class ClaimTimer:
 
     def _set_for(self, end: float) -> None:
         self.async_stop()
-        self._due = end
+        self._due = min(end, dt_util.utcnow().timestamp() + LOOK)
         self._cancel = async_track_point_in_utc_time(
             self._hass,
             HassJob(self._end, "dfks end of claims", cancel_on_shutdown=True),
-            dt_util.utc_from_timestamp(end),
+            dt_util.utc_from_timestamp(self._due),
         )

@@ -16,6 +16,7 @@ TROUBLESHOOTING_URL: Final = f"{_DOCS_URL}/troubleshooting.md"
 PASSWORD_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#401-for-ever"
 SCRIPT_HELP_URL: Final = f"{_DOCS_URL}/scripting.md#when-a-script-does-not-work"
 STORAGE_HELP_URL: Final = f"{_DOCS_URL}/entities.md#how-states-are-updated"
+LIMITS_HELP_URL: Final = f"{_DOCS_URL}/entities.md#known-limitations"
 TLS_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#tls-does-not-work"
 
 # The listener: entry data (host and port are Home Assistant's own keys)

@@ -23,7 +23,7 @@ from homeassistant.helpers import (
 
 from .changes import Authors
 from .claim_timer import ClaimTimer
-from .const import DOMAIN, FEATURE_KEYS
+from .const import DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL
 from .features.model import (
     ClaimsChanged,
     Feature,
@@ -248,6 +248,7 @@ class DfksListener:
             DOMAIN,
             ISSUE_TOO_MANY_LINES,
             is_fixable=False,
+            learn_more_url=LIMITS_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
             translation_key=ISSUE_TOO_MANY_LINES,
             translation_placeholders={"lines": names},

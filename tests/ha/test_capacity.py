@@ -58,6 +58,7 @@ def left_out(hass: HomeAssistant) -> str | None:
     issue = ir.async_get(hass).async_get_issue(DOMAIN, "too_many_lines")
     if issue is None:
         return None
+    assert (issue.learn_more_url or "").endswith("entities.md#known-limitations")
     return (issue.translation_placeholders or {})["lines"]
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.core import HomeAssistant
@@ -55,7 +56,7 @@ async def wait(
 ) -> None:
     """Let time pass."""
     freezer.tick(timedelta(**time))
-    async_fire_time_changed_exact(hass, dt_util.utcnow())
+    async_fire_time_changed_exact(hass, datetime.now(UTC))
     await hass.async_block_till_done(wait_background_tasks=True)
 
 
@@ -130,6 +131,19 @@ async def test_ends_that_come_one_after_the_other(
         states = (WORKSHOP_DND, DND, ALWAYS)
         seen.append([state_of(hass, entity_id) for entity_id in states])
     assert seen == [["off", "on", "on"], ["off", "off", "on"], ["off", "off", "off"]]
+
+
+async def test_clock_that_jumps(
+    hass: HomeAssistant, listener: DfksListener, freezer: FrozenDateTimeFactory
+) -> None:
+    """What is over by the new time ends within a minute, though nobody waited so long."""
+    await set_feature(hass, entity_id=DND, status=True, duration={"days": 2})
+    jumped = dt_util.utcnow() + timedelta(days=3)
+    with patch.object(dt_util, "utcnow", return_value=jumped):
+        await wait(hass, freezer, seconds=59)
+        assert state_of(hass, DND) == "on"
+        await wait(hass, freezer, seconds=1)
+    assert state_of(hass, DND) == "off"
 
 
 async def test_response_has_the_state_before(

@@ -138,7 +138,8 @@ def test_durations(value: object, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [0, -1, "-01:00:00", "a while", {}, {"weeks": "x"}, [], HUGE, "9e99", None]
+    "value",
+    [0, -1, True, "-01:00:00", "a while", {}, {"weeks": "x"}, [], HUGE, "9e99", None],
 )
 def test_no_durations(value: object) -> None:
     """None, endless, or no length of time at all."""
@@ -166,6 +167,31 @@ def test_times(
     """In Home Assistant's time zone; a time of day is the next one to come."""
     freezer.move_to("2026-11-25 12:00:00-08:00")
     assert datetime.fromtimestamp(read_time(value), UTC).isoformat() == moment
+
+
+@pytest.mark.parametrize(
+    ("now", "of_day", "moment"),
+    [
+        # Clocks go back from 02:00 to 01:00: 01:30 comes twice.
+        ("2026-11-01 00:00:00-07:00", "01:30", "2026-11-01T01:30:00-07:00"),
+        ("2026-11-01 01:45:00-07:00", "01:30", "2026-11-01T01:30:00-08:00"),
+        ("2026-11-01 01:15:00-08:00", "01:30", "2026-11-01T01:30:00-08:00"),
+        ("2026-11-01 01:45:00-08:00", "01:30", "2026-11-02T01:30:00-08:00"),
+        # They go from 02:00 to 03:00: there is no 02:30.
+        ("2026-03-08 01:00:00-08:00", "02:30", "2026-03-08T03:30:00-07:00"),
+        ("2026-03-08 04:00:00-07:00", "02:30", "2026-03-09T02:30:00-07:00"),
+    ],
+)
+def test_times_of_day_where_clocks_are_changed(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    now: str,
+    of_day: str,
+    moment: str,
+) -> None:
+    """The next one is never one that is over."""
+    freezer.move_to(now)
+    assert read_time(of_day) == datetime.fromisoformat(moment).timestamp()
 
 
 @pytest.mark.parametrize(

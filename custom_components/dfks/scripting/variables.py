@@ -117,6 +117,8 @@ def read_duration(value: object) -> float:
 
     Raises BadValueError for what is none, and for one of no or of endless length.
     """
+    if isinstance(value, bool):
+        raise BadValueError(f"{value!r} is not a length of time")
     try:
         duration: timedelta = cv.positive_time_period(value)
     except (vol.Invalid, OverflowError, TypeError) as err:
@@ -160,10 +162,15 @@ def _moment(value: object) -> datetime:
 def _next(of_day: time) -> datetime:
     """Return the next moment at which the clock on the wall shows a time."""
     now = dt_util.now()
-    today = datetime.combine(now.date(), of_day, now.tzinfo)
-    if today > now:
-        return today
-    return datetime.combine(now.date() + timedelta(days=1), of_day, now.tzinfo)
+    # Where clocks are set back at night, a time comes twice (fold, PEP 495).
+    moments = (
+        datetime.combine(now.date() + timedelta(days=days), of_day, now.tzinfo).replace(
+            fold=fold
+        )
+        for days in (0, 1)
+        for fold in (0, 1)
+    )
+    return next(moment for moment in moments if moment.timestamp() > now.timestamp())
 
 
 def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
