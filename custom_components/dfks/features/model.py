@@ -168,6 +168,11 @@ class ChangeRequest:
         return self.release is not None or self.ended_at is not None
 
     @property
+    def is_about_claims(self) -> bool:
+        """Whether this change makes a claim, or ends some."""
+        return self.hold is not None or self.is_end
+
+    @property
     def off_part(self) -> ChangeRequest | None:
         """The part of this change that turns the feature off; None: it does not.
 

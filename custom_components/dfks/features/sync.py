@@ -459,8 +459,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         A change that changes nothing is not passed on: a phone whose key dials a
         code that makes the server toggle would otherwise never come to rest. The
         phone itself is told, because its lamp follows the NOTIFY; an action always
-        tells all, so that there is a way to set every lamp right. Quiet tells nobody,
-        and so does what no phone of the line may see.
+        tells all, so that there is a way to set every lamp right, unless it is about
+        claims: an automation renews its own again and again. Quiet tells nobody, and so
+        does what no phone of the line may see.
         """
         feature = change.feature
         old = line.state(feature)
@@ -490,7 +491,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if not changed and change.origin is Origin.PHONE and sender is not None:
             self._notifier.notify(sender, topics)
             return ChangeOutcome(old, new, 1)
-        if not changed and (change.origin is Origin.ENTITY or change.is_end):
+        if not changed and (change.origin is Origin.ENTITY or change.is_about_claims):
             return ChangeOutcome(old, new, 0)
         self._notifier.notify_all(line, topics)
         return ChangeOutcome(old, new, line.watchers)
