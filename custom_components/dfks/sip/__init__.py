@@ -28,10 +28,14 @@ from .inspect.redaction import (
     redact_words,
 )
 from .inspect.trace import Trace, Traced
+from .proxy.location import ProxyBinding, ProxyBindingRecord
+from .proxy.pbx import ContactMode, PbxConfig, Upstream
+from .proxy.site import ProxyObserver
 from .server import SipServer
 from .snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
 from .transport.flow import Flow
+from .transport.resolver import AddressRecord, Resolver, ServiceRecord
 from .ua.notifier import (
     ALL,
     FULL,
@@ -67,11 +71,13 @@ __all__ = [
     "PRIVATE_NETWORKS",
     "REDACTED",
     "Account",
+    "AddressRecord",
     "Aliases",
     "Binding",
     "BindingRecord",
     "Blocked",
     "Clock",
+    "ContactMode",
     "DialogRecord",
     "EventPackage",
     "Experiment",
@@ -82,9 +88,15 @@ __all__ = [
     "Memory",
     "NotSip",
     "Notification",
+    "PbxConfig",
+    "ProxyBinding",
+    "ProxyBindingRecord",
+    "ProxyObserver",
     "Request",
+    "Resolver",
     "Response",
     "ServerConfig",
+    "ServiceRecord",
     "SipError",
     "SipServer",
     "Subscription",
@@ -92,6 +104,7 @@ __all__ = [
     "Topics",
     "Trace",
     "Traced",
+    "Upstream",
     "bracketed",
     "encode_user",
     "like",

@@ -22,7 +22,7 @@ class OwnAddresses:
     ) -> None:
         """Use what is advertised in place of what is bound.
 
-        The advertised port is one of UDP and TCP; TLS has its own.
+        The advertised port is one of UDP and TCP; TLS has its own where it is served.
         """
         self._ports = ports
         self._advertised_host = advertised_host
@@ -62,6 +62,6 @@ class OwnAddresses:
         )
 
     def _port_of(self, flow: Flow) -> int:
-        if flow.transport == "TLS":
+        if flow.transport == "TLS" and self._ports.tls_port:
             return self._ports.tls_port
         return self._advertised_port or self._ports.port

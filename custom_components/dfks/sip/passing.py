@@ -7,6 +7,7 @@ REGISTER is the way of their NOTIFYs.
 
 from collections.abc import Callable, Iterator, Mapping
 import secrets
+import ssl
 
 from .access.accounts import Accounts
 from .access.guard import Guard
@@ -19,6 +20,7 @@ from .proxy.site import ProxyObserver
 from .proxy.tokens import SECRET_SIZE, Tokens
 from .transport.flow import Flow
 from .transport.layer import Transports
+from .transport.resolver import Resolver, SystemResolver
 from .ua.notifier import EventPackage, Notifier
 from .wire.headers import HeaderError, plain_host
 from .wire.message import Request
@@ -49,7 +51,12 @@ class Passing:
         `packages` are answered here, and so are REGISTERs for `own_domains`. `changed`
         is called when there is a binding to remember.
         """
+        self._timers = timers
         self._transports = transports
+        self.run = transports.run
+        self.is_near = guard.is_near
+        self.flow_from_here = transports.flow_from_here
+        self.uplink = transports.uplink
         self._accounts = accounts
         self._notifier = notifier
         self._guard = guard
@@ -62,29 +69,53 @@ class Passing:
         # Newest last; and the Request-URIs that have been looked at.
         self._domains: dict[str, None] = {}
         self._judged: set[str] = set()
+        self._running = False
+        self.resolver: Resolver = SystemResolver()
 
     # PBXs
 
-    def add(self, config: PbxConfig, secret: bytes | None) -> Upstream:
-        """Pass messages between phones and a PBX from now on."""
+    def start(self) -> None:
+        """Reach for the PBXs; the sockets listen by now."""
+        self._running = True
+        for upstream in self.proxy.upstreams.values():
+            upstream.start()
+
+    def stop(self) -> None:
+        """Give the ways to the PBXs up."""
+        self._running = False
+        for upstream in self.proxy.upstreams.values():
+            upstream.stop()
+
+    def add(
+        self,
+        config: PbxConfig,
+        secret: bytes | None,
+        tls: ssl.SSLContext | None,
+    ) -> Upstream:
+        """Pass messages between phones and a PBX from now on. Raises ValueError."""
+        upstream = Upstream(config, self, self._timers, self.resolver, self, tls)
         if secret is not None:
             self._tokens.use(secret)
-        upstream = Upstream(config, self._transports.flow_from_here, self._allow_pbxs)
         self.proxy.add_upstream(upstream)
+        if self._running:
+            upstream.start()
         self._domains = {
             host: None for host in self._domains if not upstream.serves(host, None)
         }
         self._judged.clear()
-        self._allow_pbxs()
+        self.moved()
         return upstream
 
     def remove(self, pbx: str) -> None:
         """Stop passing messages to a PBX."""
         self.proxy.remove_upstream(pbx)
         self._judged.clear()
-        self._allow_pbxs()
+        self.moved()
 
-    def _allow_pbxs(self) -> None:
+    # What becomes of a PBX
+
+    def moved(self) -> None:
+        """Let in the addresses of the PBXs that are configured."""
         self._guard.allow_pbxs(
             frozenset(
                 host
@@ -92,6 +123,20 @@ class Passing:
                 for host, _ in upstream.addresses
             )
         )
+
+    def reachable_changed(self, pbx: str, *, reachable: bool) -> None:
+        """Tell of a PBX that stops answering, or answers again."""
+        if self.proxy.observer is not None:
+            self.proxy.observer.reachable_changed(pbx, reachable=reachable)
+
+    def certificate_refused(self, pbx: str, reason: str) -> None:
+        """Tell of a PBX whose certificate is not good."""
+        if self.proxy.observer is not None:
+            self.proxy.observer.certificate_refused(pbx, reason)
+
+    def undelivered(self, data: bytes) -> None:
+        """Answer a request that could not be sent to a PBX."""
+        self.proxy.unreachable(data)
 
     def observe(self, observer: ProxyObserver) -> None:
         """Tell an observer what is learned from now on; there is one at a time."""

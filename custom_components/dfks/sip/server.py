@@ -43,6 +43,7 @@ from .transport.bind import split_hosts
 from .transport.flow import Flow, FlowError
 from .transport.framing import FramingError
 from .transport.layer import Transports
+from .transport.resolver import Resolver
 from .ua.notifier import Changed, EventPackage, Notifier
 from .ua.registrar import Registrar
 from .ua.subscribe import Subscribe
@@ -186,11 +187,13 @@ class SipServer:
             with _skipping():
                 self._passing.restore(record)
         self._transports.listen()
+        self._passing.start()
         self.notifier.resume_remembered()
 
     async def stop(self) -> None:
         """Close all sockets and forget all dialogs, without a word to the phones."""
         self.notifier.stop()
+        self._passing.stop()
         await self._transports.stop()
         self._timers.stop()
 
@@ -301,14 +304,30 @@ class SipServer:
 
     # What is passed
 
-    def add_pbx(self, config: PbxConfig, secret: bytes | None = None) -> Upstream:
+    def add_pbx(
+        self,
+        config: PbxConfig,
+        secret: bytes | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> Upstream:
         """Pass messages between phones and a PBX from now on.
 
-        `secret` is what an earlier run had, so that calls and bindings go on.
+        `secret` is what an earlier run had, so that calls and bindings go on. `tls`
+        checks the certificate of a PBX that is reached by TLS; raises ValueError where
+        it does not. A PBX of the same id is replaced, and keeps its bindings.
         """
-        if not self.proxy.upstreams:
+        first = not self.proxy.upstreams
+        upstream = self._passing.add(config, secret, tls)
+        if first:
             self._admission.vouchers[:0] = [self._proven_flows.vouch]
-        return self._passing.add(config, secret)
+        return upstream
+
+    def use_resolver(self, resolver: Resolver) -> None:
+        """Look the names of PBXs up with a resolver that knows SRV records.
+
+        To be called before a PBX is added.
+        """
+        self._passing.resolver = resolver
 
     def remove_pbx(self, pbx: str) -> None:
         """Stop passing messages to a PBX."""

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping
+import ssl
 from typing import Self, override
 
-from tests.phone import RawPeer, Request, Response
+from tests.phone import PATIENCE, RawPeer, Request, Response
+from tests.phone.link import StreamLink
 from tests.phone.raw import Override
 
 DOMAIN = "pbx.example"
@@ -89,6 +91,55 @@ class Pbx(RawPeer):
         return self.request(method, uri, own | dict(headers or {}), body)
 
 
+class StreamPbx(Pbx):
+    """A PBX that takes connections; it speaks over the newest one."""
+
+    def __init__(self, user: str = "pbx") -> None:
+        """Use `StreamPbx.serve`."""
+        super().__init__(user)
+        self.links: list[StreamLink] = []
+        self.port = 0
+        self._accepted: asyncio.Queue[StreamLink] = asyncio.Queue()
+        self._server: asyncio.Server | None = None
+
+    @classmethod
+    async def serve(
+        cls, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> Self:
+        """Listen for connections, with `tls` for those of TLS."""
+        peer = cls()
+        peer.user = "pbx"
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            name = "TCP" if tls is None else "TLS"
+            link = StreamLink(
+                name, reader, writer, peer._received, lambda _: peer.closed.set()
+            )
+            peer._link = link
+            peer.links.append(link)
+            peer._accepted.put_nowait(link)
+
+        peer._server = await asyncio.start_server(accept, host, port, ssl=tls)
+        peer.port = peer._server.sockets[0].getsockname()[1]
+        return peer
+
+    async def connected(self) -> StreamLink:
+        """Wait for the next connection."""
+        return await asyncio.wait_for(self._accepted.get(), PATIENCE)
+
+    def stop_listening(self) -> None:
+        """Take no connections any more."""
+        assert self._server is not None
+        self._server.close()
+
+    @override
+    async def close(self) -> None:
+        """Close everything."""
+        self.stop_listening()
+        for link in self.links:
+            await link.close()
+
+
 async def both_silent(*peers: RawPeer) -> None:
     """Make sure that nothing comes to any of them for a moment."""
     await asyncio.gather(*(peer.silence() for peer in peers))
@@ -99,4 +150,12 @@ def head_of(data: bytes) -> list[bytes]:
     return data.partition(b"\r\n\r\n")[0].split(b"\r\n")
 
 
-__all__ = ["DOMAIN", "Pbx", "ProxiedPhone", "Response", "both_silent", "head_of"]
+__all__ = [
+    "DOMAIN",
+    "Pbx",
+    "ProxiedPhone",
+    "Response",
+    "StreamPbx",
+    "both_silent",
+    "head_of",
+]

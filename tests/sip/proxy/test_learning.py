@@ -46,6 +46,10 @@ class Learned:
         """Take a PBX that synchronizes the keys."""
         self.events.append(("keys", pbx))
 
+    def certificate_refused(self, pbx: str, reason: str) -> None:
+        """Take a certificate that is not good."""
+        self.events.append(("certificate", pbx, reason))
+
     def domain_seen(self, host: str) -> None:
         """Take the host of a REGISTER."""
         self.events.append(("domain", host))

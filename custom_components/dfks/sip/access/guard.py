@@ -285,6 +285,11 @@ class Guard:
         if standing.allowance is not None and not standing.allowance.known:
             self._allowances.mark_authenticated(standing.source, standing.allowance)
 
+    def is_near(self, address: str) -> bool:
+        """Whether an address is in the networks of the phones."""
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        return any(ip in network for network in self._allowed or DEFAULT_NETWORKS)
+
     def allow_pbxs(self, addresses: frozenset[str]) -> None:
         """Answer the PBXs that are configured, wherever they are."""
         if addresses != self._pbxs:

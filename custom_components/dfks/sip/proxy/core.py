@@ -28,6 +28,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Container
 import logging
 import re
+import secrets
 
 from ..clock import Clock, Timers
 from ..transport.flow import Flow, FlowError
@@ -110,7 +111,8 @@ class Proxy:
         # Streams by the number that a branch names them by.
         self._streams: dict[str, Flow] = {}
         self._numbers: dict[Flow, str] = {}
-        self._count = 0
+        # Not from the start in each run: a response may be to a request of before.
+        self._count = secrets.randbits(24)
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -133,11 +135,18 @@ class Proxy:
 
     def add_upstream(self, upstream: Upstream) -> None:
         """Pass to a PBX from now on."""
+        self.close_upstream(upstream.config.id)
         self.upstreams[upstream.config.id] = upstream
+
+    def close_upstream(self, pbx: str) -> None:
+        """Pass nothing to a PBX any more, as long as it is not added again."""
+        upstream = self.upstreams.pop(pbx, None)
+        if upstream is not None:
+            upstream.stop()
 
     def remove_upstream(self, pbx: str) -> None:
         """Pass nothing to a PBX any more, and forget its bindings."""
-        self.upstreams.pop(pbx, None)
+        self.close_upstream(pbx)
         self.location.remove_pbx(pbx)
 
     def lost(self, flow: Flow) -> None:
@@ -147,9 +156,16 @@ class Proxy:
             del self._streams[name]
 
     def _source(self, flow: Flow) -> Upstream | None:
+        """Return the PBX that a flow is of, None for a phone's.
+
+        A phone may run on the PBX's machine: a connection from there is the phone's
+        once it has registered.
+        """
         for upstream in self.upstreams.values():
             if upstream.is_source(flow):
-                return upstream
+                if not flow.reliable or upstream.is_link(flow):
+                    return upstream
+                return None if self.location.proven(flow) else upstream
         return None
 
     def _pbx_of(self, target: Uri, flow: Flow) -> Upstream | None:
@@ -192,7 +208,9 @@ class Proxy:
         """Take a request by where it is from. Raises HeaderError, SipError, FlowError."""
         upstream = self._source(flow)
         target = message.target
-        if upstream is not None:
+        if upstream is not None and not (
+            flow.reliable and message.method == "REGISTER"
+        ):
             return self._from_pbx(message, target, flow, upstream)
         return self._from_phone(message, target, flow)
 
@@ -249,7 +267,7 @@ class Proxy:
             named = self.location.find_in_dialog(token)
             if named is not None and (
                 any(_is_same_line(named, other) for other in proven)
-                or self._is_seen_from(flow.remote[0], named.pbx, named.user)
+                or self._seen_from(flow.remote[0], named.user) is not None
             ):
                 return named
         for binding in proven:
@@ -257,18 +275,16 @@ class Proxy:
                 return binding
         if proven:
             return proven[0]
-        host = flow.remote[0]
-        for pbx in self.upstreams:
-            for binding in self.location.of_line(pbx, user):
-                if binding.flow.remote[0] == host:
-                    return binding
-        return None
+        return self._seen_from(flow.remote[0], user)
 
-    def _is_seen_from(self, host: str, pbx: str, user: str) -> bool:
-        return any(
-            binding.flow.remote[0] == host
-            for binding in self.location.of_line(pbx, user)
-        )
+    def _seen_from(self, host: str, user: str) -> ProxyBinding | None:
+        """Return the binding of a user from an address, at a PBX that challenges."""
+        for pbx, upstream in self.upstreams.items():
+            if upstream.config.challenges:
+                for binding in self.location.of_line(pbx, user):
+                    if binding.flow.remote[0] == host:
+                        return binding
+        return None
 
     @staticmethod
     def _check_scheme(target: Uri, upstream: Upstream) -> None:
@@ -527,7 +543,7 @@ class Proxy:
         way = self._way_back(message, sender, number_of_stream, direction)
         accepted = None
         if upstream is not None:
-            self.registrations.note_answer(upstream)
+            upstream.answered()
             method = message.cseq[1]
             if method == "REGISTER":
                 accepted = self.registrations.answered(message, branch)
@@ -550,14 +566,16 @@ class Proxy:
             flow = self._streams.get(stream)
             if flow is not None and not flow.closed:
                 return flow
-            return self._way_of_binding(message)
+            if direction == TO_PBX:
+                return self._way_of_binding(message)
         host = sender.parameters.get("received") or unbracketed(sender.host)
         port = number(sender.parameters.get("rport") or "", 65535)
         port = port or sender.port or DEFAULT_PORT
         if direction == TO_PHONE:
             for upstream in self.upstreams.values():
                 if any(host == known for known, _ in upstream.addresses):
-                    return towards(upstream.flow(), host, port)
+                    way = upstream.flow()
+                    return way if way.reliable else towards(way, host, port)
             raise FlowError(0, "No PBX at the address of a Via")
         flow = self._sources.get((host, port))
         if flow is not None and not flow.closed:

@@ -43,9 +43,6 @@ MAX_REFUSAL_SOURCES = 1024
 # Seconds between looks for answers and refreshes that have not come.
 SWEEP = 30.0
 
-# REGISTERs in a row without an answer after which a PBX counts as out of reach.
-MAX_UNANSWERED = 3
-
 
 @dataclass(slots=True)
 class PendingContact:
@@ -107,7 +104,6 @@ class Registrations:
         self.observer: ProxyObserver | None = None
         self._pending: OrderedDict[str, PendingRegister] = OrderedDict()
         self._refusals: OrderedDict[tuple[str, str], _Refusals] = OrderedDict()
-        self._unanswered: dict[str, int] = {}
         # Bindings that the observer has been told of, by token.
         self._told: dict[str, ProxyBinding] = {}
         self._sweeping = False
@@ -157,7 +153,7 @@ class Registrations:
         pending = self._pending.get(branch)
         if pending is not None and not pending.answered:
             pending.answered = True
-            self._note_silence(pending.upstream)
+            pending.upstream.failed()
 
     def _read_contacts(
         self, message: PassedMessage, pending: PendingRegister, way: Flow
@@ -344,21 +340,9 @@ class Registrations:
                 return
             del self._pending[branch]
             if not pending.answered:
-                self._note_silence(pending.upstream)
+                pending.upstream.failed()
 
     # What is noticed
-
-    def _note_silence(self, upstream: Upstream) -> None:
-        pbx = upstream.config.id
-        count = self._unanswered[pbx] = self._unanswered.get(pbx, 0) + 1
-        if count == MAX_UNANSWERED and self.observer is not None:
-            self.observer.reachable_changed(pbx, reachable=False)
-
-    def note_answer(self, upstream: Upstream) -> None:
-        """Count a PBX as reachable: it has answered."""
-        pbx = upstream.config.id
-        if self._unanswered.pop(pbx, 0) >= MAX_UNANSWERED and self.observer is not None:
-            self.observer.reachable_changed(pbx, reachable=True)
 
     def _refused(self, message: PassedMessage, pending: PendingRegister) -> None:
         """Count a password that the PBX has refused; a stale nonce is no such."""

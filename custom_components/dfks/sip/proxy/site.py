@@ -27,6 +27,9 @@ class ProxyObserver(Protocol):
     def synchronizes_keys(self, pbx: str) -> None:
         """Hear of a PBX that turns out to synchronize the keys itself."""
 
+    def certificate_refused(self, pbx: str, reason: str) -> None:
+        """Hear of a PBX that is not connected to because of its certificate."""
+
     def domain_seen(self, host: str) -> None:
         """Hear of a host that a phone registers at and that nobody has configured."""
 

@@ -67,3 +67,29 @@ async def probe_tls(host: str, port: int) -> None:
     """Bind what TLS needs once, to find out whether it can be done. Raises OSError."""
     family, address = await resolve_local(host, port)
     bind_one(family, socket.SOCK_STREAM, address).close()
+
+
+def bind_beside(listener: socket.socket, host: str) -> socket.socket:
+    """Bind a socket for a connection of our own to the port of a listening one.
+
+    Both share the port for the moment of the binding alone, so that no other process
+    can listen there. Raises OSError, also where the system knows no such thing.
+    """
+    option = getattr(socket, "SO_REUSEPORT", None)
+    if option is None:
+        raise OSError(errno.EADDRINUSE, "A port cannot be shared")
+    sock = socket.socket(listener.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if listener.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for either in (listener, sock):
+            either.setsockopt(socket.SOL_SOCKET, option, 1)
+        sock.bind((host, listener.getsockname()[1]))
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        listener.setsockopt(socket.SOL_SOCKET, option, 0)
+    sock.setsockopt(socket.SOL_SOCKET, option, 0)
+    return sock

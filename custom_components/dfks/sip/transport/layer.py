@@ -22,6 +22,7 @@ from .flow import Flow, FlowError, GoneFlow, Receiver, is_numeric
 from .framing import FramingError
 from .stream import StreamFlow
 from .udp import ResolvingFlow, UdpFlow, UdpSocket
+from .uplink import Uplink, UplinkEvents
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Transports:
         self._udp: list[UdpSocket] = []
         self._bound: list[tuple[socket.socket, str, ssl.SSLContext | None]] = []
         self._acceptors: list[Acceptor] = []
+        # Sockets that listen, by transport and family.
+        self._listeners: dict[tuple[str, int], socket.socket] = {}
         # Those that are open, and those that are accepted and shake hands.
         self._streams: Connections[StreamFlow] = Connections(self._warn)
         # Those that we have opened or are opening, by transport, host and port as
@@ -120,6 +123,7 @@ class Transports:
             udp.listen()
         while self._bound:
             sock, transport, context = self._bound.pop()
+            self._listeners.setdefault((transport, sock.family), sock)
             take = partial(self._accept, transport, context)
             acceptor = Acceptor(sock, self.timers, take, self._warn)
             acceptor.listen()
@@ -145,6 +149,7 @@ class Transports:
             stream.abort()
         self._bound.clear()
         self._acceptors.clear()
+        self._listeners.clear()
         self._udp.clear()
 
     def _accept(
@@ -268,14 +273,34 @@ class Transports:
             self, transport, (host, port), outgoing=True
         )
         stream.local = near.local
-        self._run(self._connect(stream, allows))
+        self.run(self._connect(stream, allows))
         return stream
 
-    def flow_from_here(self, transport: str, host: str, port: int) -> Flow:
-        """Return a flow to an address that has not written to us. Raises FlowError."""
-        if transport == "UDP":
-            return self._udp_flow(host, port)
-        raise FlowError(errno.EPROTONOSUPPORT, "No way over this transport")
+    def flow_from_here(self, host: str, port: int) -> Flow:
+        """Return a UDP flow to an address that has not written to us. Raises FlowError."""
+        return self._udp_flow(host, port)
+
+    def uplink(
+        self,
+        host: str,
+        port: int,
+        events: UplinkEvents,
+        tls: tuple[ssl.SSLContext, str] | None = None,
+    ) -> Uplink:
+        """Return a way to an address over a connection of ours. Raises FlowError.
+
+        With `tls`, a context and the name that the certificate must be for, over TLS.
+        """
+        local = self._udp_flow(host, port).local
+        return Uplink(self, self.run, (host, port), local, events, tls)
+
+    def listener(self, transport: str, family: int) -> socket.socket | None:
+        """Return a socket that listens for connections of a transport.
+
+        Without TLS it is that of TCP: a peer finds its connection to us by the port.
+        """
+        found = self._listeners.get((transport, family))
+        return found or self._listeners.get(("TCP", family))
 
     def remembered_flow(
         self, transport: str, remote: tuple[str, int], local: tuple[str, int]
@@ -295,7 +320,7 @@ class Transports:
     ) -> Flow:
         if not is_numeric(host):
             flow = ResolvingFlow(host, port, near.local)
-            self._run(self._resolve(flow, near, allows))
+            self.run(self._resolve(flow, near, allows))
             return flow
         if isinstance(near, UdpFlow) and (len(near.address) == 4) == (":" in host):
             return near.towards(host, port)
@@ -308,7 +333,8 @@ class Transports:
                 return udp.flow_to(host, port)
         raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def run(self, work: Coroutine[None, None, None]) -> None:
+        """Run a coroutine until it ends or the sockets are closed."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
