@@ -1,4 +1,4 @@
-"""A real server on loopback for tests, without Home Assistant.
+"""A server with the lines of the feature floor for tests, without Home Assistant.
 
 `async with running_server(clock) as (server, sync, port)` has the lines 201 and 202,
 and takes packets at 127.0.0.1:`port` over UDP and TCP.
@@ -15,29 +15,8 @@ from custom_components.dfks.features.model import (
     NotifyStyle,
 )
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip import Experiment, ServerConfig, SipServer
-from custom_components.dfks.sip.clock import Clock
-
-HOST = "127.0.0.1"
-
-# The lines of a server that is not told otherwise.
-PASSWORDS = {"201": "reception-201", "202": "workshop-202"}
-
-
-def loopback_config(**settings: object) -> ServerConfig:
-    """Return a configuration of a server on loopback with other settings.
-
-    What a source may send has no limit, because the clock of a test stands still.
-    """
-    defaults: dict[str, object] = {
-        "host": HOST,
-        "port": 0,
-        "experiment": Experiment(limit_messages=False),
-    }
-    return ServerConfig(**defaults | settings)  # type: ignore[arg-type]
-
-
-LOOPBACK = loopback_config()
+from custom_components.dfks.sip import Clock, ServerConfig, SipServer
+from tests.loopback import LOOPBACK, PASSWORDS
 
 type States = Mapping[Feature, FeatureState]
 

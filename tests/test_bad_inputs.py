@@ -31,10 +31,12 @@ from tests.data.bodies import (
     dnd,
     forwarding,
 )
+from tests.floors.caller import FeatureCaller, lamps
+from tests.loopback import HOST, LOOPBACK, PASSWORDS
 from tests.phone import Digest, Lamp, Request, Response
 from tests.phone.raw import Override
-from tests.server import HOST, LOOPBACK, PASSWORDS, Running, line_config, running_server
-from tests.sip.caller import Caller, Subscribed, lamps
+from tests.server import Running, line_config, running_server
+from tests.sip.caller import Caller, Subscribed
 
 # More comes here at a time than one source may send.
 UNLIMITED = replace(LOOPBACK, experiment=Experiment(limit_messages=False))
@@ -106,7 +108,7 @@ async def world() -> AsyncIterator[World]:
         running_server(
             ManualClock(), lines=lines, config=UNLIMITED, states=states
         ) as running,
-        await Caller.open((HOST, running.port)) as resident,
+        await FeatureCaller.open((HOST, running.port)) as resident,
     ):
         await resident.call("REGISTER", {"Expires": "3600"})
         subscribed = await resident.subscribe()
@@ -1223,7 +1225,7 @@ async def test_a_bad_input_gets_its_clear_answer(
         came = await send(bad, world, world.resident)
     else:
         server = (HOST, world.running.port)
-        async with await Caller.open(server, bad.transport) as stranger:
+        async with await FeatureCaller.open(server, bad.transport) as stranger:
             await stranger.log_in()
             came = await send(bad, world, stranger)
 
@@ -1276,7 +1278,9 @@ async def all_is_well(world: World, transport: str) -> None:
     """Make sure that the server answers as before, and has nothing more to say."""
     await world.resident.nothing()
     if transport == "tcp":
-        async with await Caller.open((HOST, world.running.port), "tcp") as caller:
+        async with await FeatureCaller.open(
+            (HOST, world.running.port), "tcp"
+        ) as caller:
             await caller.nothing()
 
 

@@ -10,8 +10,9 @@ import pytest
 from custom_components.dfks.features.model import Line, LineEvent, NotifyStyle
 from custom_components.dfks.features.sync import FeatureSync
 from tests.clock import ManualClock
+from tests.loopback import HOST, PASSWORDS
 from tests.phone import Notification, Phone, PhoneTimeout
-from tests.server import HOST, PASSWORDS, Running, line_config, running_server
+from tests.server import Running, line_config, running_server
 
 # How long one example takes depends on the machine, and is not what is tested.
 settings.register_profile("dfks", deadline=None)

@@ -12,11 +12,12 @@ import pytest
 
 from custom_components.dfks.features.model import Feature, FeatureState, Line
 from tests.clock import ManualClock
+from tests.floors.caller import FeatureCaller
+from tests.loopback import HOST
 from tests.phone import Digest, Lamp, Request, Response, branch
 from tests.phone.checks import check_response, parse_documents
 from tests.phone.wire import address, parse
-from tests.server import HOST, line_config, running_server
-from tests.sip.caller import Caller
+from tests.server import line_config, running_server
 
 PASSWORD = "secret"
 FILL = "x" * 2000
@@ -75,7 +76,7 @@ def conversations() -> list[object]:
 class Talker:
     """A phone's side: what it remembers from one request to the next."""
 
-    caller: Caller
+    caller: FeatureCaller
     user: str
     port: int
     tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
@@ -188,8 +189,8 @@ async def test_a_phone_may_say_this(
     escaped = quote(user, safe="+")
     async with (
         running_server(clock, lines=lines) as (_, sync, port),
-        await Caller.open((HOST, port), transport, user=escaped) as first,
-        await Caller.open((HOST, port), transport, user=escaped) as second,
+        await FeatureCaller.open((HOST, port), transport, user=escaped) as first,
+        await FeatureCaller.open((HOST, port), transport, user=escaped) as second,
     ):
         talkers = []
         for caller in (first, second):

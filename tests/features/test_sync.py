@@ -24,8 +24,9 @@ from custom_components.dfks.features.model import (
 )
 from custom_components.dfks.features.sync import FeatureSync
 from tests.clock import ManualClock
+from tests.loopback import HOST, PASSWORDS
 from tests.phone import SILENCE, Lamp, Notification, Phone, set_dnd, set_forwarding
-from tests.server import HOST, PASSWORDS, Running, States, line_config, running_server
+from tests.server import Running, States, line_config, running_server
 
 from .conftest import Connect, features_told, told
 

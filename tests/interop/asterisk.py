@@ -11,9 +11,9 @@ import tempfile
 
 from custom_components.dfks.sip import ServerConfig
 from dev.ports import free_port
+from tests.loopback import HOST, PASSWORDS
 from tests.phone import Bell, CallState, Phone
 from tests.phone.link import Address
-from tests.server import HOST, PASSWORDS
 
 from . import debian
 from .checks import Check

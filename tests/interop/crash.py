@@ -21,9 +21,9 @@ import aiohttp
 from dev.demo import api as demo, directory, installation
 from dev.demo.settings import LINES, DemoError, Options
 from dev.ports import free_port
+from tests.loopback import HOST
 from tests.phone import ALWAYS, BUSY, DND, NO_ANSWER, Lamp, Phone, PhoneError
 from tests.phone.documents import KINDS
-from tests.server import HOST
 
 from .checks import Check, CheckFailed
 from .house import require, require_clean

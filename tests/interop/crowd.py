@@ -17,9 +17,9 @@ import sys
 from typing import Final
 
 from dev.ports import free_port
+from tests.loopback import HOST
 from tests.phone import set_dnd
 from tests.phone.link import MAX_DATAGRAM, Address
-from tests.server import HOST
 
 from .checks import Check, CheckFailed
 from .house import require

@@ -14,8 +14,8 @@ import uuid
 
 from custom_components.dfks.features.model import Feature, Origin
 from custom_components.dfks.sip import ServerConfig
+from tests.loopback import HOST, PASSWORDS
 from tests.phone import SILENCE, Answer, Notification, Phone
-from tests.server import HOST, PASSWORDS
 
 from .checks import Check
 from .house import FastClock, House, house, require, require_clean, until, until_equal

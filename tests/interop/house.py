@@ -21,9 +21,10 @@ from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
 from custom_components.dfks.sip.snapshot import Memory
 from custom_components.dfks.sip.transport.flow import Flow
+from tests.loopback import HOST, LOOPBACK, PASSWORDS
 from tests.phone import Lamp, Phone
 from tests.phone.link import Address
-from tests.server import HOST, LOOPBACK, PASSWORDS, States, line_config
+from tests.server import States, line_config
 
 from .checks import CheckFailed
 

@@ -14,9 +14,9 @@ from custom_components.dfks.features.model import Feature
 from custom_components.dfks.sip import ServerConfig
 from custom_components.dfks.sip.access.guard import parse_networks
 from dev.ports import free_port
+from tests.loopback import HOST, PASSWORDS
 from tests.phone import BUSY, DND, Phone, Request, parse
 from tests.phone.link import Address
-from tests.server import HOST, PASSWORDS
 
 from . import debian
 from .checks import Check, CheckFailed

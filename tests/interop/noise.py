@@ -17,6 +17,7 @@ import struct
 import sys
 from typing import Final
 
+from tests.loopback import HOST
 from tests.phone import (
     DND,
     Digest,
@@ -31,7 +32,6 @@ from tests.phone import (
     set_forwarding,
 )
 from tests.phone.link import MAX_DATAGRAM, Address
-from tests.server import HOST
 from tests.sip import torture
 
 from .checks import Check, CheckFailed

@@ -8,7 +8,7 @@ import tempfile
 
 from custom_components.dfks.sip import ServerConfig
 from dev.ports import free_port
-from tests.server import HOST, PASSWORDS
+from tests.loopback import HOST, PASSWORDS
 
 from .checks import Check, CheckFailed
 from .house import house

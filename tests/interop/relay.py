@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import random
 import socket
 
+from tests.loopback import HOST
 from tests.phone.link import MAX_DATAGRAM, Address
-from tests.server import HOST
 
 # The side that the server sees. It is not the address in the phones' Contacts, so that
 # the server answers where a datagram came from, as it must with NAT.

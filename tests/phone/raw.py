@@ -14,6 +14,7 @@ from typing import Self
 import uuid
 
 from .digest import Digest
+from .documents import CONTENT_TYPE
 from .link import PATIENCE, Address, Link, StreamLink, open_link
 from .phone import PhoneError, PhoneTimeout, describe
 from .wire import Request, Response, canonical, parse
@@ -23,6 +24,11 @@ Override = str | Sequence[str] | None
 
 class RawPeer:
     """A UDP socket or a TCP or TLS connection, nothing more."""
+
+    package = "as-feature-event"
+    """The Event of a SUBSCRIBE that is not told otherwise."""
+    media_type = CONTENT_TYPE
+    """The Content-Type of its body."""
 
     def __init__(self, user: str = "201") -> None:
         """Use `RawPeer.open`. `user` is the user part that `request` writes."""
@@ -188,9 +194,9 @@ class RawPeer:
             "Contact": self.contact,
         }
         if method == "SUBSCRIBE":
-            defaults |= {"Event": "as-feature-event", "Expires": "3600"}
+            defaults |= {"Event": self.package, "Expires": "3600"}
         if body and method == "SUBSCRIBE":
-            defaults["Content-Type"] = "application/x-as-feature-event+xml"
+            defaults["Content-Type"] = self.media_type
         defaults["Content-Length"] = str(len(body))
         for name, value in (*defaults.items(), *(headers or {}).items()):
             pairs[canonical(name)] = (name, value)

@@ -10,18 +10,23 @@ from dataclasses import dataclass, field
 from typing import override
 import uuid
 
-from custom_components.dfks.features.model import Line, LineEvent
+from custom_components.dfks.features.model import Line as FeatureLine, LineEvent
+from tests.loopback import PASSWORDS
 from tests.phone import PATIENCE, Digest, Lamp, RawPeer, Request, Response
 from tests.phone.checks import parse_documents
 from tests.phone.raw import Override
 from tests.phone.wire import parameter, parse
-from tests.server import PASSWORDS
+
+from .echo import Echo, Line
 
 type Headers = Mapping[str, Override]
 
 
 class Caller(RawPeer):
     """A UDP socket or a stream that knows the password of its line."""
+
+    package = Echo.name
+    media_type = Echo.accept
 
     def __init__(self, user: str = "201") -> None:
         """Use `Caller.open`."""
@@ -208,12 +213,23 @@ def reason_of(notify: Request) -> str:
     return parameter(state_of(notify), "reason")
 
 
-async def disconnected(line: Line) -> None:
+async def disconnected(line: Line | FeatureLine) -> None:
     """Wait until a line has no live subscription."""
     await watched_by(line, 0)
 
 
-async def watched_by(line: Line, count: int) -> None:
+async def watched_by(line: Line | FeatureLine, count: int) -> None:
+    """Wait until a line has so many live subscriptions."""
+    if isinstance(line, FeatureLine):
+        await features_watched_by(line, count)
+        return
+    async with asyncio.timeout(PATIENCE):
+        while line.watchers != count:
+            line.changed.clear()
+            await line.changed.wait()
+
+
+async def features_watched_by(line: FeatureLine, count: int) -> None:
     """Wait until a line has so many live subscriptions."""
     reached = asyncio.Event()
 

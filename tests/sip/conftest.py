@@ -5,26 +5,55 @@ import contextlib
 import dataclasses
 import json
 import ssl
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import pytest
 import pytest_socket
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.features.sync import FeatureSync
-from custom_components.dfks.sip import ServerConfig, SipServer
-from custom_components.dfks.sip.snapshot import Memory
+from custom_components.dfks.sip import Memory, ServerConfig, SipServer
 from tests.clock import ManualClock
+from tests.floors.caller import FeatureCaller
+from tests.loopback import LOOPBACK, PASSWORDS
 from tests.phone.link import Address
-from tests.server import LOOPBACK, PASSWORDS, line_config
+from tests.server import line_config
 
 from .caller import Caller
+from .echo import Echo, Line
 
 HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
 
 
 # Stops the server and starts another one on its port, with what the first remembers.
-type Restart = Callable[..., Awaitable[FeatureSync]]
+type Restart = Callable[..., Awaitable[Any]]
+
+# Test modules whose server still has the feature floor's package.
+WITH_FEATURES = {
+    "test_allowance",
+    "test_connections",
+    "test_damping",
+    "test_digest",
+    "test_dialog_machine",
+    "test_fuzz",
+    "test_guard",
+    "test_limits",
+    "test_memory",
+    "test_notification",
+    "test_observer",
+    "test_reconnecting",
+    "test_registrar",
+    "test_sockets",
+    "test_syntax",
+    "test_tls",
+    "test_torture",
+    "test_transactions",
+    "test_transport",
+    "test_uas",
+}
+
+
+def _has_features(request: pytest.FixtureRequest) -> bool:
+    return request.module.__name__.rpartition(".")[2] in WITH_FEATURES
 
 
 class Connect(Protocol):
@@ -40,13 +69,6 @@ class Connect(Protocol):
         tls: ssl.SSLContext | None = None,
     ) -> Caller:
         """Open a caller to the server at one of its addresses."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker that ties a test to rows of docs/sip-conformance.md."""
-    config.addinivalue_line(
-        "markers", "requirement(id, …): the rows of docs/sip-conformance.md it checks"
-    )
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +105,15 @@ def sync(built_server: SipServer) -> FeatureSync:
 
 
 @pytest.fixture
+def echo(built_server: SipServer) -> Echo:
+    """Return the event package with the lines 201 and 202."""
+    echo = Echo(built_server)
+    for user in PASSWORDS:
+        echo.add_line(user)
+    return echo
+
+
+@pytest.fixture
 def server_tls() -> ssl.SSLContext | None:
     """Return what the server serves TLS with; tests of TLS override it."""
     return None
@@ -90,23 +121,36 @@ def server_tls() -> ssl.SSLContext | None:
 
 @pytest.fixture
 async def server(
-    built_server: SipServer, sync: FeatureSync, server_tls: ssl.SSLContext | None
+    built_server: SipServer,
+    request: pytest.FixtureRequest,
+    server_tls: ssl.SSLContext | None,
 ) -> AsyncIterator[SipServer]:
-    """Run the server with the lines of `sync`."""
+    """Run the server with the lines of `echo`."""
+    package = request.getfixturevalue("sync" if _has_features(request) else "echo")
     await built_server.start(server_tls)
     yield built_server
-    await sync.stop()
+    if isinstance(package, FeatureSync):
+        await package.stop()
     await built_server.stop()
 
 
 @pytest.fixture
-def reception(sync: FeatureSync) -> Line:
+def reception(request: pytest.FixtureRequest) -> Line:
     """Return the line 201."""
-    return sync.lines["line-201"]
+    package = request.getfixturevalue("sync" if _has_features(request) else "echo")
+    return cast("Line", package.lines["line-201"])
 
 
 @pytest.fixture
-async def connect(server: SipServer) -> AsyncIterator[Connect]:
+def caller_type(request: pytest.FixtureRequest) -> type[Caller]:
+    """Return the kind of the callers."""
+    return FeatureCaller if _has_features(request) else Caller
+
+
+@pytest.fixture
+async def connect(
+    server: SipServer, caller_type: type[Caller]
+) -> AsyncIterator[Connect]:
     """Return what opens callers to the server."""
     async with contextlib.AsyncExitStack() as stack:
 
@@ -119,7 +163,7 @@ async def connect(server: SipServer) -> AsyncIterator[Connect]:
             tls: ssl.SSLContext | None = None,
         ) -> Caller:
             port = server.tls_port if transport == "tls" else server.port
-            caller = await Caller.open(
+            caller = await caller_type.open(
                 (host, port), transport, user=user, local=local, tls=tls
             )
             return await stack.enter_async_context(caller)
@@ -152,7 +196,9 @@ async def stream(connect: Connect) -> Caller:
 
 
 @pytest.fixture
-async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
+async def restart(
+    server: SipServer, clock: ManualClock, request: pytest.FixtureRequest
+) -> AsyncIterator[Restart]:
     """Return what stops the server and starts another one on its port."""
     running = server
     async with contextlib.AsyncExitStack() as stack:
@@ -164,7 +210,7 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             forget: bool = False,
             lines: tuple[str, ...] = ("201", "202"),
             change: Callable[[Memory], None] = lambda _: None,
-        ) -> FeatureSync:
+        ) -> Echo | FeatureSync:
             nonlocal running
             memory = cast("Memory", json.loads(json.dumps(await running.records())))
             change(memory)
@@ -172,11 +218,17 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             clock.advance(away)
             config = dataclasses.replace(server.config, port=server.port)
             running = other = SipServer(config, clock)
-            sync = FeatureSync(other)
-            for user in lines:
-                sync.add_line(line_config(user))
+            package: Echo | FeatureSync
+            if _has_features(request):
+                package = FeatureSync(other)
+                for user in lines:
+                    package.add_line(line_config(user))
+            else:
+                package = Echo(other)
+                for user in lines:
+                    package.add_line(user)
             stack.push_async_callback(other.stop)
             await other.start(memory=None if forget else memory, grace=grace)
-            return sync
+            return package
 
         yield restart

@@ -24,8 +24,9 @@ from custom_components.dfks.sip.access.guard import Guard, parse_networks
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
+from tests.loopback import loopback_config
 from tests.phone import Challenge, Digest, Request, Response, parse, set_dnd
-from tests.server import line_config, loopback_config, running_server
+from tests.server import line_config, running_server
 
 from .caller import Caller
 

@@ -19,9 +19,9 @@ from custom_components.dfks.sip.access.digest import (
 from custom_components.dfks.sip.wire.message import Request
 from custom_components.dfks.sip.wire.parser import parse
 from tests.clock import ManualClock
+from tests.loopback import PASSWORDS
 from tests.phone import Challenge, Digest, Response, set_dnd
 from tests.phone.digest import parse_fields
-from tests.server import PASSWORDS
 
 from .caller import Caller
 from .conftest import Connect

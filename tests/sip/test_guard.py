@@ -16,8 +16,9 @@ from custom_components.dfks.sip.access.guard import (
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
+from tests.loopback import PASSWORDS, loopback_config
 from tests.phone import Digest, set_dnd
-from tests.server import PASSWORDS, line_config, loopback_config
+from tests.server import line_config
 
 from .caller import Caller, Subscribed, reason_of
 from .conftest import Connect

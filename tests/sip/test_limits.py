@@ -11,9 +11,9 @@ from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.inspect.source_log import SourceLog
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
+from tests.loopback import loopback_config
 from tests.phone import Request, parse, set_dnd
 from tests.phone.digest import parse_fields
-from tests.server import loopback_config
 
 from .caller import Caller
 from .conftest import Connect

@@ -12,10 +12,11 @@ from custom_components.dfks.sip import (
 )
 from custom_components.dfks.sip.ua import subscribe
 from tests.clock import ManualClock
+from tests.loopback import PASSWORDS
 from tests.phone import set_dnd
 from tests.phone.raw import branch
 from tests.phone.wire import address
-from tests.server import PASSWORDS, line_config
+from tests.server import line_config
 
 from .caller import Caller, lamps
 from .conftest import Connect

@@ -7,7 +7,8 @@ from custom_components.dfks.sip import Experiment
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
-from tests.server import PASSWORDS, line_config, loopback_config
+from tests.loopback import PASSWORDS, loopback_config
+from tests.server import line_config
 
 HERE = ("10.0.0.1", 5060)
 

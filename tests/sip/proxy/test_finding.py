@@ -19,7 +19,7 @@ from custom_components.dfks.sip.transport.resolver import (
     in_order,
 )
 from tests.clock import ManualClock
-from tests.server import loopback_config
+from tests.loopback import loopback_config
 
 from .peers import DOMAIN, Pbx, ProxiedPhone
 

@@ -10,7 +10,7 @@ from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.proxy.location import ProxyBinding
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from tests.clock import ManualClock
-from tests.server import loopback_config
+from tests.loopback import loopback_config
 
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
 

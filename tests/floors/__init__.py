@@ -1,0 +1,1 @@
+"""The feature floor above the SIP floor, packet by packet."""
