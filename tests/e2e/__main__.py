@@ -10,10 +10,11 @@ import shutil
 import signal
 import sys
 import tempfile
+from typing import Any
 
 from dev.demo import api, installation
 from dev.demo.dashboard import read_templates
-from dev.demo.settings import HOST, LINES, ROOT, say
+from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
 from tests.phone import ALWAYS, BUSY, DND, Phone
 
@@ -22,23 +23,44 @@ from .environment import is_installed
 from .house import HomeAssistant, empty_house
 
 # Seconds for all steps together, and for a phone to be told.
-LIMIT = 400.0
+LIMIT = 500.0
 TELLING = 10.0
 INSTALLING = 60.0
 
+# Seconds for which do not disturb is on, and longer than anybody looks.
+A_WHILE = 3
+AN_HOUR = "01:00:00"
+
 RECEPTION = LINES[0]
+QUIET = "switch.reception_do_not_disturb"
+AWAY = "switch.reception_call_forwarding_always"
 IMAGES = ROOT / "docs" / "images"
+
+AUTOMATION = {
+    "alias": "Lunch",
+    "triggers": [{"trigger": "state", "entity_id": QUIET, "to": "on"}],
+    "conditions": [],
+    "actions": [
+        {
+            "action": "dfks.set_feature",
+            "target": {"entity_id": AWAY},
+            "data": {"status": True, "forward_to": "300", "claim": "Lunch"},
+        }
+    ],
+    "mode": "single",
+}
 
 
 class Visit:
     """Somebody who sets the integration up, beside a phone."""
 
     def __init__(
-        self, house: HomeAssistant, browser: Browser, stack: AsyncExitStack
+        self, house: HomeAssistant, browser: Browser, url: str, stack: AsyncExitStack
     ) -> None:
         """Use a browser; the phones are closed with the stack."""
         self._house = house
         self._browser = browser
+        self._url = url
         self._stack = stack
         self.port = free_port()
 
@@ -109,6 +131,105 @@ class Visit:
         require(response.ok, "the phone's key was refused")
         await self._browser.shows_switch("Call forwarding always", False)
 
+    async def refuse_target(self) -> None:
+        """Type what is no number; the field shows the old target again."""
+        await self._browser.write("Call forwarding always target", "hello world")
+        await self._browser.wait_for_part('"hello world" is not a target')
+        await self._browser.shows_field("Call forwarding always target", "2424")
+
+    async def be_quiet_for_a_while(self) -> None:
+        """Turn do not disturb on for a while by an action; the lamp goes out again."""
+        async with api.log_in(self._url) as client:
+            await self._set_feature(client, entity_id=QUIET, duration=A_WHILE)
+        await self._phone.until(lambda lamps: lamps[DND].on, TELLING)
+        await self._phone.until(lambda lamps: not lamps[DND].on, TELLING + A_WHILE)
+
+    async def hold_a_place(self) -> None:
+        """Hold the lines of an area, a floor, a label; a place without any is refused."""
+        async with api.log_in(self._url) as client:
+            places = await self._make_places(client)
+            for place in places[:-1]:
+                answer = await self._set_feature(client, **place, claim="Meeting")
+                (line,) = answer["lines"]
+                require(line["claims"] == ["Meeting"], f"{place}: {line}")
+            try:
+                await self._set_feature(client, **places[-1])
+            except DemoError as error:
+                require("no phone line in Garden" in str(error), str(error))
+            else:
+                require(False, "a place without a line was taken")
+        require((await self._phone.set_dnd(False)).ok, "the phone's key was refused")
+        await self._browser.shows_switch("Do not disturb", False)
+
+    async def automate(self) -> None:
+        """Press the key; an automation holds the forwarding, and its trace says so."""
+        async with api.log_in(self._url) as client:
+            await client.post("/api/config/automation/config/lunch", AUTOMATION)
+            await self._until_known(client, "automation.lunch")
+        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._phone.until(lambda lamps: lamps[ALWAYS].target == "300", TELLING)
+        require((await self._phone.set_dnd(False)).ok, "the phone's key was refused")
+        await self._browser.open("/config/automation/trace/lunch")
+        await self._browser.trace_says("Call forwarding always turned on", "Lunch")
+
+    async def see_who_it_was(self) -> None:
+        """Activity names who it was: a key, a click, an action, an automation, an end."""
+        phone = self._phone.user_agent.partition("/")[0]
+        await self._browser.open("/logbook")
+        for texts in (
+            ("Do not disturb", "On", f"Via Phone {phone}"),
+            ("Do not disturb", "Off", "By demo"),
+            ("Do not disturb", "On", "By demo"),
+            ("Do not disturb", "Off", "Via Timer"),
+            ("Feature change", "Do not disturb turned off", "Via Timer"),
+            ("Call forwarding always", "By automation: Lunch"),
+            ("Lunch", f"Via Phone {phone}"),
+        ):
+            await self._browser.activity_says(*texts)
+
+    async def _set_feature(self, client: api.Api, **data: Any) -> Any:
+        """Turn do not disturb on by the action; returns its response."""
+        answer = await client.post(
+            "/api/services/dfks/set_feature?return_response",
+            {"feature": "do_not_disturb", "status": True, **data},
+        )
+        return answer["service_response"]
+
+    async def _make_places(self, client: api.Api) -> list[dict[str, str]]:
+        """Put the line into an area, a floor and a label; the last place is empty."""
+
+        async def create(kind: str, name: str) -> str:
+            made = await client.command(f"config/{kind}_registry/create", name=name)
+            return str(made[f"{kind}_id"])
+
+        area, empty = await create("area", "Office"), await create("area", "Garden")
+        floor, label = await create("floor", "Ground"), await create("label", "Quiet")
+        await client.command(
+            "config/area_registry/update", area_id=area, floor_id=floor
+        )
+        devices = await client.command("config/device_registry/list")
+        (line,) = (d["id"] for d in devices if d["name"] == RECEPTION.name)
+        await client.command(
+            "config/device_registry/update",
+            device_id=line,
+            area_id=area,
+            labels=[label],
+        )
+        return [
+            {"area_id": area},
+            {"floor_id": floor},
+            {"label_id": label},
+            {"area_id": empty},
+        ]
+
+    async def _until_known(self, client: api.Api, entity_id: str) -> None:
+        """Return when an entity has a state."""
+        async with asyncio.timeout(TELLING):
+            while entity_id not in {
+                state["entity_id"] for state in await client.get("/api/states")
+            }:
+                await asyncio.sleep(0.1)
+
     async def make_dashboard(self) -> None:
         """Make a dashboard as docs/dashboard.md says; no card complains."""
         configuration = await self._browser.render(read_templates()[0])
@@ -128,6 +249,22 @@ class Visit:
         await self._browser.flip_tile("Do not disturb")
         await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
         await self._browser.shows_tile("Do not disturb", False)
+
+    async def pick_end(self) -> None:
+        """Pick another end at the dashboard; the key takes it away."""
+        async with api.log_in(self._url) as client:
+            await self._set_feature(client, entity_id=QUIET, duration=AN_HOUR)
+            await self._browser.pick_minutes("Do not disturb until", "59")
+            async with asyncio.timeout(TELLING):
+                while "T" not in (end := await self._end(client)) or end[14:16] != "59":
+                    await asyncio.sleep(0.1)
+            require((await self._phone.set_dnd(False)).ok, "the key was refused")
+            require(await self._end(client) == "unknown", "there is still an end")
+
+    async def _end(self, client: api.Api) -> str:
+        """Return until when do not disturb is on."""
+        path = "/api/states/datetime.reception_do_not_disturb_until"
+        return str((await client.get(path))["state"])
 
     async def delete_line(self) -> None:
         """Delete the line; the phone's subscription ends."""
@@ -227,7 +364,7 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
         async with AsyncExitStack() as stack, asyncio.timeout(LIMIT):
             house = await stack.enter_async_context(empty_house(work / "config", port))
             browser = await stack.enter_async_context(open_browser(executable, url))
-            visit = Visit(house, browser, stack)
+            visit = Visit(house, browser, url, stack)
             steps = Steps(browser, house, work)
             for step in (
                 visit.log_in,
@@ -239,8 +376,14 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.click_switch,
                 visit.forward,
                 visit.unforward,
+                visit.refuse_target,
+                visit.be_quiet_for_a_while,
+                visit.hold_a_place,
+                visit.automate,
+                visit.see_who_it_was,
                 visit.make_dashboard,
                 visit.use_dashboard,
+                visit.pick_end,
                 visit.delete_line,
             ):
                 await steps.run((step.__doc__ or "").rstrip("."), step)

@@ -118,6 +118,32 @@ class Browser:
         await row.locator("input").fill(value)
         await row.locator("input").press("Enter")
 
+    async def shows_field(self, name: str, value: str) -> None:
+        """Wait until the text field of an entity holds a value."""
+        row = self._page.locator("hui-text-entity-row").filter(has_text=name)
+        await expect(row.locator("input")).to_have_value(value)
+
+    async def pick_minutes(self, name: str, minutes: str) -> None:
+        """Type the minutes of a date and time that is shown."""
+        row = self._page.locator("hui-datetime-entity-row").filter(has_text=name)
+        field = row.locator("input[name=minutes]")
+        await expect(field).not_to_have_value("")
+        await field.fill(minutes)
+        await field.press("Enter")
+        await field.blur()
+
+    async def activity_says(self, *texts: str) -> None:
+        """Wait until one entry of Activity has all of these texts."""
+        entry = self._page.locator("ha-logbook-entry")
+        for text in texts:
+            entry = entry.filter(has_text=text)
+        await entry.first.wait_for()
+
+    async def trace_says(self, *texts: str) -> None:
+        """Wait until an entry of what a trace led to has all of these texts."""
+        await self._page.get_by_text("Related activity").first.click()
+        await self.activity_says(*texts)
+
     async def render(self, template: str) -> str:
         """Let Home Assistant's tool render a template; returns the result."""
         await self.open("/config/tools/template")
@@ -183,6 +209,10 @@ class Browser:
     async def wait_for_text(self, text: str) -> None:
         """Wait until a text is there to be read."""
         await self._page.get_by_text(text, exact=True).first.wait_for()
+
+    async def wait_for_part(self, text: str) -> None:
+        """Wait until there is something to be read with a text in it."""
+        await self._page.get_by_text(text).first.wait_for()
 
     async def picture(self, path: Path) -> None:
         """Store what is to be seen, once it has come to rest."""

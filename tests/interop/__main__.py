@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from . import asterisk, crash, crowd, faults, kamailio, noise, programs
+from . import asterisk, claims, crash, crowd, faults, kamailio, noise, programs
 from .checks import perform
 
 CHECKS = (
@@ -12,6 +12,7 @@ CHECKS = (
     *asterisk.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
+    *claims.CHECKS,
     *crowd.CHECKS,
     *noise.CHECKS,
 )

@@ -165,6 +165,15 @@ class HomeAssistant:
             },
         )
 
+    async def call(self, action: str, data: dict[str, Any]) -> Any:
+        """Call an action of the integration and return its response."""
+        path = f"/api/services/dfks/{action}?return_response"
+        return (await self._running().post(path, data))["service_response"]
+
+    async def state(self, entity_id: str) -> Any:
+        """Return the state of an entity, with its attributes."""
+        return await self._running().get(f"/api/states/{entity_id}")
+
     async def entities(self) -> dict[str, dict[str, Lamp]]:
         """Return what the entities show, by line and feature."""
         states = {
