@@ -153,7 +153,7 @@ def seeds() -> list[bytes]:
         _message(f"CANCEL {aor} SIP/2.0", "1 CANCEL"),
         _message("SIP/2.0 200 OK", "1 NOTIFY"),
         _message("SIP/2.0 503 Busy", "1 NOTIFY", "Retry-After: 5"),
-        *(case.octets for case in torture.ALL),
+        *(case.octets.replace(b"Event: echo", event.encode()) for case in torture.ALL),
     ]
 
 

@@ -29,25 +29,12 @@ type Restart = Callable[..., Awaitable[Any]]
 
 # Test modules whose server still has the feature floor's package.
 WITH_FEATURES = {
-    "test_allowance",
-    "test_connections",
     "test_damping",
-    "test_digest",
     "test_dialog_machine",
-    "test_fuzz",
-    "test_guard",
-    "test_limits",
     "test_memory",
     "test_notification",
-    "test_observer",
     "test_reconnecting",
-    "test_registrar",
-    "test_sockets",
-    "test_syntax",
-    "test_tls",
-    "test_torture",
     "test_transactions",
-    "test_transport",
     "test_uas",
 }
 

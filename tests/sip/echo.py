@@ -5,14 +5,18 @@ watcher of the line is told that topic; without a body a phone is told all of th
 """
 
 import asyncio
+from collections.abc import AsyncIterator, Mapping
+import contextlib
 from typing import override
 
 from custom_components.dfks.sip import (
     ALL,
     FULL,
     Account,
+    Clock,
     EventPackage,
     Notification,
+    ServerConfig,
     SipError,
     SipServer,
     Subscription,
@@ -143,6 +147,22 @@ class Echo(EventPackage):
         line = _line(account)
         line.watchers = sum(s.live for s in self._server.notifier.of(account))
         line.changed.set()
+
+
+@contextlib.asynccontextmanager
+async def running_server(
+    clock: Clock, config: ServerConfig, passwords: Mapping[str, str] = PASSWORDS
+) -> AsyncIterator[SipServer]:
+    """Run a server with a line for each password, by user, for a while."""
+    server = SipServer(config, clock)
+    echo = Echo(server)
+    for user, password in passwords.items():
+        echo.add_line(user, password)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
 
 
 def _line(account: Account) -> Line:

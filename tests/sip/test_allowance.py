@@ -9,7 +9,6 @@ from typing import override
 
 import pytest
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import Experiment, ServerConfig, SipServer
 from custom_components.dfks.sip.access import allowance
 from custom_components.dfks.sip.access.allowance import (
@@ -25,10 +24,10 @@ from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
 from tests.loopback import loopback_config
-from tests.phone import Challenge, Digest, Request, Response, parse, set_dnd
-from tests.server import line_config, running_server
+from tests.phone import Challenge, Digest, Request, Response, parse
 
 from .caller import Caller
+from .echo import Echo, light, running_server
 
 requirement = pytest.mark.requirement
 
@@ -132,7 +131,7 @@ async def test_e21_a_phone_with_a_password_has_an_allowance_too(
     peer = Peer(*caller.local)
     clock.advance(60)
     for number in range(1_000):
-        data = caller.sign(subscribed.request(body=set_dnd(number % 2 == 0)))
+        data = caller.sign(subscribed.request(body=light(number % 2 == 0)))
         server.receive(data, peer)
 
     answers = [parse(data) for data in peer.sent if data[:4] == b"SIP/"]
@@ -183,7 +182,7 @@ async def test_e21_answers_to_our_notifies_are_free(
 
 @requirement("E21")
 def test_e21_addresses_of_an_ipv6_64_share_an_allowance(
-    sync: FeatureSync, clock: ManualClock
+    echo: Echo, clock: ManualClock
 ) -> None:
     """One subscriber has all of them."""
     server = SipServer(replace(LIMITED, allowed_networks=()), clock)
@@ -320,7 +319,7 @@ async def test_e21_phones_of_an_earlier_run_are_known(
     """After a restart all of them come back at once."""
     await caller.call("REGISTER")
     memory = await server.records()
-    async with running_server(clock, config=LIMITED) as (later, _, _):
+    async with running_server(clock, LIMITED) as later:
         await later._restore(memory, 0)
 
         assert Peer("127.0.0.1", 9).answered(later, 1_000) == AUTHENTICATED_BURST
@@ -428,7 +427,7 @@ class RebootedPhone:
             "Expires: 3600",
         ]
         if method == "SUBSCRIBE":
-            lines.append("Event: as-feature-event")
+            lines.append("Event: echo")
         if signed:
             lines.append(f"Authorization: {self._digest.authorization(method, uri)}")
         data = ("\r\n".join(lines) + "\r\nContent-Length: 0\r\n\r\n").encode()
@@ -473,8 +472,8 @@ async def test_e22_500_phones_behind_one_address_come_back_within_a_minute(
     clock: ManualClock, known: bool
 ) -> None:
     """All at the same moment after a power cut, each with digest and its own line."""
-    lines = [line_config(f"u{number}", f"p{number}") for number in range(500)]
-    async with running_server(clock, lines=lines, config=LIMITED) as (server, _, _):
+    passwords = {f"u{number}": f"p{number}" for number in range(500)}
+    async with running_server(clock, LIMITED, passwords) as server:
         if known:
             server._guard.succeeded("127.0.0.1", "u0")
         house = House(server, clock)

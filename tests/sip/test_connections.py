@@ -11,7 +11,6 @@ import socket
 
 import pytest
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import connections as places
 from custom_components.dfks.sip.transport.acceptor import PAUSE
@@ -19,6 +18,7 @@ from tests.clock import ManualClock
 
 from .caller import Caller, disconnected
 from .conftest import Connect, Restart
+from .echo import Line
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement

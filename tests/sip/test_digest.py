@@ -7,7 +7,6 @@ import re
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access import digest
 from custom_components.dfks.sip.access.digest import (
@@ -20,11 +19,12 @@ from custom_components.dfks.sip.wire.message import Request
 from custom_components.dfks.sip.wire.parser import parse
 from tests.clock import ManualClock
 from tests.loopback import PASSWORDS
-from tests.phone import Challenge, Digest, Response, set_dnd
+from tests.phone import Challenge, Digest, Response
 from tests.phone.digest import parse_fields
 
 from .caller import Caller
 from .conftest import Connect
+from .echo import Line, light
 
 requirement = pytest.mark.requirement
 
@@ -602,9 +602,9 @@ async def test_h14_a_refresh_needs_credentials(caller: Caller, reception: Line) 
     """401 without them, and the subscription lives on."""
     subscribed = await caller.subscribe()
 
-    unsigned = await caller.ask(subscribed.request(body=set_dnd(True)))
+    unsigned = await caller.ask(subscribed.request(body=light(True)))
     await caller.nothing()
-    again = await subscribed.send(body=set_dnd(True))
+    again = await subscribed.send(body=light(True))
 
     assert unsigned.status == 401
     assert unsigned.get("To") == subscribed.response.get("To")

@@ -28,10 +28,10 @@ from custom_components.dfks.sip.wire.headers import (
 from custom_components.dfks.sip.wire.message import NotSip, Request, Response, SipError
 from custom_components.dfks.sip.wire.parser import parse, read_tag
 from tests.clock import ManualClock
-from tests.phone import set_dnd, set_forwarding
 
+from .echo import DOOR, light, say
 from .torture import ALL
-from .wire import Wire, build
+from .wire import Wire, build_echo
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ pieces = st.lists(
             "CSeq: 1 SUBSCRIBE\r\n",
             "CSeq: 1 REGISTER\r\n",
             "Contact: <sip:201@10.0.0.2>\r\n",
-            "Event: as-feature-event\r\n",
+            "Event: echo\r\n",
             "Expires: 60\r\n",
             "Content-Length: 0\r\n",
             "l: 5\r\n",
@@ -91,7 +91,7 @@ WHOLE = [case.octets.replace(b"PORT", b"5060") for case in ALL] + [
             f"CSeq: 1 {method}".encode(),
             b"Contact: <sip:201@10.0.0.2>;expires=60",
             b"Record-Route: <sip:10.0.0.3;lr>, <sip:p.example;lr>",
-            b"Event: as-feature-event;id=1",
+            b"Event: echo;id=1",
             b"Expires: 600",
             b'Authorization: Digest username="201", realm="homeassistant", nonce="n"',
             b"Supported: path, outbound",
@@ -100,7 +100,7 @@ WHOLE = [case.octets.replace(b"PORT", b"5060") for case in ALL] + [
         )
     )
     for method in ("SUBSCRIBE", "REGISTER", "OPTIONS")
-    for body in (b"", set_dnd(True), set_forwarding("busy", True, "24"))
+    for body in (b"", light(True), say(DOOR, "24"))
 ]
 
 
@@ -260,7 +260,7 @@ def test_any_stream_is_framed_or_a_framing_error(stream: list[bytes]) -> None:
 @given(data=st.data())
 def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
     """Whole requests with damage here and there, one after another at one server."""
-    server, sync = build(ManualClock())
+    server, echo = build_echo(ManualClock())
     wire = Wire("10.0.0.2")
     errors: list[str] = []
     handler = _Collect(errors)
@@ -280,7 +280,7 @@ def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
         server_module._LOGGER.removeHandler(handler)
 
     assert errors == []
-    assert set(sync.lines) == {"line-201", "line-202"}
+    assert set(echo.lines) == {"line-201", "line-202"}
 
 
 class _Collect(logging.Handler):

@@ -4,8 +4,6 @@ import ipaddress
 
 import pytest
 
-from custom_components.dfks.features.model import Line
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.access import guard as guard_module
 from custom_components.dfks.sip.access.guard import (
     Blocked,
@@ -17,11 +15,11 @@ from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.snapshot import Memory
 from tests.clock import ManualClock
 from tests.loopback import PASSWORDS, loopback_config
-from tests.phone import Digest, set_dnd
-from tests.server import line_config
+from tests.phone import Digest
 
 from .caller import Caller, Subscribed, reason_of
 from .conftest import Connect
+from .echo import Echo, Line, light
 
 requirement = pytest.mark.requirement
 
@@ -128,18 +126,18 @@ async def test_h15_other_names_at_that_source_go_on(
 
 @requirement("H15")
 async def test_h15_answers_to_notifies_are_read_where_a_name_is_blocked(
-    guesser: Guesser, stranger: Caller, sync: FeatureSync, clock: ManualClock
+    guesser: Guesser, stranger: Caller, echo: Echo, clock: ManualClock
 ) -> None:
     """No NOTIFY is sent again to a phone that has answered it."""
     subscribed = await stranger.subscribe()
     await guesser.guess(20)
 
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     await subscribed.told()
     clock.advance(10)
 
     await stranger.nothing()
-    assert sync.lines["line-202"].watchers == 1
+    assert echo.lines["line-202"].watchers == 1
 
 
 @requirement("H15")
@@ -150,7 +148,7 @@ async def test_h15_a_dialog_of_the_name_goes_on_with_a_right_answer(
     subscribed = await colleague.subscribe()
     await guesser.guess(20)
 
-    assert (await subscribed.send(body=set_dnd(True))).status == 200
+    assert (await subscribed.send(body=light(True))).status == 200
     assert not await logs_in(guesser.caller)
 
 
@@ -493,7 +491,7 @@ async def test_h17_after_a_restart_it_is_known_who_has_logged_in_where(
         Memory(bindings=[], dialogs=memory["dialogs"]),
     ):
         later = SipServer(loopback_config(), clock)
-        line = FeatureSync(later).add_line(line_config("201"))
+        line = Echo(later).add_line("201")
         await later.start(memory=part)
         sources.append(line.sources)
         await later.stop()
@@ -502,18 +500,17 @@ async def test_h17_after_a_restart_it_is_known_who_has_logged_in_where(
 
 
 @requirement("H17", "C6")
-async def test_h17_a_line_knows_eight_sources(sync: FeatureSync) -> None:
+async def test_h17_a_line_knows_eight_sources(reception: Line) -> None:
     """The one that came first is forgotten first."""
-    line = sync.lines["line-201"]
     for number in (*range(10), 9):
-        line.add_source(address(number))
+        reception.add_source(address(number))
 
-    assert line.sources == tuple(address(number) for number in range(2, 10))
+    assert reception.sources == tuple(address(number) for number in range(2, 10))
 
 
 @requirement("H17")
 def test_h17_new_credentials_of_a_line_have_not_been_guessed(
-    server: SipServer, sync: FeatureSync
+    server: SipServer, reception: Line
 ) -> None:
     """It is looked at from everywhere again."""
     guard = server._guard
@@ -521,7 +518,8 @@ def test_h17_new_credentials_of_a_line_have_not_been_guessed(
         guard.failed(address(number), "201", "guess")
     before = guard.judges(SOURCE, "201", known=False)
 
-    sync.update_line(line_config("201", "other"))
+    hashes = server.hash_password("201", "other")
+    server.change_account(reception, "201", "201", hashes)
 
     assert not before
     assert guard.judges(SOURCE, "201", known=False)
@@ -638,7 +636,7 @@ async def test_h12_a_trusted_proxy_is_not_asked_for_a_password(
                 "Call-ID": subscribed.call_id,
                 "CSeq": "2 SUBSCRIBE",
             },
-            set_dnd(True),
+            light(True),
         )
     )
     unknown = await proxy.ask(
@@ -656,7 +654,7 @@ async def test_h12_a_trusted_proxy_is_not_asked_for_a_password(
     "config", [loopback_config(trusted_proxies=parse_networks("127.0.0.2"))]
 )
 async def test_h12_a_dialog_of_a_removed_line_takes_nothing_new(
-    connect: Connect, sync: FeatureSync, server: SipServer
+    connect: Connect, echo: Echo, server: SipServer
 ) -> None:
     """Neither a refresh nor another subscription, until its last NOTIFY is answered."""
     proxy = await connect(local=("127.0.0.2", 0))
@@ -665,9 +663,9 @@ async def test_h12_a_dialog_of_a_removed_line_takes_nothing_new(
     )
     await subscribed.told()
 
-    sync.remove_line("line-201")
+    echo.remove_line("line-201")
     refresh = await proxy.ask(subscribed.request())
-    more = await proxy.ask(subscribed.request({"Event": "as-feature-event;id=2"}))
+    more = await proxy.ask(subscribed.request({"Event": "echo;id=2"}))
     last = await subscribed.told()
 
     assert (refresh.status, more.status) == (481, 481)

@@ -7,16 +7,16 @@ import time
 
 import pytest
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.inspect.source_log import SourceLog
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.loopback import loopback_config
-from tests.phone import Request, parse, set_dnd
+from tests.phone import Request, parse
 from tests.phone.digest import parse_fields
 
 from .caller import Caller
 from .conftest import Connect
+from .echo import BELL, Echo, Line, light, say
 
 requirement = pytest.mark.requirement
 
@@ -148,14 +148,14 @@ async def test_a23_at_most_32_record_routes(caller: Caller) -> None:
 
 @requirement("A23")
 @pytest.mark.parametrize("size", [8_000, 60_000])
-async def test_a23_a_large_body_is_read(caller: Caller, size: int) -> None:
-    """What is wrong with it is said; the datagram may have 64 KiB."""
-    body = b"<SetDoNotDisturb>" + b" " * size + b"</SetDoNotDisturb>"
+async def test_a23_a_large_body_is_read(
+    caller: Caller, reception: Line, size: int
+) -> None:
+    """To its end; the datagram may have 64 KiB."""
+    response = await caller.call("SUBSCRIBE", body=say(BELL, "x" * size))
 
-    response = await caller.call("SUBSCRIBE", body=body)
-
-    assert response.status == 400
-    assert "doNotDisturbOn" in response.get("Warning")
+    assert response.status == 200
+    assert reception.texts == {BELL: "x" * size}
 
 
 # Floods
@@ -203,7 +203,7 @@ async def test_c6_a_flood_without_credentials_leaves_nothing_behind(
 
 @requirement("B25")
 async def test_b25_what_comes_while_starting_is_answered_when_ready(
-    built_server: SipServer, sync: FeatureSync, monkeypatch: pytest.MonkeyPatch
+    built_server: SipServer, echo: Echo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not before the lines' states are there; streams are not even taken."""
     callers: list[Caller] = []
@@ -281,7 +281,7 @@ async def test_e17_garbled_requests_do_no_harm(
 ) -> None:
     """Whatever is answered is no 5xx but 501 and 505, and nothing changes."""
     await caller.log_in()
-    data = caller.signed_request(method, body=set_dnd(True))
+    data = caller.signed_request(method, body=light(True))
     answers = []
     for number, datagram in enumerate(garbled(data, 18, 1_000)):
         caller.send(datagram)
@@ -332,13 +332,13 @@ def usual(method: str, host: str, port: int) -> bytes:
         f"{method} sip:h SIP/2.0\r\nVia: SIP/2.0/UDP {host}:{port};branch=z9hG4bKa\r\n"
         "Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: 1\r\n"
         f"CSeq: 1 {method}\r\nContact: <sip:a@{host}:{port}>\r\n"
-        "Event: as-feature-event\r\nContent-Length: 0\r\n\r\n"
+        "Event: echo\r\nContent-Length: 0\r\n\r\n"
     ).encode()
 
 
 def compact(method: str, host: str, port: int) -> bytes:
     """Return the smallest request that is answered as one."""
-    event = "o:as-feature-event\r\n" if method == "SUBSCRIBE" else ""
+    event = "o:echo\r\n" if method == "SUBSCRIBE" else ""
     return (
         f"{method} sip:h SIP/2.0\r\nv:SIP/2.0/UDP {host}:{port}\r\nf:sip:a@b\r\n"
         f"t:sip:a@b\r\ni:1\r\nCSeq:1 {method}\r\n{event}\r\n"
@@ -422,7 +422,7 @@ async def test_e18_the_answer_to_small_options_tells_what_counts(
     response = await caller.ask(data)
 
     assert response.values("Allow") == ["REGISTER", "SUBSCRIBE", "OPTIONS"]
-    assert response.get("Allow-Events") == "as-feature-event"
+    assert response.get("Allow-Events") == "echo"
 
 
 @requirement("E18", "F6")

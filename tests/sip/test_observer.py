@@ -12,10 +12,11 @@ from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import Flow
 from custom_components.dfks.sip.wire.message import Request
 from tests.clock import ManualClock
-from tests.phone import Digest, set_forwarding
+from tests.phone import Digest
 
 from .caller import Caller
 from .conftest import Connect
+from .echo import BELL, Echo, say
 
 LOGGER = "custom_components.dfks.sip.inspect.trace"
 
@@ -155,12 +156,21 @@ async def test_trace_keeps_only_the_last_messages(
 
 
 async def test_log_can_be_read_by_a_technician(
-    watching: Watching, caller: Caller, caplog: pytest.LogCaptureFixture
+    watching: Watching,
+    server: SipServer,
+    echo: Echo,
+    caller: Caller,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """One line a message: which way, what, whose, in which dialog; no secrets."""
     caplog.set_level(logging.DEBUG, LOGGER)
-    subscribed = await caller.subscribe({"User-Agent": "Desk-Phone 1.0"})
-    await subscribed.send(body=set_forwarding("always", True, "4930170020"))
+    # Event packages are written out where they are public ones.
+    echo.name = event = "call-info"
+    server.add_package(echo)
+    subscribed = await caller.subscribe(
+        {"User-Agent": "Desk-Phone 1.0", "Event": event}
+    )
+    await subscribed.send({"Event": event}, say(BELL, "4930170020"))
     await subscribed.told()
 
     port = caller.local[1]
@@ -176,11 +186,11 @@ async def test_log_can_be_read_by_a_technician(
     )
     assert signed == (
         f"{came} SUBSCRIBE, line 201, CSeq 1, Call-ID {call_ids[2]}, "
-        "event as-feature-event, expires 3600, by Desk-Phone 1.0, credentials of 201"
+        "event call-info, expires 3600, by Desk-Phone 1.0, credentials of 201"
     )
     key_press = next(line for line in lines if "SUBSCRIBE, line 201, CSeq 2" in line)
     assert key_press.startswith(came)
-    assert key_press.endswith("octets of application/x-as-feature-event+xml")
+    assert key_press.endswith("octets of text/plain")
     told = lines[-1] if lines[-1].startswith(went) else lines[-2]
     assert "NOTIFY, line 201, CSeq 2" in told
     assert "state active;expires=3600" in told

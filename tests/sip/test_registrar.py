@@ -4,14 +4,13 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from custom_components.dfks.features.model import Line
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig
 from tests.clock import ManualClock
 from tests.phone import Response
 from tests.phone.wire import address, has_parameter, parameter
 
 from .caller import Caller
+from .echo import Echo, Line
 
 requirement = pytest.mark.requirement
 
@@ -553,13 +552,11 @@ async def test_g9_the_maximum_is_an_option(caller: Caller) -> None:
 
 
 @requirement("G13")
-async def test_g13_a_removed_line_has_no_bindings(
-    caller: Caller, sync: FeatureSync
-) -> None:
+async def test_g13_a_removed_line_has_no_bindings(caller: Caller, echo: Echo) -> None:
     """And its password is wrong from then on."""
     await caller.call("REGISTER")
 
-    sync.remove_line("line-201")
+    echo.remove_line("line-201")
     response = await caller.call("REGISTER", QUERY)
 
     assert response.status == 401

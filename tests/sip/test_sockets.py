@@ -9,7 +9,6 @@ from typing import cast, override
 
 import pytest
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip.clock import LoopClock
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport import bind as sip_bind, stream, udp
@@ -23,9 +22,10 @@ from custom_components.dfks.sip.transport.flow import (
 from custom_components.dfks.sip.transport.stream import StreamFlow
 from custom_components.dfks.sip.transport.udp import ResolvingFlow, UdpFlow, UdpSocket
 from tests.clock import ManualClock
-from tests.phone import DND, PATIENCE, Lamp, set_dnd
+from tests.phone import PATIENCE
 
-from .caller import Caller, disconnected, lamps
+from .caller import Caller, disconnected
+from .echo import LIGHT, TOPICS, Line, echoed, light
 
 requirement = pytest.mark.requirement
 
@@ -593,12 +593,12 @@ async def test_d11_a_notify_that_cannot_be_sent_is_owed(
     with cable_out(server, monkeypatch):
         server.notifier.notify(line, frozenset({"DoNotDisturb"}))
     connected = reception.connected
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     notify = await subscribed.told()
 
     assert not connected
-    assert lamps(notify)[DND] == Lamp(on=True)
-    assert len(lamps(notify)) == 4
+    assert echoed(notify)[LIGHT] == "on"
+    assert list(echoed(notify)) == TOPICS
 
 
 @requirement("D11", "F16")
@@ -610,12 +610,12 @@ async def test_d11_a_notify_that_cannot_follow_its_answer_is_owed(
 
     with cable_out(server, monkeypatch):
         caller.send(caller.request("OPTIONS"))
-        caller.send(caller.sign(subscribed.request(body=set_dnd(True))))
+        caller.send(caller.sign(subscribed.request(body=light(True))))
         await disconnected(reception)
     await subscribed.send()
     notify = await subscribed.told()
 
-    assert lamps(notify)[DND] == Lamp(on=True)
+    assert echoed(notify)[LIGHT] == "on"
     assert reception.connected
 
 

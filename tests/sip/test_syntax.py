@@ -2,10 +2,11 @@
 
 import pytest
 
-from tests.phone import DND, Lamp, Response, parse, set_dnd
+from tests.phone import Response, parse
 from tests.phone.wire import address
 
-from .caller import Caller, lamps
+from .caller import Caller
+from .echo import LIGHT, echoed, light
 
 requirement = pytest.mark.requirement
 
@@ -79,12 +80,12 @@ async def test_a3_compact_names(caller: Caller) -> None:
         "Supported": "path",
         "Subject": "lunch",
         "Content-Encoding": "identity",
-        "Allow-Events": "as-feature-event",
+        "Allow-Events": "echo",
         "Refer-To": "<sip:1@h>",
         "Session-Expires": "1800",
         "Referred-By": "<sip:2@h>",
     }
-    data = caller.signed_request("SUBSCRIBE", more, set_dnd(True))
+    data = caller.signed_request("SUBSCRIBE", more, light(True))
     for name, compact in COMPACT.items():
         assert f"\r\n{name}: ".encode() in data
         data = data.replace(f"\r\n{name}: ".encode(), f"\r\n{compact}: ".encode())
@@ -93,7 +94,7 @@ async def test_a3_compact_names(caller: Caller) -> None:
     notify = await caller.next_request()
 
     assert response.status == 200
-    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert echoed(notify) == {LIGHT: "on"}
 
 
 @requirement("A4")
@@ -183,10 +184,10 @@ async def test_a6_parameter_names_in_any_case(caller: Caller) -> None:
 
 @requirement("A6", "F7")
 async def test_a6_the_package_in_any_case(caller: Caller) -> None:
-    """`As-Feature-Event` is as-feature-event, and NOTIFYs repeat it as it was."""
-    subscribed = await caller.subscribe({"Event": "As-Feature-Event"})
+    """`eCHo` is echo, and NOTIFYs repeat it as it was."""
+    subscribed = await caller.subscribe({"Event": "eCHo"})
 
-    assert subscribed.first.get("Event") == "As-Feature-Event"
+    assert subscribed.first.get("Event") == "eCHo"
 
 
 @requirement("A7")
@@ -401,7 +402,7 @@ async def test_a14_expires_that_is_no_number_is_the_default(
         ("CSeq", ["1 OPTIONS", "2 OPTIONS"]),
         ("Max-Forwards", ["70", "5"]),
         ("Content-Length", ["0", "1"]),
-        ("Event", ["as-feature-event", "presence"]),
+        ("Event", ["echo", "presence"]),
         ("Expires", ["60", "3600"]),
         ("Content-Type", ["text/plain", "text/html"]),
     ],
@@ -489,7 +490,7 @@ async def test_a16_malformed_addresses_are_400(
 async def test_a17_octets_behind_the_body_are_dropped(caller: Caller) -> None:
     """The body is as long as Content-Length says, whatever follows."""
     await caller.log_in()
-    body = set_dnd(True)
+    body = light(True)
     data = caller.signed_request(
         "SUBSCRIBE",
         {"Content-Length": str(len(body))},
@@ -500,7 +501,7 @@ async def test_a17_octets_behind_the_body_are_dropped(caller: Caller) -> None:
     notify = await caller.next_request()
 
     assert response.status == 200
-    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert echoed(notify) == {LIGHT: "on"}
     await caller.nothing()
 
 
@@ -524,24 +525,24 @@ async def test_a18_a_response_that_was_cut_off_is_dropped(caller: Caller) -> Non
     whole = subscribed.first.response(200).encode()
 
     caller.send(whole.replace(b"Content-Length: 0", b"Content-Length: 9"))
-    again = await subscribed.send(body=set_dnd(True))
+    again = await subscribed.send(body=light(True))
 
     assert again.status == 200
     await caller.nothing()
     caller.send(whole)
-    assert lamps(await subscribed.told()) == {DND: Lamp(on=True)}
+    assert echoed(await subscribed.told()) == {LIGHT: "on"}
 
 
 @requirement("A19")
 async def test_a19_without_content_length_the_body_is_the_rest(caller: Caller) -> None:
     """Over UDP the datagram has an end of its own."""
     await caller.log_in()
-    data = caller.signed_request("SUBSCRIBE", {"Content-Length": None}, set_dnd(True))
+    data = caller.signed_request("SUBSCRIBE", {"Content-Length": None}, light(True))
 
     response = await caller.ask(data)
 
     assert response.status == 200
-    assert lamps(await caller.next_request()) == {DND: Lamp(on=True)}
+    assert echoed(await caller.next_request()) == {LIGHT: "on"}
 
 
 @requirement("A20")

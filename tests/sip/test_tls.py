@@ -9,25 +9,17 @@ import warnings
 
 import pytest
 
-from custom_components.dfks.features.model import (
-    ChangeRequest,
-    ConnectionChanged,
-    Feature,
-    Line,
-    LineEvent,
-    Origin,
-)
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.transport import connections as places
 from tests.clock import ManualClock
-from tests.phone import DND, PATIENCE, Lamp, PhoneError, Response, set_dnd
+from tests.phone import PATIENCE, PhoneError, Response
 from tests.phone.wire import address
 
-from .caller import Caller, disconnected, lamps
+from .caller import Caller, disconnected
 from .certificates import client_context, server_context, write_certificate
 from .conftest import Connect
+from .echo import LIGHT, Echo, Line, echoed, light
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
@@ -90,11 +82,11 @@ async def test_e13_a_phones_life_over_tls(
 
     registered = await secure.call("REGISTER")
     subscribed = await secure.subscribe()
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     notify = await subscribed.told()
 
     assert registered.status == 200
-    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert echoed(notify) == {LIGHT: "on"}
     contact = f"<sip:201@127.0.0.1:{server.tls_port};transport=tls>"
     assert subscribed.response.get("Contact") == notify.get("Contact") == contact
     assert notify.get("Via").startswith(f"SIP/2.0/TLS 127.0.0.1:{server.tls_port};")
@@ -191,7 +183,7 @@ async def test_e13_a_taken_tls_port_leaves_nothing_bound(
 @requirement("E13", "E14")
 async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
     secure: Caller,
-    sync: FeatureSync,
+    echo: Echo,
     clock: ManualClock,
     reception: Line,
 ) -> None:
@@ -201,14 +193,10 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
         await secure.subscribe({"Contact": contact})
         await secure.close()
         await disconnected(reception)
-        seen: list[LineEvent] = []
-        reception.subscribe(seen.append)
+        reception.changed.clear()
 
-        change = ChangeRequest(
-            feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
-        )
-        await sync.change("line-201", change)
-        tried = [event for event in seen if isinstance(event, ConnectionChanged)]
+        echo.change(reception, LIGHT, "on")
+        tried = reception.changed.is_set()
         clock.advance(300)
         await asyncio.sleep(0.05)
 

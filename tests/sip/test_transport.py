@@ -7,7 +7,6 @@ import socket
 
 import pytest
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.transaction.via import answer_flow
@@ -19,12 +18,13 @@ from custom_components.dfks.sip.wire.message import Request as OurRequest
 from custom_components.dfks.sip.wire.parser import parse as parse_ours
 from dev.ports import free_port
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, PhoneError, parse, set_dnd
+from tests.phone import PhoneError, parse
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
-from .caller import Caller, disconnected, lamps, reason_of, watched_by
+from .caller import Caller, disconnected, reason_of, watched_by
 from .conftest import Connect
+from .echo import LIGHT, TOPICS, Line, echoed, light
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
@@ -288,7 +288,7 @@ async def test_e5_what_is_asked_for_is_done_and_told(
     """The answer comes by the new connection, and the NOTIFY after it."""
     await stream.log_in()
     async with await ListeningPeer.open() as phone:
-        data, _ = lost_request(stream, "SUBSCRIBE", phone.port, set_dnd(True))
+        data, _ = lost_request(stream, "SUBSCRIBE", phone.port, light(True))
         stream.send(data)
         stream.reset()
 
@@ -296,7 +296,7 @@ async def test_e5_what_is_asked_for_is_done_and_told(
         notify = await phone.next_request()
 
         assert answer.status == 200
-        assert lamps(notify) == {DND: Lamp(on=True)}
+        assert echoed(notify) == {LIGHT: "on"}
         assert reception.watchers == 1
         assert len(phone.links) == 1
 
@@ -373,7 +373,7 @@ def test_e5_the_port_where_the_via_names_none(transport: str, port: int) -> None
 async def test_e6_a_message_may_come_octet_by_octet(stream: Caller) -> None:
     """With its body."""
     await stream.log_in()
-    data = stream.signed_request("SUBSCRIBE", body=set_dnd(True))
+    data = stream.signed_request("SUBSCRIBE", body=light(True))
 
     for index in range(len(data)):
         stream.send(data[index : index + 1])
@@ -382,7 +382,7 @@ async def test_e6_a_message_may_come_octet_by_octet(stream: Caller) -> None:
     response = await stream.next_response()
 
     assert response.status == 200
-    assert lamps(await stream.next_request()) == {DND: Lamp(on=True)}
+    assert echoed(await stream.next_request()) == {LIGHT: "on"}
 
 
 @requirement("E6")
@@ -844,12 +844,12 @@ async def test_e14_a_route_over_tcp_opens_a_connection(caller: Caller) -> None:
         response = await caller.call("SUBSCRIBE", {"Record-Route": route})
         first = await proxy.next_request()
         await caller.settle()
-        changed = await caller.subscribe_again(response, set_dnd(True))
+        changed = await caller.subscribe_again(response, light(True))
         second = await proxy.next_request()
 
         assert changed.status == 200
         assert first.values("Route") == [route]
-        assert lamps(second) == {DND: Lamp(on=True)}
+        assert echoed(second) == {LIGHT: "on"}
         assert len(proxy.links) == 1
 
 
@@ -866,12 +866,12 @@ async def test_e14_a_phone_whose_nat_gave_it_another_port_is_found(
     """NOTIFYs follow the source of the last request."""
     contact = {"Contact": "<sip:201@192.0.2.9>"}
     subscribed = await caller.subscribe(contact)
-    data = caller.sign(subscribed.request(contact, set_dnd(True)))
+    data = caller.sign(subscribed.request(contact, light(True)))
 
     response = await colleague.ask(data)
 
     assert response.status == 200
-    assert lamps(await colleague.next_request()) == {DND: Lamp(on=True)}
+    assert echoed(await colleague.next_request()) == {LIGHT: "on"}
     await caller.nothing()
 
 
@@ -903,7 +903,7 @@ async def test_e14_a_phone_that_comes_back_over_a_new_connection(
     await second.call("REGISTER", {"Contact": after})
     notify = await second.next_request()
 
-    assert len(lamps(notify)) == 4
+    assert list(echoed(notify)) == TOPICS
     assert notify.cseq[0] > subscribed.first.cseq[0]
     assert reception.connected
 
@@ -1000,7 +1000,7 @@ async def test_e14_a_lost_phone_is_called_at_its_contact(
         notify = await phone.next_request()
 
         assert f"<{notify.uri}>" == contact
-        assert len(lamps(notify)) == 4
+        assert list(echoed(notify)) == TOPICS
         assert reception.connected
 
 
@@ -1016,7 +1016,7 @@ async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
         headers = {"Contact": contact, "Expires": "320"}
         subscribed = await first.subscribe(headers)
         for number in range(more):
-            await subscribed.send({**headers, "Event": f"as-feature-event;id={number}"})
+            await subscribed.send({**headers, "Event": f"echo;id={number}"})
             await subscribed.told()
         await first.close()
         await disconnected(reception)
@@ -1066,12 +1066,12 @@ async def test_e14_a_route_outlives_the_connection_of_the_subscribe(
         await caller.settle()
         connected = reception.connected
 
-        await caller.subscribe(body=set_dnd(True))
+        await caller.subscribe(body=light(True))
         notify = await proxy.next_request()
 
         assert connected
         assert notify.values("Route") == [route]
-        assert lamps(notify)[DND] == Lamp(on=True)
+        assert echoed(notify)[LIGHT] == "on"
 
 
 @requirement("E14")
@@ -1086,7 +1086,7 @@ async def test_e14_a_dialog_with_a_route_does_not_move_to_a_new_connection(
         other = await connect("tcp")
         await other.call("REGISTER")
 
-        await caller.subscribe(body=set_dnd(True))
+        await caller.subscribe(body=light(True))
         notify = await proxy.next_request()
 
         assert notify.values("Route") == [route]
@@ -1115,7 +1115,7 @@ async def test_b16_the_contact_names_the_transport_of_each_phone(
 
     told = []
     for subscribed in (over_tcp, over_udp):
-        response = await subscribed.send(body=set_dnd(True))
+        response = await subscribed.send(body=light(True))
         told += [response.get("Contact"), (await subscribed.told()).get("Contact")]
 
     contact = f"sip:201@127.0.0.1:{server.port}"
@@ -1131,7 +1131,7 @@ async def test_e15_a_name_is_looked_up_beside_the_event_loop(caller: Caller) -> 
     route = f"<sip:localhost:{caller.local[1]};lr>"
 
     subscribed = await caller.subscribe({"Record-Route": route})
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     second = await subscribed.told()
 
     assert subscribed.first.values("Route") == second.values("Route") == [route]
@@ -1174,7 +1174,7 @@ async def test_e16_ipv4_and_ipv6(
 
     registered = await caller.call("REGISTER")
     subscribed = await caller.subscribe()
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     notify = await subscribed.told()
 
     contact = f"<sip:201@{shown}:{server.port}{suffix}>"
@@ -1182,7 +1182,7 @@ async def test_e16_ipv4_and_ipv6(
     assert subscribed.response.get("Contact") == notify.get("Contact") == contact
     assert f" {shown}:{server.port};" in notify.get("Via")
     assert parameter(subscribed.response.get("Via"), "received") == host
-    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert echoed(notify) == {LIGHT: "on"}
 
 
 @requirement("E16")
@@ -1253,8 +1253,8 @@ async def test_more_peers_than_flows_are_kept_for_get_their_own(
     other = await stranger.subscribe()
 
     for peer in (subscribed, other, subscribed):
-        await peer.send(body=set_dnd(True))
+        await peer.send(body=light(True))
 
-        assert lamps(await peer.told())[DND] == Lamp(on=True)
+        assert echoed(await peer.told())[LIGHT] == "on"
     await caller.nothing()
     await stranger.nothing()

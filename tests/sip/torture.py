@@ -299,7 +299,7 @@ VALID = [
             From: <sip:201@example.com>;tag=5562e2a3
             Call-ID: mpart01.NDg4MzExNzZkMmQyZTQ0ZGY1Mjg5
             CSeq: 1 SUBSCRIBE
-            Event: as-feature-event
+            Event: echo
             Contact: <sip:201@127.0.0.1:PORT>
             Content-Type: multipart/mixed;boundary=7a9cbec02ceef655
             """,
@@ -310,7 +310,7 @@ VALID = [
         ),
         signed=True,
         status=415,
-        says=("Accept: application/x-as-feature-event+xml",),
+        says=("Accept: text/plain",),
         rows=("A20", "B7"),
     ),
     Torture(
@@ -846,7 +846,7 @@ LAYERS_ABOVE = [
             Max-Forwards: 70
             Call-ID: invut.0ha0isndaksdjadsfij34n23d
             CSeq: 235448 SUBSCRIBE
-            Event: as-feature-event
+            Event: echo
             Via: SIP/2.0/UDP 127.0.0.1:PORT;rport;branch=z9hG4bKkdjuw
             Content-Type: application/unknownformat
             Content-Length: 36
@@ -855,7 +855,7 @@ LAYERS_ABOVE = [
         ),
         signed=True,
         status=415,
-        says=("Accept: application/x-as-feature-event+xml\r\n",),
+        says=("Accept: text/plain\r\n",),
         rows=("B7",),
     ),
     Torture(
@@ -1038,7 +1038,7 @@ LAYERS_ABOVE = [
             Call-ID: sdp01.ndaksdj9342dasdd
             Accept: text/nobodyKnowsThis
             CSeq: 8 SUBSCRIBE
-            Event: as-feature-event
+            Event: echo
             Expires: 0
             Via: SIP/2.0/UDP 127.0.0.1:PORT;rport;branch=z9hG4bKkdjuw
             Content-Length: 0

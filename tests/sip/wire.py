@@ -10,6 +10,8 @@ from tests.clock import ManualClock
 from tests.loopback import PASSWORDS, loopback_config
 from tests.server import line_config
 
+from .echo import Echo
+
 HERE = ("10.0.0.1", 5060)
 
 
@@ -48,3 +50,15 @@ def build(
     for user in PASSWORDS:
         sync.add_line(line_config(user))
     return server, sync
+
+
+def build_echo(clock: ManualClock) -> tuple[SipServer, Echo]:
+    """Return a server that is not started, with the lines 201 and 202."""
+    config = loopback_config(
+        experiment=Experiment(authenticate=False, limit_messages=False)
+    )
+    server = SipServer(config, clock)
+    echo = Echo(server)
+    for user in PASSWORDS:
+        echo.add_line(user)
+    return server, echo
