@@ -31,11 +31,8 @@ type Restart = Callable[..., Awaitable[Any]]
 WITH_FEATURES = {
     "test_damping",
     "test_dialog_machine",
-    "test_memory",
     "test_notification",
     "test_reconnecting",
-    "test_transactions",
-    "test_uas",
 }
 
 

@@ -5,15 +5,15 @@ from typing import Literal, cast
 
 import pytest
 
-from custom_components.dfks.features.model import Line
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
 from tests.clock import ManualClock
-from tests.phone import DND, FEATURES, Lamp, Request, set_dnd
+from tests.phone import Request
 from tests.phone.wire import address, parameter
 
-from .caller import Caller, disconnected, lamps, reason_of, state_of
+from .caller import Caller, disconnected, reason_of, state_of
 from .conftest import Connect, Restart
+from .echo import LIGHT, TOPICS, Line, echoed, light
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
@@ -33,20 +33,20 @@ async def test_f28_a_remembered_dialog_goes_on(
     """The phone is told the full state, in its dialog, with a higher CSeq."""
     subscribed = await caller.subscribe({"Expires": "600"})
 
-    sync = await restart()
+    echo = await restart()
     notify = await subscribed.told()
     await caller.log_in()
-    refreshed = await subscribed.send(body=set_dnd(True))
+    refreshed = await subscribed.send(body=light(True))
     changed = await subscribed.told()
 
-    assert list(lamps(notify)) == list(FEATURES)
+    assert list(echoed(notify)) == TOPICS
     assert notify.call_id == subscribed.response.call_id
     assert notify.from_tag == subscribed.tag
     assert state_of(notify) == "active;expires=570"
     assert notify.cseq[0] > subscribed.first.cseq[0] + CSEQ_RESERVE - 1
     assert refreshed.status == 200
-    assert lamps(changed) == {DND: Lamp(on=True)}
-    assert sync.lines["line-201"].watchers == 1
+    assert echoed(changed) == {LIGHT: "on"}
+    assert echo.lines["line-201"].watchers == 1
 
 
 @requirement("F28")
@@ -60,7 +60,7 @@ async def test_f28_cseq_rises_though_a_backup_is_restored(
     numbers = [(await subscribed.told()).cseq[0]]
     await caller.log_in()
     for on in (True, False):
-        await subscribed.send(body=set_dnd(on))
+        await subscribed.send(body=light(on))
         numbers.append((await subscribed.told()).cseq[0])
 
     await restart(change=lambda memory: memory.update(backup[0]))
@@ -135,11 +135,11 @@ async def test_f28_what_expired_meanwhile_is_told(
     """Or not at all, where the phone is away."""
     subscribed = await caller.subscribe({"Expires": "60"})
 
-    sync = await restart(away=61)
+    echo = await restart(away=61)
     clock.advance(1)
     came = await caller.so_far()
 
-    assert sync.lines["line-201"].watchers == 0
+    assert echo.lines["line-201"].watchers == 0
     for message in came:
         assert isinstance(message, Request)
         assert reason_of(message) in ("", "timeout")
@@ -167,7 +167,7 @@ async def test_f28_an_id_a_route_and_the_other_names_are_remembered(
     """All that a NOTIFY is made of."""
     host, port = caller.local
     headers = {
-        "Event": "As-Feature-Event;id=7",
+        "Event": "Echo;id=7",
         "Record-Route": f"<sip:{host}:{port};lr>, <sip:p2.example;lr>",
         "Contact": '<sip:me@192.0.2.9>;+sip.instance="<urn:uuid:1>"',
         "From": '"Me" <sip:201@h>;tag=a%41',
@@ -190,12 +190,12 @@ async def test_f28_a_phone_that_rebooted_meanwhile_replaces_itself(
     """Its instance is remembered as well."""
     instance = ';+sip.instance="<urn:uuid:1>"'
     old = await caller.subscribe({"Contact": f"{caller.contact}{instance}"})
-    sync = await restart()
+    echo = await restart()
     await old.told()
 
     await colleague.subscribe({"Contact": f"{colleague.contact}{instance}"})
 
-    assert sync.lines["line-201"].watchers == 1
+    assert echo.lines["line-201"].watchers == 1
 
 
 @requirement("F28", "F16")
@@ -205,18 +205,18 @@ async def test_f28_a_phone_that_does_not_answer_is_suspended(
     """As ever; it is told everything when it is heard."""
     subscribed = await caller.subscribe()
 
-    sync = await restart()
+    echo = await restart()
     await subscribed.told(status=0)
     clock.advance(32)
     await caller.so_far()
-    connected = sync.lines["line-201"].connected
+    connected = echo.lines["line-201"].connected
     await caller.call("REGISTER")
     await caller.log_in()
     await caller.call("REGISTER")
     notify = await subscribed.told()
 
     assert not connected
-    assert len(lamps(notify)) == 4
+    assert list(echoed(notify)) == TOPICS
 
 
 @requirement("F28", "E14", "F16")
@@ -232,15 +232,15 @@ async def test_f28_a_phone_on_a_stream_is_told_when_it_is_back(
     contact = {"Contact": f"<sip:201@127.0.0.1:9;transport={transport}>"}
     subscribed = await stream.subscribe(contact)
 
-    sync = await restart()
+    echo = await restart()
     again = await connect("tcp")
     await again.log_in()
     await again.call("REGISTER", contact)
     notify = await again.next_request()
 
     assert notify.call_id == subscribed.response.call_id
-    assert len(lamps(notify)) == 4
-    assert sync.lines["line-201"].connected
+    assert list(echoed(notify)) == TOPICS
+    assert echo.lines["line-201"].connected
 
 
 @requirement("F28", "E14", "F16")
@@ -252,15 +252,15 @@ async def test_f28_a_phone_that_is_back_before_its_contact_is_given_up(
         stream = await connect("tcp")
         contact = {"Contact": f"<sip:201@127.0.0.1:{hole.port}>"}
         await stream.subscribe(contact)
-        sync = await restart()
+        echo = await restart()
         again = await connect("tcp")
         await again.log_in()
 
         await again.call("REGISTER", contact)
         notify = await again.next_request()
 
-        assert len(lamps(notify)) == 4
-        assert sync.lines["line-201"].connected
+        assert list(echoed(notify)) == TOPICS
+        assert echo.lines["line-201"].connected
 
 
 @requirement("F28")
@@ -272,10 +272,10 @@ async def test_f28_a_line_that_was_removed_meanwhile_is_left_out(
     await caller.subscribe()
     other = await stranger.subscribe()
 
-    sync = await restart(lines=("202",))
+    echo = await restart(lines=("202",))
 
-    assert lamps(await other.told())
-    assert sync.lines["line-202"].watchers == 1
+    assert echoed(await other.told())
+    assert echo.lines["line-202"].watchers == 1
     await caller.nothing()
 
 
@@ -384,10 +384,10 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
     await caller.subscribe()
     other = await stranger.subscribe()
 
-    sync = await restart(change=change)
+    echo = await restart(change=change)
 
-    spoilt, good = sync.lines["line-201"], sync.lines["line-202"]
-    assert lamps(await other.told())
+    spoilt, good = echo.lines["line-201"], echo.lines["line-202"]
+    assert echoed(await other.told())
     assert (good.watchers, len(good.bindings)) == (1, 1)
     assert spoilt.watchers + len(spoilt.bindings) == 1
 
@@ -397,18 +397,18 @@ async def test_f28_a_dialog_that_is_half_good_is_left_out_as_a_whole(
     caller: Caller, restart: Restart
 ) -> None:
     """What was understood of it is not told in a dialog that nobody knows."""
-    subscribed = await caller.subscribe({"Event": "as-feature-event;id=1"})
-    await subscribed.send({"Event": "as-feature-event;id=2"})
+    subscribed = await caller.subscribe({"Event": "echo;id=1"})
+    await subscribed.send({"Event": "echo;id=2"})
     await subscribed.told()
 
     def change(memory: Memory) -> None:
         memory["dialogs"][0]["subscriptions"][1]["expires_at"] = cast("float", "never")
 
-    sync = await restart(change=change)
+    echo = await restart(change=change)
     await caller.log_in()
 
     assert (await subscribed.send()).status == 481
-    assert sync.lines["line-201"].watchers == 0
+    assert echo.lines["line-201"].watchers == 0
     await caller.nothing()
 
 
@@ -488,13 +488,13 @@ async def test_f28_a_dialog_that_uses_up_its_reserve_is_announced(
     announced = []
     for on in (True, False, True, False):
         said.clear()
-        await subscribed.send(body=set_dnd(on))
+        await subscribed.send(body=light(on))
         await subscribed.told()
         announced.append(True in said)
 
     await server.records()
     said.clear()
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     await subscribed.told()
 
     assert announced == [False, True, True, True]

@@ -5,18 +5,16 @@ from typing import Any
 
 import pytest
 
-from custom_components.dfks.features.model import Line, NotifyStyle
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import FlowError
 from custom_components.dfks.sip.transport.udp import UdpSocket
 from tests.clock import ManualClock
-from tests.phone import DND, FEATURES, Lamp, RawPeer, Request, set_dnd
+from tests.phone import RawPeer, Request
 from tests.phone.wire import has_parameter, parameter, split_host
-from tests.server import line_config
 
-from .caller import Caller, disconnected, lamps
+from .caller import Caller, disconnected
 from .conftest import Connect
+from .echo import LIGHT, Line, echoed, light
 
 requirement = pytest.mark.requirement
 
@@ -110,7 +108,7 @@ async def test_c2_without_a_useful_branch_another_request_is_another(
 async def test_c4_a_retransmission_gets_the_same_octets(caller: Caller) -> None:
     """Three times the same SUBSCRIBE: three times the same 200, one NOTIFY."""
     await caller.log_in()
-    data = caller.signed_request("SUBSCRIBE", body=set_dnd(True))
+    data = caller.signed_request("SUBSCRIBE", body=light(True))
 
     for _ in range(3):
         caller.send(data)
@@ -141,7 +139,7 @@ async def test_c4_an_error_to_a_known_line_is_repeated_too(
 async def test_c4_a_retransmission_in_a_dialog_is_no_lower_cseq(caller: Caller) -> None:
     """The 200 comes again, not a 500."""
     subscribed = await caller.subscribe()
-    data = caller.sign(subscribed.request(body=set_dnd(True)))
+    data = caller.sign(subscribed.request(body=light(True)))
 
     first = await caller.ask(data)
     await subscribed.told()
@@ -158,7 +156,7 @@ async def test_c4_an_answer_that_cannot_be_sent_is_there_for_the_retransmission(
 ) -> None:
     """What was asked for has been done meanwhile, and told."""
     await caller.log_in()
-    data = caller.signed_request("SUBSCRIBE", body=set_dnd(True))
+    data = caller.signed_request("SUBSCRIBE", body=light(True))
     send = UdpSocket.send
 
     def fail(sock: UdpSocket, octets: bytes, *way: Any) -> None:
@@ -171,7 +169,7 @@ async def test_c4_an_answer_that_cannot_be_sent_is_there_for_the_retransmission(
         caller.send(data)
         notify = await caller.next_request()
 
-    assert lamps(notify) == {DND: Lamp(on=True)}
+    assert echoed(notify) == {LIGHT: "on"}
     assert (await caller.ask(data)).status == 200
 
 
@@ -258,7 +256,7 @@ async def test_d1_a_notify_is_sent_eleven_times_in_32_seconds(
 ) -> None:
     """By timer E, octet by octet the same; then timer F suspends the phone."""
     subscribed = await caller.subscribe()
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
     first = await subscribed.told(status=0)
 
     found = await came_at(caller, clock, 31.75)
@@ -345,7 +343,7 @@ async def test_d5_a_line_cannot_answer_for_another(
         )
     )
     await stranger.settle()
-    await subscribed.send(body=set_dnd(True))
+    await subscribed.send(body=light(True))
 
     assert reception.watchers == 1
     # The first NOTIFY still waits for its answer.
@@ -378,7 +376,7 @@ async def test_d9_each_notify_has_a_branch_of_its_own(
     subscribed = await caller.subscribe()
     notifies = [subscribed.first]
     for on in (True, False, True):
-        await subscribed.send(body=set_dnd(on))
+        await subscribed.send(body=light(on))
         notifies.append(await subscribed.told())
 
     branches = {notify.branch for notify in notifies}
@@ -393,37 +391,6 @@ async def test_d9_each_notify_has_a_branch_of_its_own(
         assert split_host(sent_by) == ("127.0.0.1", server.port)
         assert has_parameter(via, "rport") and not parameter(via, "rport")
         assert f"SIP/2.0/{transport.upper()} " in via
-
-
-@requirement("D10")
-async def test_d10_a_full_state_goes_over_the_flow_of_the_subscribe(
-    caller: Caller, server: SipServer
-) -> None:
-    """About 1.9 kB over UDP: IP fragments it, as with every server in the field."""
-    subscribed = await caller.subscribe()
-
-    assert 1500 < len(subscribed.first.raw) < 2200
-    assert caller.source == ("127.0.0.1", server.port)
-
-
-@requirement("D10")
-async def test_d10_separate_notifies_are_small(
-    caller: Caller, sync: FeatureSync
-) -> None:
-    """One feature each, one after another, each below 1300 octets."""
-    sync.update_line(line_config("201", style=NotifyStyle.SEPARATE))
-
-    subscribed = await caller.subscribe(status=0)
-    await caller.nothing()
-    notifies = [subscribed.first]
-    for _ in range(3):
-        await subscribed.answer(notifies[-1])
-        notifies.append(await subscribed.told(status=0))
-    await subscribed.answer(notifies[-1])
-
-    assert [list(lamps(notify)) for notify in notifies] == [[f] for f in FEATURES]
-    assert all(len(notify.raw) < 1300 for notify in notifies)
-    await caller.nothing()
 
 
 @requirement("D11", "F16")
