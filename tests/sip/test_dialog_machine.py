@@ -1,325 +1,65 @@
-"""Phones that do what they like, in any order, against one line.
+"""Phones of a line, in any order: the machine with the echo event package."""
 
-Whatever they do, each has one NOTIFY to answer at a time, CSeq rises, retransmissions
-are the same octets, and in the end every lamp shows what is stored.
-"""
-
-from dataclasses import dataclass, field
 from typing import override
 
 from hypothesis import settings, strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import rule
 import pytest
 
-from custom_components.dfks.features.model import (
-    ChangeRefused,
-    ChangeRequest,
-    Feature,
-    FeatureState,
-    Origin,
-)
-from tests.clock import ManualClock
-from tests.phone import Lamp, Request, Response, parse, set_dnd, set_forwarding
-from tests.phone.raw import branch
+from custom_components.dfks.sip import SipServer
+from tests.phone import Request
 
-from .caller import lamps, reason_of
-from .wire import HERE, Wire, build
-
-# Seconds after which an unanswered NOTIFY is given up.
-TIMER_F = 32.0
-
-# Seconds after which a multipart NOTIFY is told in pieces, within the same 32 s.
-SILENCE = 3.5
-
-PHONES = 3
-
-features = st.sampled_from(list(Feature))
-phones = st.integers(0, PHONES - 1)
+from .dialog_machine import TIMER_F, PhonesOfALine
+from .echo import BELL, DOOR, LIGHT, TOPICS, UNSAID, Echo, Line, echoed, light, say
+from .wire import build_echo
 
 
-class TimedWire(Wire):
-    """A wire that also tells when something was sent."""
+class EchoingPhones(PhonesOfALine):
+    """Phones that are told what is said, and somebody else who says something."""
 
-    def __init__(self, host: str, clock: ManualClock) -> None:
-        """Lead to a host."""
-        super().__init__(host)
-        self.clock = clock
-        self.times: list[float] = []
+    event = Echo.name
+    bodies = (
+        b"",
+        b"nonsense",
+        light(True),
+        light(False),
+        say(DOOR, "2424"),
+        say(BELL, "99"),
+    )
 
     @override
-    def send(self, data: bytes) -> None:
-        super().send(data)
-        self.times.append(self.clock.monotonic())
-
-    def take(self) -> list[tuple[float, bytes]]:
-        """Return what was sent since the last time, and when."""
-        taken = list(zip(self.times, self.sent, strict=True))
-        self.times.clear()
-        self.sent.clear()
-        return taken
-
-
-@dataclass
-class Phone:
-    """One phone: its dialog, what it has not answered, and what its lamps show."""
-
-    wire: TimedWire
-    call_id: str = ""
-    to: str = ""
-    cseq: int = 0
-    number: int = 0
-    remote_cseq: int = 0
-    watching: bool = False
-    pending: Request | None = None
-    since: float = 0.0
-    lamps: dict[str, Lamp] = field(default_factory=dict)
-
-    @property
-    def host(self) -> str:
-        """Its address."""
-        return self.wire.remote[0]
-
-
-class Line201(RuleBasedStateMachine):
-    """A server without sockets, three phones and a user at Home Assistant."""
-
-    def __init__(self) -> None:
-        """Start with nobody subscribed."""
-        super().__init__()
-        self.clock = ManualClock()
-        self.server, self.sync = build(self.clock)
-        self.line = self.sync.lines["line-201"]
-        self.phones = [
-            Phone(TimedWire(f"10.0.0.{2 + number}", self.clock))
-            for number in range(PHONES)
-        ]
-        self.calls = 0
-
-    # What happens
-
-    @rule(number=phones, expires=st.sampled_from([0, 60, 600, 3600]))
-    def subscribe(self, number: int, expires: int) -> None:
-        """Open a new dialog; the phone may have rebooted."""
-        phone = self.phones[number]
-        self.calls += 1
-        if expires or not phone.watching:
-            phone.call_id, phone.to = f"call-{self.calls}", "<sip:201@h>"
-            phone.cseq = phone.remote_cseq = 0
-            phone.pending = None
-            phone.watching = expires > 0
-            self._send(phone, expires)
-
-    @precondition(lambda self: any(phone.watching for phone in self.phones))
-    @rule(
-        number=phones,
-        expires=st.sampled_from([0, 60, 3600]),
-        body=st.sampled_from(
-            [
-                b"",
-                b"nonsense",
-                set_dnd(True),
-                set_dnd(False),
-                set_forwarding("busy", True, "2424"),
-                set_forwarding("no-answer", True, "99", 7),
-            ]
-        ),
-    )
-    def press(self, number: int, expires: int, body: bytes) -> None:
-        """Refresh, press a key, or unsubscribe."""
-        phone = self.phones[number]
-        if phone.watching:
-            self._send(phone, expires, body)
-
-    @rule(number=phones)
-    def register(self, number: int) -> None:
-        """Be heard, without more."""
-        phone = self.phones[number]
-        self._request(phone, "REGISTER", f"reg-{self.calls}", "<sip:201@h>", 1)
-        self.calls += 1
-
-    @rule(
-        number=phones,
-        status=st.sampled_from([100, 200, 200, 200, 404, 481, 500, 503, 603]),
-    )
-    def answer(self, number: int, status: int) -> None:
-        """Answer the NOTIFY that waits, if there is one."""
-        phone = self.phones[number]
-        if phone.pending is not None:
-            self._answer(phone, status)
-
-    @rule(feature=features, status=st.booleans(), goal=st.sampled_from(["", "1", "22"]))
-    def switch(self, feature: Feature, status: bool, goal: str) -> None:
-        """Change a feature from Home Assistant."""
-        self._change(feature, status, goal or None, Origin.ENTITY)
-
-    @rule(seconds=st.sampled_from([0.0, 0.4, 1.0, 5.0, 32.0, 61.0, 301.0]))
-    def wait(self, seconds: float) -> None:
-        """Let time pass."""
-        self.clock.advance(seconds)
-        self._read()
-
-    # What always holds
-
-    @invariant()
-    def the_count_of_watchers_is_right(self) -> None:
-        """Live subscriptions, and connected while there is one."""
-        live = sum(s.live for s in self.server.notifier.of(self.line))
-
-        assert self.line.watchers == live
-        assert self.line.connected == (live > 0)
+    def build(self) -> tuple[SipServer, Line]:
+        server, self.echo = build_echo(self.clock)
+        self.line = self.echo.lines["line-201"]
+        return server, self.line
 
     @override
-    def teardown(self) -> None:
-        """All phones answer from now on: their lamps come to show what is stored."""
-        for _ in range(20):
-            self._answer_all()
-            self.clock.advance(20)
-            self._read()
-        subscriptions = self.server.notifier.of(self.line)
-        assert not [s for s in subscriptions if s.suspended]
-        # What was refused goes with the next change, whatever that is about.
-        dnd = Feature.DO_NOT_DISTURB
-        self._change(dnd, not self.line.state(dnd).status, None, Origin.ACTION)
-        self._answer_all()
-        stored = {
-            str(feature): _lamp(feature, self.line.state(feature))
-            for feature in Feature
-        }
-        watching = {
-            s.dialog.call_id for s in self.server.notifier.of(self.line) if s.live
-        }
-        for phone in self.phones:
-            if phone.call_id in watching:
-                assert phone.lamps == stored
-        assert len(self.server._requests) == 0
+    def watchers(self) -> tuple[int, bool]:
+        return self.line.watchers, self.line.connected
 
-    # Messages
+    @override
+    def stored(self) -> dict[str, str]:
+        return dict.fromkeys(TOPICS, UNSAID) | self.line.texts
 
-    def _change(
-        self, feature: Feature, status: bool, target: str | None, origin: Origin
-    ) -> None:
-        change = ChangeRequest(
-            feature=feature, status=status, forward_to=target, origin=origin
-        )
-        # Without hooks it happens in one go.
-        coroutine = self.sync.change("line-201", change)
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            pass
-        except ChangeRefused:
-            # A forwarding that has nowhere to go.
-            assert status and not (target or self.line.state(feature).forward_to)
-        else:
-            raise AssertionError("A change without hooks has waited for something")
-        self._read()
+    @override
+    def shown_by(self, notify: Request) -> dict[str, str]:
+        return echoed(notify)
 
-    def _send(self, phone: Phone, expires: int, body: bytes = b"") -> None:
-        phone.cseq += 1
-        self._request(
-            phone,
-            "SUBSCRIBE",
-            phone.call_id,
-            phone.to,
-            phone.cseq,
-            f"Event: as-feature-event\r\nExpires: {expires}\r\n",
-            body,
-        )
-        if expires == 0:
-            phone.watching = False
+    @override
+    def change_something(self) -> None:
+        self.say(LIGHT, "at last")
 
-    def _request(
-        self,
-        phone: Phone,
-        method: str,
-        call_id: str,
-        to: str,
-        cseq: int,
-        more: str = "",
-        body: bytes = b"",
-    ) -> None:
-        head = (
-            f"{method} sip:201@{HERE[0]} SIP/2.0\r\n"
-            f"Via: SIP/2.0/UDP {phone.host}:5060;branch={branch()}\r\n"
-            f"From: <sip:201@h>;tag={phone.host}-{call_id}\r\nTo: {to}\r\n"
-            f"Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n"
-            f"Contact: <sip:201@{phone.host}:5060>\r\n{more}"
-            f"Content-Length: {len(body)}\r\n\r\n"
-        )
-        self.server.receive(head.encode() + body, phone.wire)
-        self._read()
-
-    def _answer(self, phone: Phone, status: int) -> None:
-        request = phone.pending
-        assert request is not None
-        extra = [("Retry-After", "30")] if status == 503 else []
-        if status >= 200:
-            phone.pending = None
-        if status == 200:
-            phone.lamps |= lamps(request)
-        if status == 200 and reason_of(request):
-            phone.watching = False
-        if status in (404, 481):
-            phone.watching = False
-        self.server.receive(request.response(status, extra=extra).encode(), phone.wire)
-        self._read()
-
-    def _answer_all(self) -> None:
-        while any(phone.pending for phone in self.phones):
-            for phone in self.phones:
-                if phone.pending is not None:
-                    self._answer(phone, 200)
-
-    def _read(self) -> None:
-        for phone in self.phones:
-            for now, data in phone.wire.take():
-                message = parse(data)
-                assert message.violations == []
-                if isinstance(message, Response):
-                    self._take_response(phone, message)
-                else:
-                    self._take_notify(phone, message, now)
-
-    def _take_response(self, phone: Phone, response: Response) -> None:
-        if response.cseq[1] == "SUBSCRIBE" and response.call_id == phone.call_id:
-            assert response.status in (200, 400, 481)
-            phone.to = response.get("To") if response.ok else phone.to
-            phone.watching = phone.watching and response.status != 481
-
-    def _take_notify(self, phone: Phone, notify: Request, now: float) -> None:
-        if notify.call_id != phone.call_id:
-            # Of a dialog from before a reboot: the phone does not know it.
-            self.server.receive(notify.response(481).encode(), phone.wire)
-            return
-        waiting = phone.pending
-        if waiting is not None and waiting.branch == notify.branch:
-            assert waiting.raw == notify.raw
-            assert now - phone.since < TIMER_F
-            return
-        assert notify.cseq[0] > phone.remote_cseq
-        phone.remote_cseq = notify.cseq[0]
-        phone.pending = notify
-        silence = now - phone.since
-        if waiting is None or silence >= TIMER_F:
-            phone.since = now
-        else:
-            assert waiting.get("Content-Type").startswith("multipart/")
-            assert silence == pytest.approx(SILENCE)
-            assert len(lamps(notify)) == 1
-
-
-def _lamp(feature: Feature, state: FeatureState) -> Lamp:
-    """Return what a phone shows of a state."""
-    if feature is Feature.DO_NOT_DISTURB:
-        return Lamp(state.status)
-    rings = state.ring_count if feature is Feature.CALL_FORWARDING_NO_ANSWER else None
-    return Lamp(state.status, state.forward_to, rings)
+    @rule(topic=st.sampled_from(TOPICS), text=st.sampled_from(["", "1", "22"]))
+    def say(self, topic: str, text: str) -> None:
+        """Change a topic from elsewhere."""
+        self.echo.change(self.line, topic, text)
+        self.read()
 
 
 @pytest.mark.parametrize("waits", range(9))
 def test_a_notify_that_is_given_up_leaves_room_for_the_next(waits: int) -> None:
     """After 32 s to the tick, whenever it was sent."""
-    machine = Line201()
+    machine = EchoingPhones()
     for _ in range(waits):
         machine.wait(0.4)
     machine.subscribe(number=0, expires=3600)
@@ -330,7 +70,7 @@ def test_a_notify_that_is_given_up_leaves_room_for_the_next(waits: int) -> None:
     machine.teardown()
 
 
-Line201.TestCase.settings = settings(
+EchoingPhones.TestCase.settings = settings(
     max_examples=150, stateful_step_count=40, deadline=None
 )
-TestLine201 = Line201.TestCase
+TestEchoingPhones = EchoingPhones.TestCase
