@@ -29,6 +29,7 @@ from custom_components.dfks.features.model import (
     Refusal,
 )
 from custom_components.dfks.features.sync import FeatureSync
+from tests.clock import ManualClock
 from tests.hooks import FunctionHooks, says
 from tests.phone import Lamp, Phone
 from tests.server import line_config
@@ -163,12 +164,13 @@ class TestSeveral:
 
     @pytest.mark.parametrize("first", ["meeting", "night"])
     async def test_the_last_one_ends_it(
-        self, desk: Desk, phone: Phone, first: str
+        self, desk: Desk, phone: Phone, clock: ManualClock, first: str
     ) -> None:
         """Whichever that is; the end of another one is told to nobody."""
         await desk.set(claim="meeting")
         await desk.set(claim="night")
         await told(phone)
+        clock.advance(2)
         assert await desk.release(first) == ON
         assert await told(phone) == []
         assert await desk.release({"meeting": "night"}.get(first, "meeting")) == OFF
@@ -212,8 +214,11 @@ class TestOthers:
         await desk.set(origin=origin)
         assert await desk.pass_until(NOW + 60) == ON
 
-    async def test_a_key_on_a_phone_ends_them(self, desk: Desk, phone: Phone) -> None:
+    async def test_a_key_on_a_phone_ends_them(
+        self, desk: Desk, phone: Phone, clock: ManualClock
+    ) -> None:
         """The person there has the last word."""
+        clock.advance(1)
         await desk.set(claim="meeting")
         await phone.set_dnd(False)
         assert (desk.held, desk.line.state(DND)) == ([], OFF)

@@ -28,6 +28,7 @@ from custom_components.dfks.features.model import (
     Refusal,
 )
 from custom_components.dfks.features.sync import MAX_WAITING, FeatureSync
+from tests.clock import ManualClock
 from tests.hooks import FunctionHooks, says
 from tests.phone import (
     ALWAYS,
@@ -427,7 +428,7 @@ class TestOwnChanges:
         assert seen == [[True, False, False], [False, False, False]]
 
     async def test_of_a_set_hook_are_made_at_once(
-        self, sync: FeatureSync, phone: Phone
+        self, sync: FeatureSync, phone: Phone, clock: ManualClock
     ) -> None:
         """Before the change that it was asked about, and without another call."""
 
@@ -444,6 +445,7 @@ class TestOwnChanges:
         assert hooks.asked == [DND_OFF]
         assert not outcome.state.status
         assert sync.lines["line-202"].state(Feature.DO_NOT_DISTURB).status
+        clock.advance(1)
         await phone.until(lambda lamps: not lamps[DND].on)
 
 
@@ -497,7 +499,7 @@ class TestSetHook:
             assert (await one.notification()).features == {DND: Lamp(True)}
 
     async def test_changes_keep_their_order(
-        self, sync: FeatureSync, phone: Phone, gate: Gate
+        self, sync: FeatureSync, phone: Phone, gate: Gate, clock: ManualClock
     ) -> None:
         """Whoever asks for them."""
         await phone.set_dnd(True)
@@ -509,7 +511,9 @@ class TestSetHook:
         assert (await changing).state == FeatureState(False)
         asked = [about for _, about in gate.calls]
         assert [change.status for change in asked] == [True, False, True]  # type: ignore[attr-defined]
-        assert await features_told(phone) == [[DND], [DND], [BUSY]]
+        assert await features_told(phone) == [[DND], [BUSY]]
+        clock.advance(1)
+        assert await features_told(phone) == [[DND]]
 
     async def test_full_state_keeps_its_place_among_changes(
         self, phone: Phone, gate: Gate
@@ -880,7 +884,7 @@ class TestWaiting:
         await asyncio.gather(*wishes)
 
     async def test_presses_of_a_key_become_one(
-        self, phone: Phone, sync: FeatureSync, gate: Gate
+        self, phone: Phone, sync: FeatureSync, gate: Gate, clock: ManualClock
     ) -> None:
         """The last one, asked once; each press is answered 200."""
         await phone.set_dnd(True)
@@ -891,6 +895,7 @@ class TestWaiting:
         await settled(sync)
 
         assert [change.status for _, change in gate.calls] == [True, False]  # type: ignore[attr-defined]
+        clock.advance(1)
         assert await features_told(phone) == [[DND], [DND]]
         assert phone.features[DND] == Lamp(False)
 
@@ -1031,7 +1036,7 @@ class TestWaiting:
         assert (await phone.notification()).features == {DND: Lamp(False)}
 
     async def test_only_so_many_changes_of_a_line_wait(
-        self, sync: FeatureSync, phone: Phone, connect: Connect
+        self, sync: FeatureSync, phone: Phone, connect: Connect, clock: ManualClock
     ) -> None:
         """A key must not work minutes later; a phone gets no error for it."""
         sync.queue.hold()
@@ -1049,6 +1054,7 @@ class TestWaiting:
         sync.queue.release()
         await asyncio.gather(*waiting, elsewhere)
         await phone.set_dnd(False)
+        clock.advance(1)
         await phone.until(lambda lamps: not lamps[DND].on)
 
 
@@ -1196,7 +1202,7 @@ class TestHold:
     """While hooks are not there yet."""
 
     async def test_questions_and_changes_wait_without_any_hook(
-        self, sync: FeatureSync, line: Line, connect: Connect
+        self, sync: FeatureSync, line: Line, connect: Connect, clock: ManualClock
     ) -> None:
         """They are answered; then all happens in order of arrival."""
         sync.queue.hold()
@@ -1208,6 +1214,7 @@ class TestHold:
 
         sync.queue.release()
         assert await changing == ChangeOutcome(FeatureState(True), FeatureState(), 1)
+        clock.advance(1)
         first, *more = await features_told(phone)
         assert first == list(FEATURES)
         assert more == [[DND]]

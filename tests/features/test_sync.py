@@ -363,16 +363,18 @@ async def test_a_key_is_known_by_its_phone(
 
 @pytest.mark.parametrize("kind", ["always", "busy", "no-answer"])
 async def test_a_phone_that_names_no_target_keeps_the_stored_one(
-    phone: Phone, line: Line, kind: str
+    phone: Phone, line: Line, kind: str, clock: ManualClock
 ) -> None:
     """Absent and empty mean the same; target and rings come back with the next on."""
     feature = {"always": ALWAYS, "busy": BUSY, "no-answer": NO_ANSWER}[kind]
     rings = 5 if kind == "no-answer" else None
     await phone.set_forward(kind, True, "2424", rings)
 
+    clock.advance(2)
     await phone.set_forward(kind, False)
     assert line.state(feature) == FeatureState(False, "2424", rings or 3)
 
+    clock.advance(2)
     await phone.set_forward(kind, True, "", "")
     assert line.state(feature) == FeatureState(True, "2424", rings or 3)
     assert phone.features[feature] == Lamp(True, "2424", rings)
@@ -449,7 +451,9 @@ async def test_an_unsubscribe_may_press_a_key(
     assert await features_told(colleague) == [["DoNotDisturb"]]
 
 
-async def test_three_phones_see_each_others_keys(connect: Connect) -> None:
+async def test_three_phones_see_each_others_keys(
+    connect: Connect, clock: ManualClock
+) -> None:
     """Over UDP and TCP alike, each change once."""
     phones = [
         await connect(),
@@ -459,6 +463,7 @@ async def test_three_phones_see_each_others_keys(connect: Connect) -> None:
 
     await phones[0].set_dnd(True)
     await phones[1].set_forward("busy", True, "1")
+    clock.advance(2)
     await phones[2].set_dnd(False)
 
     for phone in phones:
@@ -558,6 +563,7 @@ async def test_a_bad_body_is_refused_and_the_lamp_set_right(
     events: list[LineEvent],
     body: bytes,
     warning: str,
+    clock: ManualClock,
 ) -> None:
     """400 with a reason, the stored full state, nothing changed; the dialog lives on."""
     await phone.set_dnd(True)
@@ -573,6 +579,7 @@ async def test_a_bad_body_is_refused_and_the_lamp_set_right(
     assert await told(colleague) == []
     assert events == []
     assert line.states() == {DND: FeatureState(True)}
+    clock.advance(2)
     assert (await phone.set_dnd(False)).status == 200
     assert await features_told(phone) == [["DoNotDisturb"]]
     assert phone.violations == []
@@ -826,7 +833,7 @@ async def test_what_changes_meanwhile_is_told_in_one_notify(
 
 
 async def test_what_went_back_meanwhile_is_told_once(
-    phone: Phone, sync: FeatureSync
+    phone: Phone, sync: FeatureSync, clock: ManualClock
 ) -> None:
     """The newest state of one feature is a plain document."""
     phone.answer_next(SILENCE)
@@ -837,6 +844,8 @@ async def test_what_went_back_meanwhile_is_told_once(
     await sync.change("line-201", change(DND, False))
 
     phone.respond(first)
+    assert await told(phone) == []
+    clock.advance(1)
 
     assert [each.features for each in await told(phone)] == [{DND: Lamp(False)}]
 
@@ -848,7 +857,7 @@ async def test_a_slow_phone_does_not_hold_up_another(
     phone.answer_next(SILENCE)
 
     await sync.change("line-201", change(DND, True))
-    await sync.change("line-201", change(DND, False))
+    await sync.change("line-201", change(BUSY, True, "1"))
 
     assert len(await told(phone)) == 1
     assert len(await told(colleague)) == 2
@@ -1065,7 +1074,7 @@ async def test_an_update_says_whether_anything_is_different(
 
 
 async def test_a_new_password_keeps_the_dialog(
-    phone: Phone, sync: FeatureSync, line: Line
+    phone: Phone, sync: FeatureSync, line: Line, clock: ManualClock
 ) -> None:
     """The old one is refused from then on; the phone is still told."""
     await phone.set_dnd(True)
@@ -1075,6 +1084,7 @@ async def test_a_new_password_keeps_the_dialog(
 
     assert await told(phone) == []
     assert (await phone.refresh()).status == 401
+    clock.advance(2)
     await sync.change("line-201", change(DND, False))
     assert await features_told(phone) == [["DoNotDisturb"]]
     phone.digest.password = "new"

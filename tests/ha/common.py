@@ -87,6 +87,10 @@ LAST_CONTACT = "sensor.reception_last_contact"
 WATCHERS = "sensor.reception_watchers"
 WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
+# Seconds from one thing that a person does to the next. What goes back within one second
+# is told to phones later than at once.
+A_WHILE = 1.1
+
 
 def line_data(
     line_id: str, title: str, data: Mapping[str, Any]

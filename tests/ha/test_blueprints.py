@@ -30,6 +30,7 @@ from tests.clock import ManualClock
 from tests.phone import Lamp, Phone
 
 from .common import (
+    A_WHILE,
     ALWAYS,
     ALWAYS_TARGET,
     BOTH_LINES,
@@ -69,11 +70,15 @@ MORNING = "2026-11-26 07:00:00-08:00"
 
 @dataclass
 class House:
-    """A Home Assistant with an automation of a blueprint; it can be restarted."""
+    """A Home Assistant with an automation of a blueprint; it can be restarted.
+
+    Between any two things that happen in it there is a while.
+    """
 
     hass: HomeAssistant
     entry: MockConfigEntry
     freezer: FrozenDateTimeFactory
+    clock: ManualClock
     port: int
     config: Path
     storage: dict[str, Any]
@@ -121,20 +126,24 @@ class House:
 
     async def set(self, entity_id: str, state: str, **attributes: object) -> None:
         """Give an entity of another integration a state."""
+        self.clock.advance(A_WHILE)
         self.hass.states.async_set(entity_id, state, attributes)
         await self.hass.async_block_till_done()
 
     async def dnd(self, to: str, entity_id: str = DND) -> None:
         """Turn Do not disturb on or off as a user does in Home Assistant."""
+        self.clock.advance(A_WHILE)
         await turn(self.hass, entity_id, to)
 
     async def press(self, feature: Feature, **change: Any) -> None:
         """Press a key of Reception's phone."""
+        self.clock.advance(A_WHILE)
         await press(self.entry, feature, **change)
         await self.hass.async_block_till_done()
 
     async def run_actions(self) -> None:
         """Run the automation's actions as its page does."""
+        self.clock.advance(A_WHILE)
         automation = {"entity_id": "automation.blueprint_1"}
         await self.hass.services.async_call(
             "automation", "trigger", automation, blocking=True
@@ -143,12 +152,14 @@ class House:
 
     async def wait(self, **time: float) -> None:
         """Let time pass."""
+        self.clock.advance(A_WHILE)
         self.freezer.tick(timedelta(**time))
         async_fire_time_changed_exact(self.hass, dt_util.utcnow())
         await self.hass.async_block_till_done()
 
     async def wait_until(self, moment: str) -> None:
         """Let time pass until a moment of the house's clock."""
+        self.clock.advance(A_WHILE)
         self.freezer.move_to(moment)
         # A time trigger fires within half a second of its time.
         async_fire_time_changed(self.hass, dt_util.utcnow())
@@ -227,7 +238,7 @@ async def house(
 ) -> AsyncIterator[House]:
     """Return a house with two lines whose configuration folder has the blueprints.
 
-    Time passes for Home Assistant alone: no subscription expires.
+    The listener's clock passes only a while at a time: no subscription expires.
     """
     freezer.move_to(NOON)
     shutil.copytree(FOLDER, tmp_path / "blueprints" / "automation" / DOMAIN)
@@ -235,7 +246,7 @@ async def house(
     entry = listener_entry(port, BOTH_LINES)
     await set_up(hass, entry)
     async with AsyncExitStack() as stack:
-        house = House(hass, entry, freezer, port, tmp_path, hass_storage, stack)
+        house = House(hass, entry, freezer, clock, port, tmp_path, hass_storage, stack)
         yield house
         await house.stop()
 

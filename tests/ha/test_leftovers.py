@@ -1,7 +1,8 @@
 """What goes away leaves nothing behind: sockets, tasks, timers, entries, files, memory.
 
-The listener is kept busy before it goes: a NOTIFY is in flight, a connection is open, a
-change is not written yet, a source is blocked, and TLS is served.
+The listener is kept busy before it goes: a NOTIFY is in flight, another is held until a
+feature comes to rest, a connection is open, a change is not written yet, a source is
+blocked, and TLS is served.
 """
 
 import asyncio
@@ -183,7 +184,10 @@ async def keep_busy(entry: MockConfigEntry, port: int) -> AsyncIterator[KeepBusy
             for attempt in range(runtime(entry).config.max_failures):
                 guard.failed("192.0.2.1", "201", str(attempt))
             for line_id in (RECEPTION, WORKSHOP):
-                await press(entry, Feature.DO_NOT_DISTURB, line_id=line_id, status=True)
+                for status in (True, False):
+                    await press(
+                        entry, Feature.DO_NOT_DISTURB, line_id=line_id, status=status
+                    )
 
         yield keep_busy
         await stack.aclose()

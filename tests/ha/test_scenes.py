@@ -11,9 +11,11 @@ import pytest
 
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
+from tests.clock import ManualClock
 from tests.phone import Lamp, Phone
 
 from .common import (
+    A_WHILE,
     DND,
     NO_ANSWER,
     NO_ANSWER_TARGET,
@@ -37,8 +39,9 @@ SCENES = EXAMPLES.pop("A quiet evening")
 SCRIPTS = EXAMPLES.pop("Undo it in the morning")
 
 
-async def run(hass: HomeAssistant, name: str) -> None:
-    """Run a script of the documentation."""
+async def run(hass: HomeAssistant, clock: ManualClock, name: str) -> None:
+    """Run a script of the documentation, a while after what was before."""
+    clock.advance(A_WHILE)
     await hass.services.async_call("script", name, blocking=True)
     await hass.async_block_till_done()
 
@@ -65,24 +68,32 @@ class TestEvening:
     """The scene for the evening, and what undoes it."""
 
     async def test_sets_dnd_and_forwarding_and_is_undone(
-        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+        self,
+        hass: HomeAssistant,
+        clock: ManualClock,
+        listener: DfksListener,
+        open_phone: OpenPhone,
     ) -> None:
         """Nobody was forwarded before."""
         await load_scenes(hass, *SCENES)
         await load_scripts(hass, **SCRIPTS)
         phone, workshop = await open_phone(), await open_phone(WORKSHOP)
 
-        await run(hass, "evening")
+        await run(hass, clock, "evening")
         assert (await lamps(listener, phone))[-1] == Lamp(True, "+4915112345", 2)
         assert await lamps(listener, workshop, desk.DND) == [Lamp(True)]
         assert state_of(hass, DND) == "off"
 
-        await run(hass, "morning")
+        await run(hass, clock, "morning")
         assert (await lamps(listener, phone))[-1] == Lamp(False, "", 3)
         assert await lamps(listener, workshop, desk.DND) == [Lamp(False)]
 
     async def test_brings_back_what_was_on(
-        self, hass: HomeAssistant, listener: DfksListener, open_phone: OpenPhone
+        self,
+        hass: HomeAssistant,
+        clock: ManualClock,
+        listener: DfksListener,
+        open_phone: OpenPhone,
     ) -> None:
         """A forwarding to another target, and a line that was quiet anyway."""
         await load_scenes(hass, *SCENES)
@@ -93,9 +104,9 @@ class TestEvening:
         await turn(hass, WORKSHOP_DND, "on")
         phone, workshop = await open_phone(), await open_phone(WORKSHOP)
 
-        await run(hass, "evening")
+        await run(hass, clock, "evening")
         assert (await lamps(listener, phone))[-1] == Lamp(True, "+4915112345", 2)
-        await run(hass, "morning")
+        await run(hass, clock, "morning")
         assert (await lamps(listener, phone))[-1] == Lamp(True, "2424", 7)
         await nothing_told(listener, workshop)
         assert state_of(hass, WORKSHOP_DND) == "on"
@@ -128,6 +139,7 @@ STATES = {
 @pytest.mark.parametrize("way", [list(STATES), list(reversed(STATES))])
 async def test_phone_is_never_shown_a_forwarding_that_nobody_wants(
     hass: HomeAssistant,
+    clock: ManualClock,
     listener: DfksListener,
     open_phone: OpenPhone,
     order: tuple[int, ...],
@@ -139,6 +151,7 @@ async def test_phone_is_never_shown_a_forwarding_that_nobody_wants(
     phone = await open_phone()
 
     async def apply(states: tuple[str, ...]) -> None:
+        clock.advance(A_WHILE)
         scene = {entities[place]: states[place] for place in order}
         await hass.services.async_call(
             "scene", "apply", {"entities": scene}, blocking=True
@@ -218,6 +231,7 @@ async def test_scene_while_scenes_are_being_prepared(
 async def test_first_scene_after_a_start(
     hass: HomeAssistant,
     monkeypatch: pytest.MonkeyPatch,
+    clock: ManualClock,
     entry: MockConfigEntry,
     open_phone: OpenPhone,
     to: str,
@@ -230,6 +244,7 @@ async def test_first_scene_after_a_start(
     await write_text(hass, NO_ANSWER_TARGET, "0900123456")
     if to == "off":
         await turn(hass, NO_ANSWER, "on")
+        clock.advance(A_WHILE)
     phone = await open_phone()
     import_slowly(hass, monkeypatch).set()
     # That comes first which must not.

@@ -1292,14 +1292,17 @@ async def test_f17_ten_changes_make_one_notify(caller: Caller, switch: Switch) -
     await switch(DND, True)
     held = await subscribed.told(status=0)
     for count in range(9):
-        await switch(DND, bool(count % 2))
+        await switch(ALWAYS, True, str(count))
     await switch(BUSY, True, "2424")
     await caller.nothing()
 
     await subscribed.answer(held)
     notify = await subscribed.told()
 
-    assert lamps(notify) == {DND: Lamp(on=False), BUSY: Lamp(on=True, target="2424")}
+    assert lamps(notify) == {
+        ALWAYS: Lamp(on=True, target="8"),
+        BUSY: Lamp(on=True, target="2424"),
+    }
     await caller.nothing()
 
 
@@ -1829,7 +1832,7 @@ async def test_b19_cseq_rises_over_silence_and_refusal(
 
     await switch(DND, True)
     await next_number(500)
-    await switch(DND, False)
+    await switch(BUSY, True, "1")
     await next_number(503, retry_after="1")
     clock.advance(1)
     await next_number(0)

@@ -19,7 +19,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.phone import DND, Lamp, Response, set_dnd
+from tests.phone import BUSY, DND, Lamp, Response, set_dnd, set_forwarding
 from tests.phone.wire import address
 
 from .caller import Caller, disconnected, lamps
@@ -162,11 +162,11 @@ async def test_e14_a_phone_that_listens_is_there_without_a_connection(
         await second.close()
         await elsewhere.settle()
         connected = reception.connected
-        await other.send(body=set_dnd(False))
+        await other.send(body=set_forwarding("busy", True, "1"))
         notify = await phone.next_request()
 
         assert connected
-        assert lamps(notify) == {DND: Lamp(on=False)}
+        assert lamps(notify) == {BUSY: Lamp(on=True, target="1")}
 
 
 @requirement("E14", "F16")
@@ -179,8 +179,8 @@ async def test_e14_a_contact_that_takes_no_connection_is_left_alone(
         await stream.close()
         await disconnected(reception)
         other = await elsewhere.subscribe(body=set_dnd(True))
-        for on in (False, True, False):
-            await other.send(body=set_dnd(on))
+        for target in "123":
+            await other.send(body=set_forwarding("busy", True, target))
             await other.told()
             await asyncio.sleep(0.01)
         attempts = len(phone.attempts)
@@ -210,7 +210,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
         await second.close()
         await elsewhere.settle()
 
-        await other.send(body=set_dnd(False))
+        await other.send(body=set_forwarding("busy", True, "1"))
         await other.told()
         await asyncio.sleep(0.05)
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import lru_cache
 import re
 from typing import NamedTuple
 
@@ -394,6 +395,15 @@ class Line(Account, Publisher[[LineEvent]]):
     def memory(self) -> LineMemory:
         """Return what is to outlive a restart."""
         return LineMemory(self.states(), self._claims)
+
+
+# Most lines have their features in one of a few states.
+@lru_cache(maxsize=256)
+def shared_states(
+    states: tuple[tuple[Feature, FeatureState], ...],
+) -> tuple[tuple[Feature, FeatureState], ...]:
+    """Return the one object that stands for equal states: each phone has one."""
+    return states
 
 
 def sorted_features(features: Iterable[Feature]) -> tuple[Feature, ...]:

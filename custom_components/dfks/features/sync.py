@@ -31,6 +31,7 @@ from ..sip import (
     bracketed,
 )
 from .claims import MAX_CLAIMS, claims_after, due, ending, returning
+from .damping import Damping
 from .documents import (
     CONTENT_TYPE,
     MULTIPART,
@@ -68,6 +69,7 @@ from .model import (
     Origin,
     Refusal,
     WatchersChanged,
+    shared_states,
     sorted_features,
 )
 from .publisher import Publisher
@@ -123,6 +125,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         # The body written last, and for what: a fan-out needs it many times over.
         self._written: tuple[Line, Topics, NotifyStyle, Notification] | None = None
         self._separate = SeparatePhones(server.clock)
+        self._damping = Damping(server.clock, server.notifier)
         server.add_package(self)
 
     # Lines
@@ -176,7 +179,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         RFC 6665 4.1.3: by default that the line is no more; `deactivated` where it may
         well come back.
         """
-        self._server.remove_account(self.lines.pop(line_id), reason)
+        line = self.lines.pop(line_id)
+        self._damping.forget(line)
+        self._server.remove_account(line, reason)
 
     def _publish(self, event: LineEvent) -> None:
         self.publish(event)
@@ -186,6 +191,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     async def stop(self) -> None:
         """Refuse the changes that wait for a hook, and all that would have to."""
+        self._damping.stop()
         await self.queue.stop()
         self._waiting.clear()
         for outcome in self._outcomes:
@@ -302,6 +308,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self, line: Line, change: ChangeRequest, sender: Subscription
     ) -> None:
         """Make a phone's change, now or when it is its turn."""
+        if self._damping.is_echo(line, change, sender):
+            self._damping.echoed(line, change.feature, sender)
+            self._end(sender)
+            return
         if self._asks_nobody(line):
             self._commit(line, change, sender)
             return
@@ -312,7 +322,13 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     def _set_back(self, sender: Subscription, feature: Feature) -> None:
         """Show a phone what is stored: its change is not made."""
-        self._notifier.notify(sender, frozenset((feature,)))
+        self._damping.tell_one(_line(sender.account), feature, sender)
+        self._end(sender)
+
+    def _end(self, sender: Subscription | None) -> None:
+        """Send the last NOTIFY of a subscription that ends: it waits for nothing."""
+        if sender is not None and sender.ending is not None:
+            self._notifier.notify(sender, NOTHING)
 
     async def _rule(
         self, line: Line, change: ChangeRequest, sender: Subscription | None
@@ -327,9 +343,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         _check(line, change)
         if not ruling.notify:
             outcome = self._commit(line, change, sender, quiet=True)
-            if sender is not None and sender.ending is not None:
-                # It could not end without its last NOTIFY.
-                self._notifier.notify(sender, NOTHING)
+            self._end(sender)
             return outcome
         if not ruling.assigned and sender is not None:
             return await self._commit_hidden(line, change, sender)
@@ -468,7 +482,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if _ends_nothing(line, change):
             return ChangeOutcome(old, old, 0)
         new = change.applied_to(old).of(feature)
-        topics = frozenset((feature,))
         changed = new != old
         if changed:
             _LOGGER.debug(
@@ -489,11 +502,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if quiet or (sender is None and feature not in line.assigned):
             return ChangeOutcome(old, new, 0)
         if not changed and change.origin is Origin.PHONE and sender is not None:
-            self._notifier.notify(sender, topics)
+            self._set_back(sender, feature)
             return ChangeOutcome(old, new, 1)
         if not changed and (change.origin is Origin.ENTITY or change.is_about_claims):
             return ChangeOutcome(old, new, 0)
-        self._notifier.notify_all(line, topics)
+        if changed:
+            self._damping.changed(line, feature, old, new)
+        self._damping.tell(line, feature)
+        self._end(sender)
         return ChangeOutcome(old, new, line.watchers)
 
     def _store_claims(self, line: Line, change: ChangeRequest) -> None:
@@ -599,10 +615,11 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         device = line.user
         if not features:
             return Notification("", b"")
+        states = shared_states(line.states_of(features))
         if len(features) == 1:
             document = event_document(features[0], line.state(features[0]), device)
-            return Notification(CONTENT_TYPE, document, left)
-        return Notification(MULTIPART, multipart(line.states_of(features), device))
+            return Notification(CONTENT_TYPE, document, left, states)
+        return Notification(MULTIPART, multipart(states, device), values=states)
 
     @override
     def unreadable(self, subscription: Subscription, *, silence: bool) -> bool:

@@ -42,6 +42,7 @@ from .ua.notifier import (
     NOTHING,
     EventPackage,
     Notification,
+    Notifier,
     Subscription,
     Topics,
 )
@@ -88,6 +89,7 @@ __all__ = [
     "Memory",
     "NotSip",
     "Notification",
+    "Notifier",
     "PbxConfig",
     "ProxyBinding",
     "ProxyBindingRecord",

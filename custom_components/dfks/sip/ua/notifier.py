@@ -76,6 +76,9 @@ REMOVING = frozenset({404, 405, 410, 416, 480, 481, 482, 483, 484, 485, 489, 501
 # Answers that say that the phone does not take this kind of body.
 UNREADABLE = frozenset({400, 406, 415, 488})
 
+# Seconds after its answer to a NOTIFY in which a phone counts as just told.
+JUST_TOLD = 0.25
+
 # NOTIFYs sent in one go before other callbacks of the loop get their turn.
 SLICE = 50
 
@@ -92,6 +95,8 @@ ALL = frozenset({FULL})
 NOTHING: frozenset[str] = frozenset()
 
 type Topics = frozenset[str]
+# What a NOTIFY says of each topic; only the event package understands the values.
+type Values = tuple[tuple[str, object], ...]
 
 # What keeps a route from being followed, whatever else happens.
 _NO_SUCH_WAY = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT})
@@ -104,6 +109,7 @@ class Notification:
     content_type: str
     body: bytes
     left: Topics = NOTHING
+    values: Values = ()
 
 
 class EventPackage(Protocol):
@@ -284,6 +290,9 @@ class Subscription(Timer):
         "owed",
         "package",
         "suspended",
+        "taken",
+        "taken_at",
+        "telling",
         "told",
         "told_as",
         "user_agent",
@@ -322,6 +331,11 @@ class Subscription(Timer):
         self.owed: Topics = NOTHING
         # What the NOTIFY in flight tells, and what one that was refused has not told.
         self.told: Topics = NOTHING
+        # What it says; what those have said that were answered, each within `JUST_TOLD`
+        # seconds of the one before; and when the last of them was answered.
+        self.telling: Values = ()
+        self.taken: Values = ()
+        self.taken_at = 0.0
         # The media type of the last body.
         self.told_as = ""
         self.missed: Topics = NOTHING
@@ -329,6 +343,20 @@ class Subscription(Timer):
         # The reason of the last NOTIFY, once the subscription ends.
         self.ending: str | None = None
         self.last_sent = False
+
+    def just_told(self, now: float) -> Values:
+        """Return what the NOTIFY in flight says, and those that were just answered."""
+        telling = () if self.in_flight is None else self.telling
+        return telling + self.taken if now - self.taken_at < JUST_TOLD else telling
+
+    def answered(self, now: float) -> None:
+        """Note the final response to the NOTIFY in flight."""
+        self.in_flight = self.deadline = None
+        taken = self.telling
+        if now - self.taken_at < JUST_TOLD:
+            topics = {topic for topic, _ in taken}
+            taken += tuple(item for item in self.taken if item[0] not in topics)
+        self.taken, self.taken_at = taken, now
 
     @property
     def live(self) -> bool:
@@ -702,6 +730,21 @@ class Notifier:
             subscription.missed = NOTHING
         subscription.owed = _join(subscription.owed, topics)
 
+    def withhold(self, account: Account, topics: Topics) -> tuple[Subscription, ...]:
+        """Take back what subscriptions of a line are to be told about some topics.
+
+        Returns those which it concerns. The full state is told all the same, and so is
+        all that a subscription which ends has still to be told.
+        """
+        concerned = tuple(
+            subscription
+            for subscription in self.of(account)
+            if subscription.ending is None and not topics.isdisjoint(subscription.owed)
+        )
+        for subscription in concerned:
+            subscription.owed -= topics
+        return concerned
+
     def _go_on_with(self, subscriptions: tuple[Subscription, ...]) -> None:
         for subscription in subscriptions[:SLICE]:
             self._go_on(subscription)
@@ -741,6 +784,7 @@ class Notifier:
         subscription.owed = told.left
         subscription.told = topics - told.left if told.left else topics
         subscription.told_as = told.content_type
+        subscription.telling = told.values
         try:
             self._send(subscription, told)
         except FlowError as err:
@@ -885,7 +929,7 @@ class Notifier:
 
     def _told(self, subscription: Subscription) -> None:
         """Take a 2xx to a NOTIFY."""
-        subscription.in_flight = subscription.deadline = None
+        subscription.answered(self._clock.monotonic())
         dialog = subscription.dialog
         if subscription.last_sent:
             _note_end(subscription)
@@ -894,7 +938,7 @@ class Notifier:
 
     def _refused(self, subscription: Subscription, response: Response) -> None:
         """Take another final response to a NOTIFY."""
-        subscription.in_flight = subscription.deadline = None
+        subscription.answered(self._clock.monotonic())
         dialog = subscription.dialog
         if response.status in REMOVING or subscription.last_sent:
             _note_end(subscription, response.status)
