@@ -3,13 +3,24 @@
 import asyncio
 import sys
 
-from . import asterisk, claims, crash, crowd, faults, kamailio, noise, programs
+from . import (
+    asterisk,
+    claims,
+    crash,
+    crowd,
+    faults,
+    kamailio,
+    noise,
+    outbound,
+    programs,
+)
 from .checks import perform
 
 CHECKS = (
     *programs.CHECKS,
     *kamailio.CHECKS,
     *asterisk.CHECKS,
+    *outbound.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
     *claims.CHECKS,

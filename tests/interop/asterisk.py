@@ -127,7 +127,19 @@ async def asterisk(edits: Mapping[str, str] | None = None) -> AsyncIterator[Pbx]
 
 
 def _write(pbx: Pbx, text: str) -> None:
-    folder = pbx.folder
+    host, port = pbx.address
+    write_configuration(
+        pbx.folder,
+        MODULES,
+        {
+            "extensions.conf": EXTENSIONS,
+            "pjsip.conf": f"{TRANSPORT.format(host=host, port=port)}\n{text}",
+        },
+    )
+
+
+def write_configuration(folder: Path, modules: str, files: Mapping[str, str]) -> None:
+    """Write what Asterisk is to be run with, all of it in one folder."""
     for name in ("keys", "log", "run", "spool/outgoing", "spool/tmp"):
         (folder / name).mkdir(parents=True)
     places = {
@@ -141,20 +153,17 @@ def _write(pbx: Pbx, text: str) -> None:
         "astrundir": folder / "run",
         "astlogdir": folder / "log",
     }
-    host, port = pbx.address
-    files = {
+    common = {
         "asterisk.conf": "\n".join(
             ["[directories]", *(f"{key} => {path}" for key, path in places.items())]
         ),
         "modules.conf": "\n".join(
             ["[modules]", "autoload = no"]
-            + [f"load = {module}.so" for module in MODULES.split()]
+            + [f"load = {module}.so" for module in modules.split()]
         ),
         "logger.conf": "[logfiles]\nmessages => error,warning,notice",
-        "extensions.conf": EXTENSIONS,
-        "pjsip.conf": f"{TRANSPORT.format(host=host, port=port)}\n{text}",
     }
-    for name, content in files.items():
+    for name, content in {**common, **files}.items():
         (folder / name).write_text(f"{content}\n")
 
 

@@ -16,6 +16,7 @@ from tests.server import line_config
 
 from .conftest import line_at_pbx
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
+from .test_learning import Learned
 
 type OpenPhone = Callable[..., Awaitable[ProxiedPhone]]
 type Restart = Callable[[], Awaitable[SipServer]]
@@ -400,3 +401,65 @@ async def test_a_pbx_that_synchronizes_the_keys_itself_is_asked(
     assert request.get("Event") == "as-feature-event"
     pbx_peer.send(request.response(200).encode())
     assert (await registered.next_response()).status == 200
+
+
+@pytest.mark.requirement("P112")
+@pytest.mark.parametrize("status", [489, 403, 404, 501])
+async def test_a_pbx_that_does_not_know_the_keys_is_found_out(
+    registered: ProxiedPhone, pbx_peer: Pbx, server: SipServer, status: int
+) -> None:
+    """By one SUBSCRIBE that is passed; the phone never hears of it, and is served."""
+    told: list[bool] = []
+    server.proxy.upstreams["pbx-1"].ask_about_keys(told.append)
+    for answer in (401, status):
+        registered.send(subscribe(registered))
+        request = await pbx_peer.next_request()
+        assert request.get("Event") == "as-feature-event"
+        assert not told
+        pbx_peer.send(request.response(answer).encode())
+        response = await registered.next_response()
+        assert response.status == (401 if answer == 401 else 480)
+    assert response.get("Retry-After") == "1"
+    assert told == [True]
+    await open_subscription(registered)
+    await pbx_peer.silence()
+
+
+@pytest.mark.requirement("P112")
+async def test_a_pbx_that_knows_the_keys_is_found_out(
+    registered: ProxiedPhone, pbx_peer: Pbx, server: SipServer
+) -> None:
+    """By its 200 to the one SUBSCRIBE that is passed."""
+    told: list[bool] = []
+    learned = Learned()
+    server.observe_proxy(learned)
+    server.proxy.upstreams["pbx-1"].ask_about_keys(told.append)
+    registered.send(subscribe(registered))
+    pbx_peer.send((await pbx_peer.next_request()).response(200).encode())
+    assert (await registered.next_response()).status == 200
+    assert told == [False]
+    assert ("keys", "pbx-1") in learned.events
+
+
+@pytest.mark.requirement("P112")
+async def test_a_pbx_that_sends_a_notify_of_the_keys_is_told_of(
+    registered: ProxiedPhone, pbx_peer: Pbx, server: SipServer
+) -> None:
+    """It is passed: somebody has subscribed there by another way."""
+    learned = Learned()
+    server.observe_proxy(learned)
+    registration = await pbx_peer.register(registered)
+    event = {"Event": "as-feature-event", "Subscription-State": "active"}
+    pbx_peer.send(pbx_peer.call(registration, "NOTIFY", event))
+    assert (await registered.next_request()).method == "NOTIFY"
+    assert learned.events[-1] == ("keys", "pbx-1")
+
+
+@pytest.mark.requirement("P112", "P61")
+async def test_only_a_phone_that_is_proven_asks_the_pbx(
+    phone: ProxiedPhone, pbx_peer: Pbx, server: SipServer
+) -> None:
+    """Another one is told to ask again."""
+    server.proxy.upstreams["pbx-1"].ask_about_keys(lambda _: None)
+    assert (await phone.ask(subscribe(phone))).status == 480
+    await pbx_peer.silence()

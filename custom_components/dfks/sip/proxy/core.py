@@ -231,14 +231,18 @@ class Proxy:
             return False
         target, token = self._undo_strict_routing(message, target)
         binding = self._binding_of(message, flow, token)
-        upstream = None
+        upstream, question = None, None
         if binding is not None:
             upstream = self.upstreams.get(binding.pbx)
         elif not is_own:
             upstream = self._pbx_of(target, flow)
         if message.method == "SUBSCRIBE" and message.event() in self._packages:
-            if upstream is None or upstream.config.keys_here:
+            if upstream is None:
                 return False
+            if upstream.config.keys_here:
+                question = None if in_dialog else upstream.question
+                if question is None or not self.location.proven(flow):
+                    return False
         if upstream is None:
             return False
         self._check(message, flow)
@@ -248,7 +252,9 @@ class Proxy:
             raise SipError(403, "Register first")
         self._remember_source(flow)
         self._check_scheme(target, upstream)
-        self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
+        branch = self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
+        if question is not None:
+            question.passed(branch)
         return True
 
     def _binding_of(
@@ -547,12 +553,8 @@ class Proxy:
             method = message.cseq[1]
             if method == "REGISTER":
                 accepted = self.registrations.answered(message, branch)
-            elif (
-                method == "SUBSCRIBE"
-                and 200 <= message.status < 300
-                and message.event() in self._packages
-            ):
-                self._note_keys(upstream)
+            elif method == "SUBSCRIBE":
+                self._answer_question(upstream, message, branch)
         self._send(message, way)
         if accepted is not None:
             # The phone hears of its registration before it hears of anything else.
@@ -607,6 +609,24 @@ class Proxy:
         self._remember_source(flow)
         branch = self._pass(message, flow, way, "", TO_PBX)
         self.registrations.passed(branch, pending)
+
+    def _answer_question(
+        self, upstream: Upstream, message: PassedMessage, branch: str
+    ) -> None:
+        """Take the answer of a PBX that was asked whether it synchronizes the keys.
+
+        Where it does not, the phone is to ask once more, and is answered here then.
+        """
+        question = upstream.question
+        if question is None or not question.is_answer(branch, message.status):
+            return
+        upstream.question = None
+        question.answer(message.status)
+        if message.status < 300:
+            self._note_keys(upstream)
+        else:
+            message.set_status(480, "Temporarily Unavailable")
+            message.add("Retry-After: 1")
 
     def _note_keys(self, upstream: Upstream) -> None:
         if upstream.config.keys_here and self.observer is not None:

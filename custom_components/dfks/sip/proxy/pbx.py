@@ -13,6 +13,7 @@ from ..transport.flow import Flow, FlowError, is_numeric
 from ..transport.resolver import Address, Finder, Resolver
 from ..transport.uplink import KEEP_ALIVE, PING, Uplink
 from ..wire.headers import default_port, plain_host
+from .keys import KeysQuestion, Told
 from .network import Network
 
 _LOGGER = logging.getLogger(__name__)
@@ -100,6 +101,8 @@ class Upstream:
         self._finder: Finder | None = None
         self._running = False
         self._failures = 0
+        # What is asked about the keys, as long as it is not answered.
+        self.question: KeysQuestion | None = None
         self._names = frozenset(map(plain_host, (config.host, *config.domains)))
         # The one that is used is the first.
         self.addresses: tuple[Address, ...] = ()
@@ -111,6 +114,14 @@ class Upstream:
     def reachable(self) -> bool:
         """Whether it answers, as far as is known."""
         return self._failures < MAX_FAILURES
+
+    def ask_about_keys(self, told: Told) -> None:
+        """Find out who synchronizes the keys, from the next phone that subscribes.
+
+        Its SUBSCRIBE is passed once. `told` is called with True where the PBX does not
+        know `as-feature-event`, with False where it has answered 2xx.
+        """
+        self.question = KeysQuestion(told)
 
     # Life
 

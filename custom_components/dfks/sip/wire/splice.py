@@ -284,6 +284,11 @@ class PassedMessage:
             via.parameters["received"] = host
         self._via = via
 
+    def set_status(self, status: int, reason: str) -> None:
+        """Replace the status of a response."""
+        self.status = status
+        self._lines[0] = f"SIP/2.0 {status} {reason}".encode("latin-1")
+
     def set_uri(self, uri: str) -> None:
         """Replace the Request-URI."""
         self.uri = uri
