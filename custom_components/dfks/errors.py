@@ -1,6 +1,8 @@
 """How a user is told that a change was refused."""
 
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import DOMAIN
 from .features.model import ChangeRefused, Refusal
@@ -13,6 +15,21 @@ def invalid(key: str, **words: str) -> ServiceValidationError:
         translation_key=key,
         translation_placeholders=words,
     )
+
+
+@callback
+def in_words(hass: HomeAssistant, error: HomeAssistantError) -> str:
+    """Return the message of an error of ours, to be put into another text.
+
+    It is in Home Assistant's language; that of `str` is English.
+    """
+    texts = async_get_cached_translations(
+        hass, hass.config.language, "exceptions", DOMAIN
+    )
+    key = f"component.{DOMAIN}.exceptions.{error.translation_key}.message"
+    if (text := texts.get(key)) is None:
+        return str(error)
+    return text.rstrip(".").format(**(error.translation_placeholders or {}))
 
 
 def refused(err: ChangeRefused, line: str, feature: str) -> HomeAssistantError:

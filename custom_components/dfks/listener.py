@@ -104,7 +104,7 @@ class DfksListener:
         self._claim_timer = ClaimTimer(hass, entry, self.sync)
         self.trace = Trace(clock)
         self.monitor = PhoneMonitor(self.server, self.sync.lines, clock)
-        self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id)
+        self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id, self.line_name)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
         self._blocked_sources = BlockedSources(hass, self._name_of_user)

@@ -33,6 +33,7 @@ from .const import (
     DOMAIN,
     TLS_HELP_URL,
 )
+from .errors import in_words
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -333,7 +334,7 @@ class CertificateKeeper:
             self._said = text
             _LOGGER.warning("TLS: %s", text)
         key = ISSUE_NOT_RENEWED
-        words = {"error": text}
+        words = {"error": in_words(self._hass, problem)}
         if current is None:
             key = ISSUE_NOT_SERVED
         elif current.expired is not None:

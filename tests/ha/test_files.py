@@ -19,7 +19,7 @@ from custom_components.dfks.listener import ISSUE_TOO_MANY_LINES
 from custom_components.dfks.phones.blocked import ISSUE_BLOCKED, ISSUE_GUESSED
 from custom_components.dfks.phones.monitor import SyncStatus
 from custom_components.dfks.phones.vendors import OTHER
-from custom_components.dfks.scripting.script_hooks import ISSUE_TEXTS
+from custom_components.dfks.scripting.script_hooks import ISSUE_STOPPED, ISSUE_TEXTS
 from custom_components.dfks.storage.file import ISSUE_NOT_WRITTEN
 from custom_components.dfks.storage.states import ISSUE_DAMAGED
 from custom_components.dfks.tls import (
@@ -190,7 +190,7 @@ class TestTranslations:
     def test_issues_are_those_that_the_code_uses(self) -> None:
         """None missing, none left over."""
         used = {*ISSUE_TEXTS.values(), ISSUE_GUESSED, ISSUE_BLOCKED}
-        used |= {ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
+        used |= {ISSUE_STOPPED, ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
         used |= {ISSUE_DAMAGED, ISSUE_NOT_WRITTEN, ISSUE_TOO_MANY_LINES}
         assert set(ENGLISH["issues"]) == used
 

@@ -241,7 +241,7 @@ def test_issues_are_given_the_words_that_they_need() -> None:
     given: Mapping[str, set[str]] = {
         "password_guessed": {"line", "failures", "minutes"},
         "not_written": {"path", "reason"},
-        "set_script": {"script", "error"},
+        "set_script": {"script", "error", "field"},
         "blocked": {"source", "failures", "minutes"},
         "states_damaged": {"path", "copy"},
         "too_many_lines": {"lines"},

@@ -100,6 +100,14 @@ def issue(hass: HomeAssistant) -> str | None:
     return issue.translation_key if issue else None
 
 
+def shown(hass: HomeAssistant) -> str:
+    """Return what that issue says besides its text."""
+    issue = ir.async_get(hass).async_get_issue(DOMAIN, "set_script")
+    assert issue is not None
+    assert issue.translation_placeholders is not None
+    return " ".join(issue.translation_placeholders.values())
+
+
 async def choose(hass: HomeAssistant, entry: MockConfigEntry, **chosen: str) -> None:
     """Choose scripts in the options form."""
     form = await hass.config_entries.options.async_init(entry.entry_id)
@@ -626,8 +634,9 @@ class TestSetAnswers:
         assert told.features == {desk.ALWAYS: desk.Lamp(False)}
         await nothing_told(listener, other)
         assert line(entry).states() == {}
-        refused = "script.dfks_set refused CallForwardingAlways of line 201: no"
+        refused = "script.dfks_set refused CallForwardingAlways of Reception"
         assert refused in caplog.text
+        assert "201" not in caplog.text
         assert complaints(caplog) == []
 
     @pytest.mark.parametrize(
@@ -801,31 +810,31 @@ FAILURES: dict[str, tuple[Script, str, str]] = {
         script(
             {"action": "script.turn_off", "target": {"entity_id": "script.dfks_set"}}
         ),
-        "set_script_failed",
+        "set_script_stopped",
         "stopped",
     ),
     "status": (
         script(*answer(status="perhaps")),
         "set_script_bad_answer",
-        "'perhaps' is neither on nor off",
+        "status",
     ),
-    "value": (script(*answer(value=["x"])), "set_script_bad_answer", "mapping"),
+    "value": (script(*answer(value=["x"])), "set_script_bad_answer", "value"),
     "target": (
         script(*answer(value={"forwardTo": "unavailable"})),
         "set_script_bad_answer",
-        "unavailable",
+        "forwardTo",
     ),
     "target of another kind": (
         script(*answer(value={"forwardTo": [1]})),
         "set_script_bad_answer",
-        "[1]",
+        "forwardTo",
     ),
     "rings": (
         script(*answer(value={"ringCount": 101})),
         "set_script_bad_answer",
-        "101",
+        "ringCount",
     ),
-    "notify": (script(*answer(notify="loudly")), "set_script_bad_answer", "loudly"),
+    "notify": (script(*answer(notify="loudly")), "set_script_bad_answer", "notify"),
 }
 
 
@@ -861,6 +870,8 @@ class TestFailures:
         (complaint,) = complaints(caplog)
         assert complaint.startswith("script.dfks_set does not decide about changes")
         assert words in complaint
+        if problem != "set_script_stopped":
+            assert words in shown(hass)
 
         await load_scripts(hass, dfks_set=script())
         await turn(hass, DND, "on")
@@ -968,7 +979,7 @@ class TestFailures:
         with pytest.raises(HomeAssistantError, match="failed"):
             await turning
 
-        assert (state_of(hass, DND), issue(hass)) == ("off", "set_script_failed")
+        assert (state_of(hass, DND), issue(hass)) == ("off", "set_script_stopped")
 
     async def test_missing_chosen_script_refuses(
         self,

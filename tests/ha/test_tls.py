@@ -393,6 +393,21 @@ async def test_broken_renewal_keeps_the_old_certificate(
     assert issue(hass) is None
 
 
+async def test_what_is_wrong_is_said_in_home_assistants_language(
+    hass: HomeAssistant, entry: MockConfigEntry, files: TlsFiles
+) -> None:
+    """It stands in the midst of a text that is."""
+    hass.config.language = "de"
+    _garble_key(files)
+    await set_up(hass, entry)
+    found = issue(hass)
+    assert found is not None
+    assert found.translation_placeholders is not None
+    assert (
+        "enthält keinen privaten Schlüssel" in (found.translation_placeholders["error"])
+    )
+
+
 @pytest.mark.parametrize("spoil", [_remove, _garble, _swap_key])
 async def test_bad_certificate_does_not_silence_udp(
     hass: HomeAssistant,

@@ -1582,6 +1582,7 @@ BAD_BODIES = {
     "no activation": b"<SetForwarding><forwardingType>forwardBusy</forwardingType>"
     b"</SetForwarding>",
     "strange target": set_forwarding("busy", True, "1\x0b2"),
+    "target that nobody can call": set_forwarding("busy", True, "hello world"),
 }
 
 

@@ -60,9 +60,22 @@ class HookError(ChangeRefused):
     because a forwarding can cost money. For the same reason it never keeps one on.
     """
 
-    def __init__(self, reason: str, refusal: Refusal = Refusal.HOOK_FAILED) -> None:
-        """Say what went wrong."""
+    def __init__(
+        self,
+        reason: str,
+        refusal: Refusal = Refusal.HOOK_FAILED,
+        *,
+        field: str = "",
+        error: str = "",
+    ) -> None:
+        """Say what went wrong.
+
+        `field` names what makes no sense in its answer, `error` is what it said itself
+        as it failed.
+        """
         super().__init__(reason, refusal)
+        self.field = field
+        self.error = error
 
 
 class Hooks:
@@ -154,7 +167,8 @@ async def call_hook[T](
         raise
     except Exception as err:
         _LOGGER.debug("A hook failed", exc_info=True)
-        raise HookError(f"{type(err).__name__}: {err}") from err
+        error = f"{type(err).__name__}: {err}"
+        raise HookError(error, error=error) from err
     finally:
         call.ended = monotonic()
         if not task.done():

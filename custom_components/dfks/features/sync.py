@@ -723,4 +723,4 @@ def _ruled(change: ChangeRequest, ruling: Ruling) -> ChangeRequest:
             change, status=status, forward_to=forward_to, ring_count=ring_count
         )
     except ValueError as err:
-        raise HookError(str(err), Refusal.HOOK_BAD_ANSWER) from err
+        raise HookError(str(err), Refusal.HOOK_BAD_ANSWER, field="value") from err

@@ -55,6 +55,7 @@ from ..features.sync import FeatureSync
 from .variables import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
+    BadAnswerError,
     read_refusal,
     read_ruling,
     shown_origin,
@@ -83,6 +84,8 @@ ISSUE_TEXTS: Final[Mapping[Refusal, str]] = {
     Refusal.HOOK_MISSING: "set_script_missing",
     Refusal.HOOK_TOO_SLOW: "set_script_too_slow",
 }
+# That of a script which failed without saying why: somebody has stopped it.
+ISSUE_STOPPED: Final = "set_script_stopped"
 
 
 def script_key(hass: HomeAssistant, entity_id: str) -> str:
@@ -233,7 +236,7 @@ def _check_end() -> None:
         raise HookError("it was stopped")
     # By a condition that is not met, the way to have nothing to say; or by an error.
     if (error := _error_of_last_step()) is not None:
-        raise HookError(f"it stopped with an error: {error}")
+        raise HookError(f"it stopped with an error: {error}", error=error)
 
 
 def _error_of_last_step() -> str | None:
@@ -252,12 +255,17 @@ class ScriptHooks(Hooks):
         entry: ConfigEntry[Any],
         sync: FeatureSync,
         device_id: Callable[[Line], str | None],
+        line_name: Callable[[Line], str],
     ) -> None:
-        """Become the hooks of `sync`; `device_id` returns a line's device."""
+        """Become the hooks of `sync`.
+
+        `device_id` returns a line's device, `line_name` what the user calls the line.
+        """
         self._hass = hass
         self._entry = entry
         self._queue = sync.queue
         self._device_id = device_id
+        self._line_name = line_name
         self._set = HookScript(hass, entry, CONF_SET_SCRIPT, DEFAULT_SET_SCRIPT)
         self._get = HookScript(hass, entry, CONF_GET_SCRIPT, DEFAULT_GET_SCRIPT)
         # What was wrong when they were called last.
@@ -293,11 +301,7 @@ class ScriptHooks(Hooks):
         self._set_works()
         if refusal is not None:
             _LOGGER.info(
-                "%s refused %s of line %s: %s",
-                self._set.name,
-                feature,
-                line.user,
-                refusal or "no reason given",
+                "%s refused %s of %s", self._set.name, feature, self._line_name(line)
             )
             raise ChangeRefused(refusal)
         return ruling
@@ -350,8 +354,12 @@ class ScriptHooks(Hooks):
             is_fixable=False,
             learn_more_url=SCRIPT_HELP_URL,
             severity=ir.IssueSeverity.ERROR,
-            translation_key=ISSUE_TEXTS[error.refusal],
-            translation_placeholders={"script": script, "error": error.reason},
+            translation_key=_issue_text(error),
+            translation_placeholders={
+                "script": script,
+                "error": error.error,
+                "field": error.field,
+            },
         )
 
     @override
@@ -431,6 +439,12 @@ class ScriptHooks(Hooks):
         self._queue.release()
 
 
+def _issue_text(error: HookError) -> str:
+    if error.refusal is Refusal.HOOK_FAILED and not error.error:
+        return ISSUE_STOPPED
+    return ISSUE_TEXTS[error.refusal]
+
+
 def _context(change: ChangeRequest) -> Context:
     """Return the context of a script's run: nobody's, but caused by the change."""
     if isinstance(change.context, Context):
@@ -441,5 +455,10 @@ def _context(change: ChangeRequest) -> Context:
 def _read(answer: Mapping[str, Any], feature: Feature) -> Ruling:
     try:
         return read_ruling(answer, feature)
-    except ValueError as err:
-        raise HookError(f"its answer is wrong: {err}", Refusal.HOOK_BAD_ANSWER) from err
+    except BadAnswerError as err:
+        # What it answered may be somebody's number, and that is no matter for a log.
+        raise HookError(
+            f"its answer for {err.field} makes no sense",
+            Refusal.HOOK_BAD_ANSWER,
+            field=err.field,
+        ) from err

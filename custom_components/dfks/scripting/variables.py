@@ -4,7 +4,7 @@ People write it by hand or by template, and a template turns "2424" into a numbe
 whatever can only mean one thing is taken, and everything else is a BadValueError.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 import math
 from typing import Any, Final
@@ -51,6 +51,15 @@ MAX_REASON: Final = 255
 
 class BadValueError(ValueError):
     """Something that makes no sense where it stands; the text says what."""
+
+
+class BadAnswerError(ValueError):
+    """Something in a script's answer that makes no sense; `field` names it."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        """Say where, and what."""
+        super().__init__(f"{field}: {reason}")
+        self.field = field
 
 
 def read_feature(name: str) -> Feature:
@@ -206,33 +215,37 @@ def read_ruling(answer: Mapping[str, Any], feature: Feature) -> Ruling:
     """Return what a script's answer changes of what it was offered.
 
     Keys that are not known are passed over, and so are fields that the feature does
-    not have. Raises BadValueError for a known one that makes no sense.
+    not have. Raises BadAnswerError for a known one that makes no sense.
     """
     values = answer.get("value")
     if values is None:
         values = {}
     if not isinstance(values, Mapping):
-        raise BadValueError("value is not a mapping")
+        raise BadAnswerError("value", "it is not a mapping")
     values = {
         field: value
         for field, value in values.items()
         if field in FIELDS[feature] and value is not None
     }
-    status = answer.get("status")
-    forward_to = values.get(FIELD_FORWARD_TO)
-    rings = values.get(FIELD_RING_COUNT)
     return Ruling(
-        status=None if status is None else read_status(status),
-        forward_to=None if forward_to is None else read_target(forward_to),
-        ring_count=None if rings is None else read_rings(rings),
-        assigned=_read_flag(answer, "assigned"),
-        notify=_read_flag(answer, "notify"),
+        status=_read_part(answer, "status", read_status),
+        forward_to=_read_part(values, FIELD_FORWARD_TO, read_target),
+        ring_count=_read_part(values, FIELD_RING_COUNT, read_rings),
+        assigned=_read_part(answer, "assigned", read_status) is not False,
+        notify=_read_part(answer, "notify", read_status) is not False,
     )
 
 
-def _read_flag(answer: Mapping[str, Any], key: str) -> bool:
-    value = answer.get(key)
-    return value is None or read_status(value)
+def _read_part[T](
+    answer: Mapping[str, Any], field: str, reader: Callable[[object], T]
+) -> T | None:
+    """Return a part of an answer, None where it says nothing about it."""
+    if (value := answer.get(field)) is None:
+        return None
+    try:
+        return reader(value)
+    except BadValueError as err:
+        raise BadAnswerError(field, str(err)) from err
 
 
 def _number(value: object) -> float | None:
