@@ -7,12 +7,10 @@ import json
 
 import pytest
 
-from custom_components.dfks.features.model import LineConfig
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from tests.clock import ManualClock
-from tests.server import line_config
+from tests.sip.echo import Echo, Line
 
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
@@ -34,9 +32,9 @@ def pbx_config(pbx_peer: Pbx) -> PbxConfig:
     return PbxConfig(id="pbx-1", host=host, port=port, domains=(DOMAIN,))
 
 
-def line_at_pbx(user: str, pbx: str = "pbx-1") -> LineConfig:
-    """Return the configuration of a line at a PBX."""
-    return LineConfig(id=f"{user}@{pbx}", user=user, pbx=pbx)
+def add_line_at_pbx(echo: Echo, user: str, pbx: str = "pbx-1") -> Line:
+    """Serve a line at a PBX."""
+    return echo.add_line(user, id_=f"{user}@{pbx}", pbx=pbx)
 
 
 @pytest.fixture
@@ -50,23 +48,22 @@ def built_server(
 
 
 @pytest.fixture
-def sync(built_server: SipServer) -> FeatureSync:
+def echo(built_server: SipServer) -> Echo:
     """Return the event package with the line 201 at the PBX, and 301 here."""
-    sync = FeatureSync(built_server)
-    sync.add_line(line_at_pbx("201"))
-    sync.add_line(line_config("301", "secret"))
-    return sync
+    echo = Echo(built_server)
+    add_line_at_pbx(echo, "201")
+    echo.add_line("301", "secret")
+    return echo
 
 
 @pytest.fixture
 async def server(
-    built_server: SipServer, sync: FeatureSync, pbx_peer: Pbx
+    built_server: SipServer, echo: Echo, pbx_peer: Pbx
 ) -> AsyncIterator[SipServer]:
-    """Run the server with the lines of `sync`."""
+    """Run the server with the lines of `echo`."""
     await built_server.start()
     pbx_peer.towards(built_server.port)
     yield built_server
-    await sync.stop()
     await built_server.stop()
 
 
@@ -85,8 +82,7 @@ async def restart(
         await before.stop()
         after = SipServer(replace(config, port=port), clock)
         after.add_pbx(pbx_config, SECRET)
-        sync = FeatureSync(after)
-        sync.add_line(line_at_pbx("201"))
+        add_line_at_pbx(Echo(after), "201")
         await after.start(memory=memory, passed=stored)
         running.append(after)
         return after
@@ -96,14 +92,20 @@ async def restart(
 
 
 @pytest.fixture
+def phone_type() -> type[ProxiedPhone]:
+    """Return the kind of the phones."""
+    return ProxiedPhone
+
+
+@pytest.fixture
 async def open_phone(
-    server: SipServer,
+    server: SipServer, phone_type: type[ProxiedPhone]
 ) -> AsyncIterator[Callable[..., Awaitable[ProxiedPhone]]]:
     """Return what opens phones whose outbound proxy is the server."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_phone(user: str = "201", transport: str = "udp") -> ProxiedPhone:
-            phone = await ProxiedPhone.open(
+            phone = await phone_type.open(
                 ("127.0.0.1", server.port), transport, user=user
             )
             return await stack.enter_async_context(phone)

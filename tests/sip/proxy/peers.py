@@ -8,12 +8,16 @@ from typing import Self, override
 from tests.phone import PATIENCE, RawPeer, Request, Response
 from tests.phone.link import StreamLink
 from tests.phone.raw import Override
+from tests.sip.echo import Echo
 
 DOMAIN = "pbx.example"
 
 
 class ProxiedPhone(RawPeer):
     """A phone whose account is at the PBX and whose outbound proxy is the server."""
+
+    package = Echo.name
+    media_type = Echo.accept
 
     @override
     def request(

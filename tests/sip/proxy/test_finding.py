@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.config import ServerConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
@@ -20,6 +19,7 @@ from custom_components.dfks.sip.transport.resolver import (
 )
 from tests.clock import ManualClock
 from tests.loopback import loopback_config
+from tests.sip.echo import Echo
 
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
@@ -60,7 +60,7 @@ async def bare_server(
     """Run a server without a PBX, which asks `zone`."""
     server = SipServer(config, clock)
     server.use_resolver(zone)
-    FeatureSync(server)
+    Echo(server)
     await server.start()
     yield server
     await server.stop()

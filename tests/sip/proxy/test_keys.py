@@ -1,34 +1,25 @@
-"""Feature keys of phones that are registered at a PBX: answered here, no password."""
+"""SUBSCRIBEs of phones that are registered at a PBX: answered here, no password."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 import pytest
 
-from custom_components.dfks.features.model import ChangeRequest, Feature, Origin
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import Request, Response
 from tests.phone.raw import Override
-from tests.server import line_config
+from tests.sip.echo import LIGHT, TOPICS, Echo, echoed, light
 
-from .conftest import line_at_pbx
+from .conftest import add_line_at_pbx
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
 from .test_learning import Learned
 
 type OpenPhone = Callable[..., Awaitable[ProxiedPhone]]
 type Restart = Callable[[], Awaitable[SipServer]]
 
-TURNED_ON = ChangeRequest(
-    feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
-)
-
-DND_ON = (
-    b"<SetDoNotDisturb><device>201</device>"
-    b"<doNotDisturbOn>true</doNotDisturbOn></SetDoNotDisturb>"
-)
+LIGHT_ON = light(True)
 
 
 def subscribe(
@@ -75,9 +66,9 @@ def again(
     )
 
 
-def is_dnd_on(sync: FeatureSync, line: str = "201@pbx-1") -> bool:
-    """Whether do not disturb is on for a line."""
-    return sync.lines[line].state(Feature.DO_NOT_DISTURB).status
+def is_lit(echo: Echo, line: str = "201@pbx-1") -> bool:
+    """Whether the light of a line is on."""
+    return echo.lines[line].texts.get(LIGHT) == "on"
 
 
 @pytest.mark.requirement("P58")
@@ -89,7 +80,7 @@ async def test_a_proven_flow_subscribes_without_a_password(
     phone = await open_phone(transport=transport)
     await pbx_peer.register(phone)
     _, notify = await open_subscription(phone)
-    assert b"DoNotDisturbEvent" in notify.body
+    assert list(echoed(notify)) == TOPICS
     await both_silent(phone, pbx_peer)
 
 
@@ -119,10 +110,10 @@ async def test_request_uri_and_route_do_not_matter(
 @pytest.mark.requirement("P58")
 @pytest.mark.parametrize("field", ["From", "To"])
 async def test_from_and_to_must_be_the_line(
-    registered: ProxiedPhone, pbx_peer: Pbx, sync: FeatureSync, field: str
+    registered: ProxiedPhone, pbx_peer: Pbx, echo: Echo, field: str
 ) -> None:
     """A phone of 201 gets nothing of 202."""
-    sync.add_line(line_at_pbx("202"))
+    add_line_at_pbx(echo, "202")
     value = f"<sip:202@{DOMAIN}>" + (";tag=x" if field == "From" else "")
     response = await registered.ask(subscribe(registered, {field: value}))
     assert response.status == 403
@@ -140,15 +131,15 @@ async def test_credentials_for_the_pbx_are_not_looked_at(
 
 
 @pytest.mark.requirement("P59")
-async def test_a_key_that_is_pressed_changes_the_state(
-    registered: ProxiedPhone, pbx_peer: Pbx, sync: FeatureSync
+async def test_a_body_in_the_dialog_changes_the_state(
+    registered: ProxiedPhone, pbx_peer: Pbx, echo: Echo
 ) -> None:
     """In the dialog; the phone is told, the PBX hears nothing."""
     response, _ = await open_subscription(registered)
-    assert (await registered.ask(again(registered, response, DND_ON))).status == 200
+    assert (await registered.ask(again(registered, response, LIGHT_ON))).status == 200
     notify = await registered.next_request()
-    assert b"<doNotDisturbOn>true<" in notify.body
-    assert is_dnd_on(sync)
+    assert echoed(notify)[LIGHT] == "on"
+    assert is_lit(echo)
     await pbx_peer.silence()
 
 
@@ -181,18 +172,18 @@ async def test_other_event_packages_pass(
 
 @pytest.mark.requirement("P60")
 async def test_over_udp_an_initial_subscribe_changes_nothing(
-    registered: ProxiedPhone, sync: FeatureSync
+    registered: ProxiedPhone, echo: Echo
 ) -> None:
     """Anybody in the network could have written it; the full state is told."""
-    assert (await registered.ask(subscribe(registered, body=DND_ON))).status == 200
+    assert (await registered.ask(subscribe(registered, body=LIGHT_ON))).status == 200
     notify = await registered.next_request()
-    assert b"<doNotDisturbOn>false<" in notify.body
-    assert not is_dnd_on(sync)
+    assert echoed(notify)[LIGHT] == "off"
+    assert not is_lit(echo)
 
 
 @pytest.mark.requirement("P60")
 async def test_over_udp_a_body_that_is_not_taken_is_not_read_either(
-    registered: ProxiedPhone, sync: FeatureSync
+    registered: ProxiedPhone, echo: Echo
 ) -> None:
     """It is no reason to refuse the subscription."""
     assert (await registered.ask(subscribe(registered, body=b"<odd"))).status == 200
@@ -200,18 +191,18 @@ async def test_over_udp_a_body_that_is_not_taken_is_not_read_either(
 
 @pytest.mark.requirement("P60")
 async def test_over_tcp_an_initial_subscribe_may_change(
-    open_phone: OpenPhone, pbx_peer: Pbx, sync: FeatureSync
+    open_phone: OpenPhone, pbx_peer: Pbx, echo: Echo
 ) -> None:
     """Nobody can write on the connection of another."""
     phone = await open_phone(transport="tcp")
     await pbx_peer.register(phone)
-    assert (await phone.ask(subscribe(phone, body=DND_ON))).status == 200
-    assert is_dnd_on(sync)
+    assert (await phone.ask(subscribe(phone, body=LIGHT_ON))).status == 200
+    assert is_lit(echo)
 
 
 @pytest.mark.requirement("P60")
 async def test_nobody_else_can_write_in_a_dialog(
-    registered: ProxiedPhone, server: SipServer, sync: FeatureSync
+    registered: ProxiedPhone, server: SipServer, echo: Echo
 ) -> None:
     """Its To tag is 64 random bits that only the phone has seen."""
     response, _ = await open_subscription(registered)
@@ -219,9 +210,9 @@ async def test_nobody_else_can_write_in_a_dialog(
     async with other:
         tag = response.get("To").partition(";tag=")[2]
         assert len(tag) >= 16
-        guessed = again(other, response, DND_ON).replace(tag.encode(), b"0" * 16)
+        guessed = again(other, response, LIGHT_ON).replace(tag.encode(), b"0" * 16)
         assert (await other.ask(guessed)).status == 481
-        assert not is_dnd_on(sync)
+        assert not is_lit(echo)
 
 
 @pytest.mark.requirement("P61")
@@ -237,14 +228,14 @@ async def test_a_phone_that_subscribes_before_it_registers_asks_again(
 
 @pytest.mark.requirement("P61")
 async def test_a_phone_whose_line_is_not_added_yet_asks_again(
-    open_phone: OpenPhone, pbx_peer: Pbx, sync: FeatureSync
+    open_phone: OpenPhone, pbx_peer: Pbx, echo: Echo
 ) -> None:
     """Until somebody adds the line."""
     phone = await open_phone("205")
     await pbx_peer.register(phone)
     response = await phone.ask(subscribe(phone))
     assert (response.status, response.get("Retry-After")) == (480, "30")
-    sync.add_line(line_at_pbx("205"))
+    add_line_at_pbx(echo, "205")
     assert (await phone.ask(subscribe(phone))).status == 200
 
 
@@ -265,13 +256,13 @@ async def test_a_line_that_is_registered_here_is_asked_for_its_password(
 
 @pytest.mark.requirement("P61")
 async def test_a_refresh_from_a_new_address_is_taken(
-    registered: ProxiedPhone, pbx_peer: Pbx, open_phone: OpenPhone, sync: FeatureSync
+    registered: ProxiedPhone, pbx_peer: Pbx, open_phone: OpenPhone, echo: Echo
 ) -> None:
     """NAT has moved the phone; it knows the To tag, and is told there from now on."""
     response, _ = await open_subscription(registered)
     moved = await open_phone()
-    assert (await moved.ask(again(moved, response, DND_ON))).status == 200
-    assert b"<doNotDisturbOn>true<" in (await moved.next_request()).body
+    assert (await moved.ask(again(moved, response, LIGHT_ON))).status == 200
+    assert echoed(await moved.next_request())[LIGHT] == "on"
     await registered.silence()
 
 
@@ -305,7 +296,7 @@ async def test_a_proof_that_has_expired_opens_no_subscription(
 
 @pytest.mark.requirement("P62")
 async def test_a_notify_goes_by_the_newest_connection(
-    open_phone: OpenPhone, pbx_peer: Pbx, sync: FeatureSync
+    open_phone: OpenPhone, pbx_peer: Pbx, echo: Echo
 ) -> None:
     """The phone has connected and registered anew, and has not subscribed anew."""
     instance = {"Contact": '<sip:201@127.0.0.1>;+sip.instance="<urn:uuid:1>"'}
@@ -316,9 +307,9 @@ async def test_a_notify_goes_by_the_newest_connection(
     new = await open_phone(transport="tcp")
     await pbx_peer.register(new, instance)
     new.answer(await new.next_request())
-    await sync.change("201@pbx-1", TURNED_ON)
+    echo.change(echo.lines["201@pbx-1"], LIGHT, "on")
     notify = await new.next_request()
-    assert b"<doNotDisturbOn>true<" in notify.body
+    assert echoed(notify)[LIGHT] == "on"
 
 
 @pytest.mark.requirement("P62")
@@ -334,71 +325,70 @@ async def test_a_notify_after_a_restart_goes_to_the_phone(
 
 @pytest.mark.requirement("P63", "P102")
 async def test_one_user_lives_here_and_at_the_pbx(
-    registered: ProxiedPhone, open_phone: OpenPhone, sync: FeatureSync
+    registered: ProxiedPhone, open_phone: OpenPhone, echo: Echo
 ) -> None:
     """Two lines with states of their own, on one port."""
-    sync.add_line(line_config("201", "here"))
+    echo.add_line("201", "here")
     host, port = registered.link.remote
     second = await open_phone()
     data = second.request(
         "SUBSCRIBE",
         f"sip:201@{host}:{port}",
         {"To": f"<sip:201@{host}>", "From": f"<sip:201@{host}>;tag=second"},
-        DND_ON,
+        LIGHT_ON,
     )
     assert (await second.ask(data)).status == 401
     assert (await second.ask_signed(data, "here")).status == 200
-    assert is_dnd_on(sync, "line-201")
-    assert not is_dnd_on(sync)
+    assert is_lit(echo, "line-201")
+    assert not is_lit(echo)
     await open_subscription(registered)
 
 
 @pytest.mark.requirement("P63", "P102")
 async def test_one_phone_has_an_account_here_and_one_at_the_pbx(
-    registered: ProxiedPhone, sync: FeatureSync
+    registered: ProxiedPhone, echo: Echo
 ) -> None:
     """Both over one socket, as the same user: the hosts tell them apart."""
-    sync.add_line(line_config("201", "here"))
+    echo.add_line("201", "here")
     host, port = registered.link.remote
     here = {"To": f"<sip:201@{host}>", "From": f"<sip:201@{host}>;tag=second"}
-    data = registered.request("SUBSCRIBE", f"sip:201@{host}:{port}", here, DND_ON)
+    data = registered.request("SUBSCRIBE", f"sip:201@{host}:{port}", here, LIGHT_ON)
     assert (await registered.ask_signed(data, "here")).status == 200
-    assert is_dnd_on(sync, "line-201")
-    assert not is_dnd_on(sync)
+    assert is_lit(echo, "line-201")
+    assert not is_lit(echo)
 
 
 @pytest.mark.requirement("P63")
 async def test_a_line_moves_from_here_to_the_pbx(
-    registered: ProxiedPhone, sync: FeatureSync, server: SipServer
+    registered: ProxiedPhone, echo: Echo, server: SipServer
 ) -> None:
     """Its state stays; its password is not asked for any more."""
-    sync.remove_line("201@pbx-1")
-    config = line_config("201", "here")
-    sync.add_line(config)
-    await sync.change("line-201", TURNED_ON)
+    echo.remove_line("201@pbx-1")
+    line = echo.add_line("201", "here")
+    echo.change(line, LIGHT, "on")
     assert (await registered.ask(subscribe(registered))).status == 480
-    sync.update_line(replace(config, password="", auth_name="", pbx="pbx-1"))
+    server.change_account(line, "201", "", (), "pbx-1")
     _, notify = await open_subscription(registered)
-    assert b"<doNotDisturbOn>true<" in notify.body
+    assert echoed(notify)[LIGHT] == "on"
 
 
 @pytest.mark.requirement("P63")
-async def test_two_lines_of_one_user_at_one_pbx_are_refused(sync: FeatureSync) -> None:
+async def test_two_lines_of_one_user_at_one_pbx_are_refused(echo: Echo) -> None:
     """At another PBX it is another line."""
     with pytest.raises(ValueError, match="taken"):
-        sync.add_line(replace(line_at_pbx("201"), id="another"))
-    sync.add_line(line_at_pbx("201", "pbx-2"))
+        echo.add_line("201", id_="another", pbx="pbx-1")
+    add_line_at_pbx(echo, "201", "pbx-2")
 
 
 @pytest.mark.requirement("P112")
 async def test_a_pbx_that_synchronizes_the_keys_itself_is_asked(
     registered: ProxiedPhone, pbx_peer: Pbx, server: SipServer, pbx_config: PbxConfig
 ) -> None:
-    """As-feature-event passes like any other event, both ways."""
+    """The event passes like any other event, both ways."""
     server.add_pbx(replace(pbx_config, keys_here=False))
     registered.send(subscribe(registered))
     request = await pbx_peer.next_request()
-    assert request.get("Event") == "as-feature-event"
+    assert request.get("Event") == "echo"
     pbx_peer.send(request.response(200).encode())
     assert (await registered.next_response()).status == 200
 
@@ -414,7 +404,7 @@ async def test_a_pbx_that_does_not_know_the_keys_is_found_out(
     for answer in (401, status):
         registered.send(subscribe(registered))
         request = await pbx_peer.next_request()
-        assert request.get("Event") == "as-feature-event"
+        assert request.get("Event") == "echo"
         assert not told
         pbx_peer.send(request.response(answer).encode())
         response = await registered.next_response()
@@ -449,7 +439,7 @@ async def test_a_pbx_that_sends_a_notify_of_the_keys_is_told_of(
     learned = Learned()
     server.observe_proxy(learned)
     registration = await pbx_peer.register(registered)
-    event = {"Event": "as-feature-event", "Subscription-State": "active"}
+    event = {"Event": "echo", "Subscription-State": "active"}
     pbx_peer.send(pbx_peer.call(registration, "NOTIFY", event))
     assert (await registered.next_request()).method == "NOTIFY"
     assert learned.events[-1] == ("keys", "pbx-1")

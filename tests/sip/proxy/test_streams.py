@@ -9,15 +9,15 @@ import ssl
 
 import pytest
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip.config import ServerConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import RawPeer
 from tests.sip.certificates import client_context, server_context, write_certificate
+from tests.sip.echo import Echo
 
-from .conftest import SECRET, line_at_pbx
+from .conftest import SECRET, add_line_at_pbx
 from .peers import DOMAIN, Pbx, ProxiedPhone, StreamPbx
 from .test_learning import Learned
 from .test_routes import in_dialog
@@ -68,13 +68,10 @@ def built_server(
 
 
 @pytest.fixture
-async def server(
-    built_server: SipServer, sync: FeatureSync
-) -> AsyncIterator[SipServer]:
+async def server(built_server: SipServer, echo: Echo) -> AsyncIterator[SipServer]:
     """Run the server."""
     await built_server.start()
     yield built_server
-    await sync.stop()
     await built_server.stop()
 
 
@@ -113,7 +110,7 @@ async def test_the_connection_comes_from_the_listening_port(
 @pytest.mark.requirement("P99")
 async def test_a_port_that_cannot_be_shared_is_no_obstacle(
     built_server: SipServer,
-    sync: FeatureSync,
+    echo: Echo,
     stream_pbx: StreamPbx,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -185,7 +182,7 @@ async def test_a_pbx_that_hangs_up_is_tried_less_and_less_often(
 @pytest.mark.requirement("P97", "P105")
 async def test_a_pbx_that_is_down_gets_503_at_once(
     built_server: SipServer,
-    sync: FeatureSync,
+    echo: Echo,
     stream_pbx: StreamPbx,
     clock: ManualClock,
 ) -> None:
@@ -250,7 +247,7 @@ async def test_what_waits_for_a_connection_is_answered_after_4_seconds(
 @both
 @pytest.mark.requirement("P97")
 async def test_what_is_sent_before_there_is_a_connection_waits_for_it(
-    built_server: SipServer, sync: FeatureSync, stream_pbx: StreamPbx
+    built_server: SipServer, echo: Echo, stream_pbx: StreamPbx
 ) -> None:
     """The phone's first REGISTER is not lost."""
     await built_server.start()
@@ -403,7 +400,7 @@ def test_a_context_that_checks_nothing_is_refused(
 @pytest.mark.requirement("P99", "P50")
 async def test_a_call_over_tcp_goes_on_after_a_restart(
     built_server: SipServer,
-    sync: FeatureSync,
+    echo: Echo,
     stream_pbx: StreamPbx,
     config: ServerConfig,
     clock: ManualClock,
@@ -418,12 +415,10 @@ async def test_a_call_over_tcp_goes_on_after_a_restart(
         registration = await stream_pbx.register(phone)
         await stream_pbx.connected()
         stored = built_server.proxy_records()
-        await sync.stop()
         await built_server.stop()
         after = SipServer(replace(config, port=port), clock)
         after.add_pbx(pbx_config, SECRET)
-        again = FeatureSync(after)
-        again.add_line(line_at_pbx("201"))
+        add_line_at_pbx(Echo(after), "201")
         await after.start(passed=stored)
         stack.push_async_callback(after.stop)
         link = await stream_pbx.connected()

@@ -1,0 +1,1 @@
+"""Feature keys of phones behind the proxy."""
