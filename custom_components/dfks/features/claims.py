@@ -16,14 +16,14 @@ while nobody is at home. The rules, for each feature of a line by itself:
   for an hour. At the end the feature goes back to the state before, and goes off where
   that was the same.
 
-Everything here is pure: states, claims and times in, claims out. Times are in seconds
+Everything here only computes: states, claims and times in, claims out. Times are in seconds
 since the epoch.
 """
 
 from dataclasses import replace
 from typing import Final
 
-from .model import FORWARDINGS, ChangeRequest, Claim, Claims, FeatureState, Origin
+from .model import FORWARDINGS, ChangeRequest, Claim, Claims, FeatureState, Line, Origin
 
 # Claims on one feature at a time; more are refused. Enough for any household, and an
 # automation that makes up a new name each time does not fill the disk.
@@ -101,6 +101,17 @@ def last_end(claims: Claims | None) -> float | None:
 def names(claims: Claims | None) -> list[str]:
     """Return the names of the claims that are held; a person's end has none."""
     return [] if claims is None else [c.name for c in claims.held if c.name]
+
+
+def returned(line: Line, change: ChangeRequest) -> ChangeRequest:
+    """Return a change with the state that it goes back to, if it ends claims."""
+    claims = line.claims(change.feature)
+    return change if claims is None else returning(claims, change)
+
+
+def ends_nothing(line: Line, change: ChangeRequest) -> bool:
+    """Whether a change is to end claims that are not held any more."""
+    return change.is_end and not ending(line.claims(change.feature), change)
 
 
 def _without(claims: Claims, names: frozenset[str]) -> Claims | None:

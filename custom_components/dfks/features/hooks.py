@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import Context, ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import logging
 from time import monotonic
 from typing import Final
@@ -174,6 +174,55 @@ async def call_hook[T](
         if not task.done():
             task.cancel()
             await asyncio.wait((task,), timeout=STOP_TIMEOUT)
+
+
+async def ask_set_hook(
+    hooks: Hooks, timeout: float, line: Line, change: ChangeRequest
+) -> tuple[Ruling, ChangeRequest]:
+    """Return what the set hook says, and the change that comes of it.
+
+    A hook that does not work keeps no feature on. Raises ChangeRefused.
+    """
+    try:
+        ruling = await call_hook(
+            lambda: hooks.rule(line, change), timeout, (line, change.feature)
+        )
+        return ruling, _ruled(change, ruling)
+    except HookError as err:
+        hooks.rule_failed(err)
+        if (off := change.off_part) is None:
+            raise
+        return Ruling(), off
+
+
+async def ask_get_hook(
+    hooks: Hooks, timeout: float, line: Line, source: str | None, wanted: ChangeRequest
+) -> tuple[Ruling, ChangeRequest]:
+    """Return what the get hook says of a feature, and the change that comes of it.
+
+    `wanted` changes nothing yet. Raises ChangeRefused.
+    """
+    try:
+        ruling = await call_hook(
+            lambda: hooks.supply(line, wanted.feature, source), timeout
+        )
+        return ruling, _ruled(wanted, ruling)
+    except HookError as err:
+        hooks.supply_failed(err)
+        raise
+
+
+def _ruled(change: ChangeRequest, ruling: Ruling) -> ChangeRequest:
+    """Return a change with what a hook has put in its place. Raises HookError."""
+    status = change.status if ruling.status is None else ruling.status
+    forward_to = change.forward_to if ruling.forward_to is None else ruling.forward_to
+    ring_count = change.ring_count if ruling.ring_count is None else ruling.ring_count
+    try:
+        return replace(
+            change, status=status, forward_to=forward_to, ring_count=ring_count
+        )
+    except ValueError as err:
+        raise HookError(str(err), Refusal.HOOK_BAD_ANSWER, field="value") from err
 
 
 type Job = Callable[[], Awaitable[None]]

@@ -19,7 +19,6 @@ from typing import Final, override
 
 from ..sip import (
     ALL,
-    FULL,
     NOTHING,
     Account,
     EventPackage,
@@ -30,28 +29,20 @@ from ..sip import (
     Topics,
     bracketed,
 )
-from .claims import MAX_CLAIMS, claims_after, due, ending, returning
+from .checks import check, check_claims, check_target, removed, stopping
+from .claims import claims_after, due, ends_nothing, returned
 from .damping import Damping
-from .documents import (
-    CONTENT_TYPE,
-    MULTIPART,
-    Command,
-    event_document,
-    multipart,
-    parse_command,
-    refusal,
-)
+from .documents import CONTENT_TYPE, Command, parse_command, refusal
 from .hooks import (
     HOOK_TIMEOUT,
-    HookError,
     HookQueue,
     Hooks,
     Ruling,
-    call_hook,
+    ask_get_hook,
+    ask_set_hook,
     is_hooks_own,
 )
 from .model import (
-    FORWARDINGS,
     ChangeOutcome,
     ChangeRefused,
     ChangeRequest,
@@ -69,18 +60,14 @@ from .model import (
     Origin,
     Refusal,
     WatchersChanged,
-    shared_states,
     sorted_features,
 )
+from .notify_documents import NotifyDocuments
 from .publisher import Publisher
-from .styles import SeparatePhones
 from .targets import dialable
 from .waiting import WaitingChange
 
 _LOGGER = logging.getLogger(__name__)
-
-# Reasons (RFC 6665 4.1.3) that come with no state: the line is no more.
-_WITHOUT_STATE = frozenset({"noresource", "deactivated"})
 
 # A set of topics that names no feature: a NOTIFY without a body.
 NO_FEATURE = frozenset({"none"})
@@ -122,9 +109,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
         # Who waits for the get hook to be asked about a line.
         self._asking: dict[Line, dict[Subscription, None]] = {}
-        # The body written last, and for what: a fan-out needs it many times over.
-        self._written: tuple[Line, Topics, NotifyStyle, Notification] | None = None
-        self._separate = SeparatePhones(server.clock)
+        self._documents = NotifyDocuments(server.clock)
         self._damping = Damping(server.clock, server.notifier)
         server.add_package(self)
 
@@ -160,8 +145,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if line.configuration == before:
             return False
         for subscription in self._notifier.of(line):
-            self._separate.forget(subscription)
-        self._written = None
+            self._documents.try_multipart(subscription)
+        self._documents.forget()
         if line.configuration[:2] != before[:2]:
             for subscription in self._notifier.of(line):
                 self._tell_everything(subscription)
@@ -196,18 +181,18 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._waiting.clear()
         for outcome in self._outcomes:
             if not outcome.done():
-                outcome.set_exception(_stopping())
+                outcome.set_exception(stopping())
 
     async def change(self, line_id: str, change: ChangeRequest) -> ChangeOutcome:
         """Change a feature from Home Assistant. Raises ChangeRefused."""
         line = self.lines.get(line_id)
         if line is None:
-            raise _removed()
+            raise removed()
         if change.context is None:
             change = replace(change, context=self._new_context())
         if self._asks_nobody(line) or is_hooks_own(line, change.feature):
-            change = _returned(line, change)
-            _check(line, change)
+            change = returned(line, change)
+            check(line, change)
             return self._commit(line, change, None)
         outcome = self._wait(line, change, None).outcome()
         self._outcomes.add(outcome)
@@ -219,9 +204,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
         A set hook may still supply the target that a forwarding has not.
         """
-        _check_claims(line, change)
+        check_claims(line, change)
         if not self.hooks.has_set_hook:
-            _check_target(line, change)
+            check_target(line, change)
 
     def end_missed(self, now: float) -> list[FeatureChanged]:
         """End the claims that were over before the start, at `now` in epoch seconds.
@@ -241,7 +226,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
                     ended_at=now,
                     context=self._new_context(),
                 )
-                change = _returned(line, end)
+                change = returned(line, end)
                 outcome = self._commit(line, change, None, quiet=True)
                 if outcome.state != outcome.before:
                     missed.append(
@@ -267,7 +252,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         Raises ChangeRefused where the line's limit is reached.
         """
         if self.queue.stopped:
-            raise _stopping()
+            raise stopping()
         waiting = self._waiting.get(line.id, [])
         for other in reversed(waiting):
             if other.change.feature is not change.feature:
@@ -335,12 +320,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     ) -> ChangeOutcome:
         """Ask the set hook about a change and make it. Raises ChangeRefused."""
         ruling = Ruling()
-        change = _returned(line, change)
-        if self.hooks.has_set_hook and not _ends_nothing(line, change):
-            ruling, change = await self._ask_set_hook(line, change)
+        change = returned(line, change)
+        if self.hooks.has_set_hook and not ends_nothing(line, change):
+            ruling, change = await ask_set_hook(
+                self.hooks, self.hook_timeout, line, change
+            )
         if line.id not in self.lines:
-            raise _removed()
-        _check(line, change)
+            raise removed()
+        check(line, change)
         if not ruling.notify:
             outcome = self._commit(line, change, sender, quiet=True)
             self._end(sender)
@@ -348,26 +335,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if not ruling.assigned and sender is not None:
             return await self._commit_hidden(line, change, sender)
         return self._commit(line, change, sender)
-
-    async def _ask_set_hook(
-        self, line: Line, change: ChangeRequest
-    ) -> tuple[Ruling, ChangeRequest]:
-        """Return what the hook says, and the change that comes of it.
-
-        A hook that does not work keeps no feature on. Raises ChangeRefused.
-        """
-        try:
-            ruling = await call_hook(
-                lambda: self.hooks.rule(line, change),
-                self.hook_timeout,
-                (line, change.feature),
-            )
-            return ruling, _ruled(change, ruling)
-        except HookError as err:
-            self.hooks.rule_failed(err)
-            if (off := change.off_part) is None:
-                raise
-            return Ruling(), off
 
     async def _commit_hidden(
         self, line: Line, change: ChangeRequest, sender: Subscription
@@ -426,7 +393,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             if too_slow or not self.hooks.has_get_hook or line.id not in self.lines:
                 break
             try:
-                ruling, supplied = await self._ask_get_hook_about(line, feature, source)
+                wanted = ChangeRequest(
+                    feature=feature, origin=Origin.HOOK, context=self._new_context()
+                )
+                ruling, supplied = await ask_get_hook(
+                    self.hooks, self.hook_timeout, line, source, wanted
+                )
             except ChangeRefused as err:
                 too_slow = err.refusal is Refusal.HOOK_TOO_SLOW
                 continue
@@ -438,27 +410,11 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._show(line, frozenset(hidden))
         return frozenset(changed)
 
-    async def _ask_get_hook_about(
-        self, line: Line, feature: Feature, source: str | None
-    ) -> tuple[Ruling, ChangeRequest]:
-        """Return what the hook says of a feature, and the change that comes of it."""
-        try:
-            ruling = await call_hook(
-                lambda: self.hooks.supply(line, feature, source), self.hook_timeout
-            )
-            supplied = ChangeRequest(
-                feature=feature, origin=Origin.HOOK, context=self._new_context()
-            )
-            return ruling, _ruled(supplied, ruling)
-        except HookError as err:
-            self.hooks.supply_failed(err)
-            raise
-
     def _show(self, line: Line, hidden: frozenset[Feature]) -> None:
         """Leave these features out of a line's full state, and only these."""
         if line.hidden != hidden:
             line.hidden = hidden
-            self._written = None
+            self._documents.forget()
 
     def _commit(
         self,
@@ -479,7 +435,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """
         feature = change.feature
         old = line.state(feature)
-        if _ends_nothing(line, change):
+        if ends_nothing(line, change):
             return ChangeOutcome(old, old, 0)
         new = change.applied_to(old).of(feature)
         changed = new != old
@@ -492,7 +448,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
                 change.source or "Home Assistant",
             )
             line.store(feature, new)
-            self._written = None
+            self._documents.forget()
             line.store_claims(
                 feature, claims_after(line.claims(feature), change, old, new)
             )
@@ -571,68 +527,22 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     @override
     def render(self, subscription: Subscription, topics: Topics) -> Notification:
         """Write the documents of some features, or of all that are assigned."""
-        if subscription.ending in _WITHOUT_STATE:
-            return Notification("", b"")
         line = _line(subscription.account)
-        style = self.style_of(subscription)
-        if self._written is not None:
-            written_line, written_topics, written_style, notification = self._written
-            if (
-                written_line is line
-                and written_topics == topics
-                and written_style is style
-            ):
-                return notification
-        notification = self._write(line, topics, style)
-        self._written = (line, topics, style, notification)
-        return notification
-
-    def style_of(self, subscription: Subscription) -> NotifyStyle:
-        """Return how the phone of a subscription is told several features at once."""
-        if subscription in self._separate:
-            return NotifyStyle.SEPARATE
-        return _line(subscription.account).style
+        return self._documents.render(line, subscription, topics)
 
     def style_in_use(self, line: Line) -> NotifyStyle:
         """Return the style of a line, separate where one of its phones needs that."""
-        if any(phone in self._separate for phone in self._notifier.of(line)):
-            return NotifyStyle.SEPARATE
-        return line.style
-
-    @staticmethod
-    def _write(line: Line, topics: Topics, style: NotifyStyle) -> Notification:
-        features = line.assigned
-        if FULL not in topics:
-            features = tuple(feature for feature in features if feature in topics)
-        elif line.hidden:
-            features = tuple(
-                feature for feature in features if feature not in line.hidden
-            )
-        left = NOTHING
-        if style is NotifyStyle.SEPARATE and len(features) > 1:
-            left = frozenset(features[1:])
-            features = features[:1]
-        device = line.user
-        if not features:
-            return Notification("", b"")
-        states = shared_states(line.states_of(features))
-        if len(features) == 1:
-            document = event_document(features[0], line.state(features[0]), device)
-            return Notification(CONTENT_TYPE, document, left, states)
-        return Notification(MULTIPART, multipart(states, device), values=states)
+        return self._documents.style_in_use(line, self._notifier.of(line))
 
     @override
     def unreadable(self, subscription: Subscription, *, silence: bool) -> bool:
-        """Send one NOTIFY a feature from now on to a phone that takes no multipart."""
-        if subscription.told_as != MULTIPART:
-            return False
-        self._separate.add(subscription, silence=silence)
-        return True
+        """Send one NOTIFY per feature from now on to a phone that takes no multipart."""
+        return self._documents.unreadable(subscription, silence=silence)
 
     @override
     def unreachable(self, subscription: Subscription) -> None:
         """Try multipart again on a phone that does not answer single features either."""
-        self._separate.forget_silence(subscription)
+        self._documents.unreachable(subscription)
 
     @override
     def watchers_changed(self, account: Account) -> None:
@@ -653,74 +563,7 @@ def _line(account: Account) -> Line:
     return account
 
 
-def _returned(line: Line, change: ChangeRequest) -> ChangeRequest:
-    """Return a change with the state that it goes back to, if it ends claims."""
-    claims = line.claims(change.feature)
-    return change if claims is None else returning(claims, change)
-
-
-def _ends_nothing(line: Line, change: ChangeRequest) -> bool:
-    """Whether a change is to end claims that are not held any more."""
-    return change.is_end and not ending(line.claims(change.feature), change)
-
-
-def _check(line: Line, change: ChangeRequest) -> None:
-    """Raise ChangeRefused for what cannot be done, whatever a hook says."""
-    _check_claims(line, change)
-    _check_target(line, change)
-
-
-def _check_claims(line: Line, change: ChangeRequest) -> None:
-    """Raise ChangeRefused for one claim too many on a feature."""
-    claims = line.claims(change.feature)
-    if change.hold is None or claims is None or len(claims.held) < MAX_CLAIMS:
-        return
-    if change.hold.name and all(c.name != change.hold.name for c in claims.held):
-        raise ChangeRefused("Too many claims are held", Refusal.TOO_MANY_CLAIMS)
-
-
-def _check_target(line: Line, change: ChangeRequest) -> None:
-    """Raise ChangeRefused where Home Assistant turns on a forwarding without target.
-
-    A phone's is taken: the phone is told that it is off.
-    """
-    feature = change.feature
-    if (
-        not change.status
-        or change.origin is Origin.PHONE
-        or feature not in FORWARDINGS
-        or (
-            line.state(feature).forward_to
-            if change.forward_to is None
-            else change.forward_to
-        )
-    ):
-        return
-    raise ChangeRefused("There is no target to forward to", Refusal.TARGET_MISSING)
-
-
-def _removed() -> ChangeRefused:
-    return ChangeRefused("The line has been removed", Refusal.LINE_REMOVED)
-
-
-def _stopping() -> ChangeRefused:
-    return ChangeRefused("Home Assistant is stopping", Refusal.STOPPING)
-
-
 def _source(subscription: Subscription) -> str:
     """Return host:port of a phone."""
     host, port = subscription.dialog.flow.remote
     return f"{bracketed(host)}:{port}"
-
-
-def _ruled(change: ChangeRequest, ruling: Ruling) -> ChangeRequest:
-    """Return a change with what a hook has put in its place. Raises HookError."""
-    status = change.status if ruling.status is None else ruling.status
-    forward_to = change.forward_to if ruling.forward_to is None else ruling.forward_to
-    ring_count = change.ring_count if ruling.ring_count is None else ruling.ring_count
-    try:
-        return replace(
-            change, status=status, forward_to=forward_to, ring_count=ring_count
-        )
-    except ValueError as err:
-        raise HookError(str(err), Refusal.HOOK_BAD_ANSWER, field="value") from err
