@@ -12,7 +12,7 @@ import signal
 import sys
 from typing import Any, Final
 
-from . import headless, kamailio, table
+from . import headless, kamailio, passing, table
 from .headless import FULL, SHORT, Crowds, Effort, Figures
 from .processes import GENERATOR_CORE, SERVER_CORE
 
@@ -26,6 +26,7 @@ GROUPS: Final = (
     "crowd",
     "start",
     "flatness",
+    "passing",
     "kamailio",
     "home-assistant",
 )
@@ -91,6 +92,7 @@ def _measure(groups: list[str], effort: Effort, turn: str) -> Figures:
         "fan-out": lambda: headless.measure_fan_out(effort),
         "start": headless.measure_start,
         "flatness": lambda: headless.measure_flatness(effort),
+        "passing": lambda: passing.measure(effort),
     }
     if kamailio.is_installed():
         steps["kamailio"] = lambda: kamailio.measure(effort)

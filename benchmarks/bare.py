@@ -3,11 +3,13 @@
 
 `echo` sends back what comes, and does nothing else. `skeleton` is the least that
 Python makes of SIP: it answers each SUBSCRIBE with a 200 and a NOTIFY from templates,
-and checks and remembers nothing. Prints `ready` when it listens.
+and checks and remembers nothing. `forward` sends what comes to the port `--to`, and what
+comes from there to where something came from last. Prints `ready` when it listens.
 """
 
 import argparse
 import asyncio
+from collections.abc import Callable
 from itertools import count
 import re
 from typing import cast, override
@@ -77,10 +79,32 @@ class Skeleton(Echo):
         )
 
 
-async def serve(port: int, way: str) -> None:
+class Forward(Echo):
+    """Sends each datagram on, as it is."""
+
+    def __init__(self, port: int) -> None:
+        """Send on to a port of this machine."""
+        self._there = "127.0.0.1", port
+        self._here = self._there
+
+    @override
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if addr == self._there:
+            self._transport.sendto(data, self._here)
+        else:
+            self._here = addr
+            self._transport.sendto(data, self._there)
+
+
+async def serve(port: int, way: str, to: int) -> None:
     """Serve until the process is ended."""
+    ways: dict[str, Callable[[], Echo]] = {
+        "echo": Echo,
+        "skeleton": Skeleton,
+        "forward": lambda: Forward(to),
+    }
     await asyncio.get_running_loop().create_datagram_endpoint(
-        Skeleton if way == "skeleton" else Echo, local_addr=("127.0.0.1", port)
+        ways[way], local_addr=("127.0.0.1", port)
     )
     print("ready", flush=True)
     await asyncio.Event().wait()
@@ -90,9 +114,12 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--way", choices=("echo", "skeleton"), default="echo")
+    parser.add_argument(
+        "--way", choices=("echo", "skeleton", "forward"), default="echo"
+    )
+    parser.add_argument("--to", type=int, default=0, metavar="PORT")
     arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.way))
+    asyncio.run(serve(arguments.port, arguments.way, arguments.to))
 
 
 if __name__ == "__main__":

@@ -179,8 +179,8 @@ def machine_cpu() -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def bare(way: str) -> tuple[Server, int]:
-    """Start bare asyncio, `echo` or `skeleton`; return it with its port.
+def bare(way: str, *options: str) -> tuple[Server, int]:
+    """Start bare asyncio, `echo`, `skeleton` or `forward`; return it with its port.
 
     Its transport asks for 256 KiB a datagram. With the defaults of glibc each of them is
     mapped and unmapped again, which costs more than all else; told to keep its memory,
@@ -196,6 +196,7 @@ def bare(way: str) -> tuple[Server, int]:
         f"{BENCHMARKS}/bare.py",
         f"--port={port}",
         f"--way={way}",
+        *options,
     ]
     return Server(command, environment=keep), port
 

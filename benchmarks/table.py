@@ -236,6 +236,29 @@ ROWS: Final = (
         most_ratio=1.1,
     ),
     Row(
+        what="passing REGISTER with a challenge, 4 messages",
+        key="pass_register",
+        bare="pass_register_bare",
+        most_ratio=2.0,
+    ),
+    Row(
+        what="passing a call, 7 messages",
+        key="pass_call",
+        bare="pass_call_bare",
+        most_ratio=2.0,
+    ),
+    Row(
+        what="passing at 100 messages/s, p50",
+        key="pass_p50",
+        bare="pass_p50_bare",
+    ),
+    Row(
+        what="passing at 100 messages/s, p99",
+        key="pass_p99",
+        bare="pass_p99_bare",
+        most_ratio=2.0,
+    ),
+    Row(
         what="Home Assistant: change, beside headless", key="ha_change", per="ha_alone"
     ),
     Row(what="Home Assistant: of it the recorder", key="ha_recorder"),
