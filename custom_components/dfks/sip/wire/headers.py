@@ -7,6 +7,7 @@ hand or by a regular expression without nested repetition.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 import re
 from typing import NamedTuple
@@ -25,6 +26,12 @@ _PLAIN_URI = re.compile(rf"sip:({PLAIN_WORD})@({PLAIN_WORD})(?::({PLAIN_PORT}))?
 _PLAIN_CONTACT = re.compile(
     rf"<(sip:{PLAIN_WORD}@{PLAIN_WORD}(?::(?:{PLAIN_PORT}))?+)>"
 )
+# What most Vias look like: nothing in them is quoted or optional.
+_PLAIN_VIA = re.compile(
+    rf"SIP/2\.0/([A-Z]++) ({PLAIN_WORD})(?::({PLAIN_PORT}))?+"
+    r"((?:;[a-z]++(?:=[A-Za-z0-9.:_*-]++)?+)*+)"
+)
+_PLAIN_CSEQ = re.compile(r"([0-9]{1,9}+) ([A-Z]++)")
 _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -42,6 +49,10 @@ _DECISIVE_PARAMETERS = ("transport", "user", "ttl", "method", "maddr")
 # What may stand unescaped in the user part (RFC 3261 25.1).
 _USER_SAFE = "-_.!~*'()&=+$,;?/"
 _SAFE_USER = re.compile(r"[A-Za-z0-9\-_.!~*'()&=+$,;?/]*+")
+
+
+# Characters of a text whose parts are remembered; longer ones would take much memory.
+MAX_KNOWN = 256
 
 
 class HeaderError(ValueError):
@@ -241,6 +252,16 @@ def uri_of_plain_contact(text: str) -> str | None:
     return None if plain is None else plain[1]
 
 
+def known_uri(text: str) -> Uri:
+    """Parse a URI that may come again and again. Raises HeaderError."""
+    return _parse_uri_once(text) if len(text) <= MAX_KNOWN else parse_uri(text)
+
+
+@lru_cache(maxsize=1024)
+def _parse_uri_once(text: str) -> Uri:
+    return parse_uri(text)
+
+
 def parse_uri(text: str) -> Uri:
     """Parse a SIP or SIPS URI; of another scheme only the scheme is looked at.
 
@@ -335,6 +356,14 @@ def parse_address(text: str) -> Address:
 
 def parse_via(text: str) -> Via:
     """Parse one Via value. Raises HeaderError."""
+    if plain := _PLAIN_VIA.fullmatch(text):
+        transport, host, digits, behind = plain.groups()
+        parameters: Parameters = {}
+        for piece in behind.split(";")[1:]:
+            name, equals, value = piece.partition("=")
+            if name not in parameters:
+                parameters[name] = value if equals else None
+        return Via(transport, host.lower(), int(digits) if digits else None, parameters)
     protocol, _, rest = text.partition(" ")
     if not rest or protocol[:8].upper() != "SIP/2.0/":
         return _parse_spaced_via(text)
@@ -368,6 +397,8 @@ def parse_cseq(text: str) -> tuple[int, str]:
 
     Raises HeaderError.
     """
+    if plain := _PLAIN_CSEQ.fullmatch(text):
+        return int(plain[1]), plain[2]
     digits, _, method = text.partition(" ")
     value = number(digits.strip(" \t"), 2**31 - 1)
     method = method.strip(" \t")

@@ -9,18 +9,20 @@ replaced.
 A folded line keeps its form as long as its value is not changed.
 """
 
+from functools import lru_cache
 import re
 
 from .headers import (
+    MAX_KNOWN,
     TOKEN,
     HeaderError,
     Uri,
     Via,
     is_token,
+    known_uri,
     number,
     parse_address,
     parse_cseq,
-    parse_uri,
     parse_via,
     split_list,
 )
@@ -144,7 +146,7 @@ class PassedMessage:
     def trim(self) -> None:
         """Drop octets behind Content-Length (18.3). Raises HeaderError where it lies."""
         length = self.first("content-length")
-        if length is None:
+        if length is None or length == str(len(self.body)):
             return
         size = number(length, len(self.body))
         if size is None:
@@ -235,7 +237,7 @@ class PassedMessage:
     @property
     def target(self) -> Uri:
         """The Request-URI. Raises HeaderError."""
-        return parse_uri(self.uri)
+        return known_uri(self.uri)
 
     @property
     def via(self) -> Via:
@@ -254,17 +256,11 @@ class PassedMessage:
 
     def tag(self, name: str) -> str | None:
         """Return the tag of From or To. Raises HeaderError."""
-        text = self.first(name) or ""
-        plain = _PLAIN_ADDRESS.fullmatch(text)
-        if plain is not None:
-            return plain[2]
-        return parse_address(text).parameters.get("tag")
+        return _address_of(self.first(name) or "")[1]
 
     def uri_of(self, name: str) -> Uri:
         """Return the URI of From or To. Raises HeaderError."""
-        text = self.first(name) or ""
-        plain = _PLAIN_ADDRESS.fullmatch(text)
-        return parse_uri(parse_address(text).uri if plain is None else plain[1])
+        return known_uri(_address_of(self.first(name) or "")[0])
 
     def event(self) -> str:
         """Return the event package of a SUBSCRIBE or NOTIFY in lower case."""
@@ -382,6 +378,27 @@ class PassedMessage:
             lines = [lines[0], *self._top, *lines[1:]]
         head = b"\r\n".join([line for line in lines if line])
         return b"%b\r\n\r\n%b" % (head, self.body)
+
+
+def _address_of(text: str) -> tuple[str, str | None]:
+    """Return URI and tag of a From or To; those of a dialog come again and again.
+
+    Raises HeaderError.
+    """
+    return _read_once(text) if len(text) <= MAX_KNOWN else _read_address(text)
+
+
+@lru_cache(maxsize=1024)
+def _read_once(text: str) -> tuple[str, str | None]:
+    return _read_address(text)
+
+
+def _read_address(text: str) -> tuple[str, str | None]:
+    plain = _PLAIN_ADDRESS.fullmatch(text)
+    if plain is not None:
+        return plain[1], plain[2]
+    address = parse_address(text)
+    return address.uri, address.parameters.get("tag")
 
 
 def _keep_folds(lines: list[bytes]) -> list[bytes]:
