@@ -2,10 +2,13 @@
 
 import pytest
 
-from tests.phone import set_dnd
-from tests.sip.caller import Caller
+from custom_components.dfks.features.model import Feature, FeatureState, Line
+from custom_components.dfks.features.sync import FeatureSync
+from tests.phone import ALWAYS, BUSY, DND, Lamp, set_dnd, set_forwarding
+from tests.sip.caller import Caller, state_of
 
 from .caller import lamps
+from .conftest import configure
 
 requirement = pytest.mark.requirement
 
@@ -79,3 +82,105 @@ async def test_b7_an_optional_body_is_ignored(
 
     assert response.status == 200
     assert len(lamps(await caller.next_request())) == 4
+
+
+@requirement("F29")
+async def test_f29_a_forwarding_with_nowhere_to_go(
+    caller: Caller, reception: Line
+) -> None:
+    """Taken and told as off; with a target it goes on, and then needs none any more."""
+    subscribed = await caller.subscribe()
+    for target, lamp in (
+        ("", Lamp(on=False)),
+        ("2424", Lamp(on=True, target="2424")),
+        ("", Lamp(on=True, target="2424")),
+    ):
+        response = await subscribed.send(body=set_forwarding("busy", True, target))
+        assert response.status == 200
+        assert lamps(await subscribed.told()) == {BUSY: lamp}
+
+    assert reception.state(Feature.CALL_FORWARDING_BUSY) == FeatureState(True, "2424")
+
+
+BAD_BODIES = {
+    "no XML": b"nonsense",
+    "cut off": set_dnd(True)[:-10],
+    "DTD": b'<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>' + set_dnd(True),
+    "external entity": b'<?xml version="1.0"?><!DOCTYPE SetDoNotDisturb [<!ENTITY e '
+    b'SYSTEM "file:///etc/passwd">]><SetDoNotDisturb><doNotDisturbOn>&e;'
+    b"</doNotDisturbOn></SetDoNotDisturb>",
+    "entity bomb": b'<?xml version="1.0"?><!DOCTYPE b [<!ENTITY a "'
+    + b"a" * 1000
+    + b'"><!ENTITY b "'
+    + b"&a;" * 1000
+    + b'">]><b>&b;</b>',
+    "unknown entity": b"<SetDoNotDisturb><doNotDisturbOn>&x;</doNotDisturbOn>"
+    b"</SetDoNotDisturb>",
+    "no status": b"<SetDoNotDisturb><device/></SetDoNotDisturb>",
+    "strange status": b"<SetDoNotDisturb><doNotDisturbOn>maybe</doNotDisturbOn>"
+    b"</SetDoNotDisturb>",
+    "empty status": b"<SetDoNotDisturb><doNotDisturbOn/></SetDoNotDisturb>",
+    "no type": b"<SetForwarding><activateForward>true</activateForward></SetForwarding>",
+    "no activation": b"<SetForwarding><forwardingType>forwardBusy</forwardingType>"
+    b"</SetForwarding>",
+    "strange target": set_forwarding("busy", True, "1\x0b2"),
+    "target that nobody can call": set_forwarding("busy", True, "hello world"),
+}
+
+
+@requirement("F26")
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+async def test_f26_a_bad_body_in_a_dialog(caller: Caller, body: bytes) -> None:
+    """400 says why, nothing changes, the lamp is set right, the dialog goes on."""
+    subscribed = await caller.subscribe()
+
+    response = await subscribed.send(body=body)
+    notify = await subscribed.told()
+    after = await subscribed.send(body=set_dnd(True))
+    changed = await subscribed.told()
+
+    assert response.status == 400
+    assert response.get("Warning").startswith('399 dfks "')
+    assert len(lamps(notify)) == 4
+    assert state_of(notify) == "active;expires=3600"
+    assert after.status == 200
+    assert lamps(changed) == {DND: Lamp(on=True)}
+
+
+@requirement("F26")
+@pytest.mark.parametrize("body", BAD_BODIES.values(), ids=BAD_BODIES)
+async def test_f26_a_bad_body_in_an_initial_subscribe(
+    caller: Caller, reception: Line, body: bytes
+) -> None:
+    """400, and no subscription."""
+    response = await caller.call("SUBSCRIBE", body=body)
+
+    assert response.status == 400
+    assert response.has("Warning")
+    assert (reception.watchers, reception.states()) == (0, {})
+    await caller.nothing()
+
+
+@requirement("F26")
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<SetAgentState><device/></SetAgentState>",
+        set_forwarding("forwardSometimes", True, "2424"),
+        set_forwarding("busy", True, "2424"),
+    ],
+    ids=["other command", "other type", "not assigned"],
+)
+async def test_f26_a_command_for_what_is_not_there(
+    caller: Caller, sync: FeatureSync, reception: Line, body: bytes
+) -> None:
+    """200 and the full state: nothing has changed."""
+    configure(sync, assigned=(Feature.DO_NOT_DISTURB, Feature.CALL_FORWARDING_ALWAYS))
+    subscribed = await caller.subscribe()
+
+    response = await subscribed.send(body=body)
+    notify = await subscribed.told()
+
+    assert response.status == 200
+    assert list(lamps(notify)) == [DND, ALWAYS]
+    assert reception.states() == {}
