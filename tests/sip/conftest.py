@@ -29,7 +29,6 @@ type Restart = Callable[..., Awaitable[Any]]
 
 # Test modules whose server still has the feature floor's package.
 WITH_FEATURES = {
-    "test_damping",
     "test_reconnecting",
 }
 

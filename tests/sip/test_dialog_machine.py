@@ -11,7 +11,7 @@ from tests.phone import Request
 
 from .dialog_machine import TIMER_F, PhonesOfALine
 from .echo import BELL, DOOR, LIGHT, TOPICS, UNSAID, Echo, Line, echoed, light, say
-from .wire import build_echo
+from .wire import build
 
 
 class EchoingPhones(PhonesOfALine):
@@ -29,7 +29,7 @@ class EchoingPhones(PhonesOfALine):
 
     @override
     def build(self) -> tuple[SipServer, Line]:
-        server, self.echo = build_echo(self.clock)
+        server, self.echo = build(self.clock)
         self.line = self.echo.lines["line-201"]
         return server, self.line
 

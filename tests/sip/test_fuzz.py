@@ -31,7 +31,7 @@ from tests.clock import ManualClock
 
 from .echo import DOOR, light, say
 from .torture import ALL
-from .wire import Wire, build_echo
+from .wire import Wire, build
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ def test_any_stream_is_framed_or_a_framing_error(stream: list[bytes]) -> None:
 @given(data=st.data())
 def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
     """Whole requests with damage here and there, one after another at one server."""
-    server, echo = build_echo(ManualClock())
+    server, echo = build(ManualClock())
     wire = Wire("10.0.0.2")
     errors: list[str] = []
     handler = _Collect(errors)

@@ -2,13 +2,11 @@
 
 from typing import override
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import Experiment
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.clock import ManualClock
 from tests.loopback import PASSWORDS, loopback_config
-from tests.server import line_config
 
 from .echo import Echo
 
@@ -36,23 +34,7 @@ class Wire(Flow):
         self.sent.append(data)
 
 
-def build(
-    clock: ManualClock, *, authenticate: bool = False
-) -> tuple[SipServer, FeatureSync]:
-    """Return a server that is not started, with the lines 201 and 202."""
-    server = SipServer(
-        loopback_config(
-            experiment=Experiment(authenticate=authenticate, limit_messages=False)
-        ),
-        clock,
-    )
-    sync = FeatureSync(server)
-    for user in PASSWORDS:
-        sync.add_line(line_config(user))
-    return server, sync
-
-
-def build_echo(clock: ManualClock) -> tuple[SipServer, Echo]:
+def build(clock: ManualClock) -> tuple[SipServer, Echo]:
     """Return a server that is not started, with the lines 201 and 202."""
     config = loopback_config(
         experiment=Experiment(authenticate=False, limit_messages=False)

@@ -31,9 +31,10 @@ from tests.phone import (
     set_forwarding,
 )
 from tests.phone.raw import branch
+from tests.sip.wire import HERE, Wire
 
 from .caller import lamps
-from .wire import HERE, Wire, build
+from .wire import build
 
 requirement = pytest.mark.requirement
 
