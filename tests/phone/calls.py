@@ -1,4 +1,4 @@
-"""Calls to a desk phone (RFC 3261 sections 12, 13.3 and 15).
+"""Calls to and from a desk phone (RFC 3261 sections 12, 13 and 15).
 
     bell = Bell(phone)
     bell.connect()
@@ -7,16 +7,21 @@
     bell.pick_up(call)
     await bell.until(call, CallState.ESTABLISHED)
 
+    call = await bell.dial("202")
+    await bell.until(call, CallState.ESTABLISHED)
+    await bell.hang_up(call)
+
 There is no sound, and the 200 is not sent again: it is made for loopback.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from enum import StrEnum
 import uuid
 
 from .link import PATIENCE
-from .phone import Phone
-from .wire import Request, address, canonical
+from .phone import Dialog, Phone, PhoneError
+from .wire import Request, Response, address, canonical
 
 # RFC 4566: one that offers a codec which every PBX has, at the discard port.
 _SDP = (
@@ -34,18 +39,26 @@ class CallState(StrEnum):
     ESTABLISHED = "established"
     CANCELLED = "cancelled"
     """The caller gave up, or another phone was quicker."""
+    REFUSED = "refused"
+    """The one that was called does not take it; `response` says why."""
     ENDED = "ended"
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Call:
-    """A call that came in."""
+    """A call that came in, or went out."""
 
     invite: Request
     state: CallState = CallState.RINGING
     tag: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     sent: bytes = b""
     """The response that was sent last, for an INVITE that comes again."""
+    dialog: Dialog | None = None
+    """Of a call that went out: what tells it apart."""
+    response: Response | None = None
+    """The final response to it."""
+    placing: asyncio.Task[None] | None = None
+    """What waits for that."""
 
 
 class Bell:
@@ -84,6 +97,48 @@ class Bell:
         call.state = CallState.PICKED_UP
         contact = ("Contact", self.phone.contact)
         self._answer(call, 200, contact, ("Content-Type", "application/sdp"), body=_SDP)
+
+    async def dial(self, number: str) -> Call:
+        """Call a number at the phone's registrar; the call rings from here on."""
+        phone = self.phone
+        dialog = Dialog(remote=f"sip:{number}@{phone.aor.partition('@')[2]}")
+        call = Call(
+            invite=Request(
+                method="INVITE",
+                uri=dialog.remote,
+                headers=[("Call-ID", dialog.call_id)],
+            ),
+            tag=dialog.local_tag,
+            dialog=dialog,
+        )
+        self.calls.append(call)
+        self._taken += 1
+        call.placing = asyncio.create_task(self._place(call, dialog))
+        return call
+
+    async def _place(self, call: Call, dialog: Dialog) -> None:
+        content = ("Content-Type", "application/sdp")
+        try:
+            call.response = await self.phone.request(
+                "INVITE",
+                uri=dialog.remote,
+                dialog=dialog,
+                headers=[("Contact", self.phone.contact), content],
+                body=_SDP,
+            )
+        except PhoneError:
+            call.state = CallState.REFUSED
+            return
+        if call.state is CallState.RINGING:
+            ok = call.response.ok
+            call.state = CallState.ESTABLISHED if ok else CallState.REFUSED
+        self.phone.wake()
+
+    async def hang_up(self, call: Call) -> Response:
+        """End a call that went out and was picked up."""
+        assert call.dialog is not None
+        call.state = CallState.ENDED
+        return await self.phone.request("BYE", dialog=call.dialog)
 
     def _on_invite(self, request: Request) -> None:
         for call in self.calls:

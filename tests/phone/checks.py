@@ -43,7 +43,9 @@ def check_response(request: Request, response: Response) -> list[str]:
     companion = _COMPANIONS.get(response.status)
     if companion and not response.has(companion):
         notes.append(f"{response.status} without {companion}")
-    if response.status == 408 or 100 < response.status < 200:
+    if request.method != "INVITE" and (
+        response.status == 408 or 100 < response.status < 200
+    ):
         notes.append(f"{response.status} to a non-INVITE request (RFC 4320)")
     if response.ok and request.method == "SUBSCRIBE":
         notes += _check_expires(request, response) + _check_contact(response)

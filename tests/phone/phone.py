@@ -32,6 +32,9 @@ from .wire import Request, Response, WireError, address, parameter, parse
 T1 = 0.5
 T2 = 4.0
 
+# Seconds that a call rings before its caller gives up waiting.
+RINGING = 60.0
+
 PACKAGE = "as-feature-event"
 DEFAULT_EXPIRES = 3600  # seconds
 MAX_TRIES = 3  # a request, its answer to the challenge, one stale nonce
@@ -127,6 +130,8 @@ class Dialog:
     remote_target: str = ""
     contact: str = ""
     """Where the phone said last that it can be reached: a URI."""
+    remote: str = ""
+    """The other's address, which is not there where it is the line's own."""
     routes: list[str] = field(default_factory=list)
     cseq: int = 0
     remote_cseq: int = 0
@@ -177,6 +182,8 @@ class Phone:
         instance: str | None = None,
         contact: str | None = None,
         domain: str | None = None,
+        registrar: str | None = None,
+        display_name: str = "",
         expires: int = DEFAULT_EXPIRES,
         local: Address | None = None,
         tls: ssl.SSLContext | None = None,
@@ -189,7 +196,9 @@ class Phone:
 
         `transport` is udp, tcp or tls. `algorithm` is MD5 (an old phone that reads the
         first challenge only) or SHA-256. `instance` is a `urn:uuid:…`. `contact`
-        replaces the whole Contact value, `domain` the host in From and To. `expires`
+        replaces the whole Contact value, `domain` the host in From and To. `registrar` is
+        the host, and port, that the account is at, where `server` is but the phone's
+        outbound proxy. `display_name` is what the phone calls the line. `expires`
         and `timeout` (of an answer) are in seconds. With `aor_in_dialog` the phone
         writes its own address instead of the server's Contact into the Request-URI of
         a dialog, as Panasonic's do. `answer` decides how NOTIFYs
@@ -227,9 +236,13 @@ class Phone:
         self.dialog: Dialog | None = None
 
         self._contact = contact
-        self._domain = domain or _bracketed(server[0])
+        self._registrar = registrar or f"{_bracketed(server[0])}:{server[1]}"
+        self._name = f'"{display_name}" ' if display_name else ""
+        self._domain = domain or registrar or _bracketed(server[0])
         self._link: Link | None = None
         self._pending: dict[str, tuple[Request, asyncio.Future[Response]]] = {}
+        # The INVITEs of which the other side has said that it works on them.
+        self._proceeding: set[str] = set()
         self._answers: dict[str, bytes] = {}
         self._dialogs: dict[tuple[str, str], Dialog] = {}
         self._seen: dict[str, Notification] = {}
@@ -293,8 +306,8 @@ class Phone:
 
     @property
     def server_uri(self) -> str:
-        """The server's address, as REGISTER and OPTIONS name it."""
-        return f"sip:{_bracketed(self.server[0])}:{self.server[1]}"
+        """The registrar's address, as REGISTER and OPTIONS name it."""
+        return f"sip:{self._registrar}"
 
     # --- What a phone does ---
 
@@ -408,6 +421,8 @@ class Phone:
             if refused and challenge is not None and not challenge.stale:
                 self.digest.challenge = None
                 break
+        if method == "INVITE" and response.ok:
+            self._set_remote(conversation, response, response.to_tag)
         return response
 
     # --- What a test waits for ---
@@ -554,7 +569,7 @@ class Phone:
         sent_by = f"{_bracketed(host)}:{port}"
         branch = f"z9hG4bK{uuid.uuid4().hex}"
         tag = f";tag={dialog.remote_tag}" if dialog.remote_tag else ""
-        target = f"sip:{self.user}@{_bracketed(self.server[0])}:{self.server[1]}"
+        target = f"sip:{self.user}@{self._registrar}"
         remote = "" if self.aor_in_dialog else dialog.remote_target
         request = Request(
             method=method,
@@ -563,8 +578,8 @@ class Phone:
                 ("Via", f"SIP/2.0/{self.link.name} {sent_by};branch={branch};rport"),
                 ("Max-Forwards", "70"),
                 *(("Route", route) for route in dialog.routes),
-                ("From", f"<{self.aor}>;tag={dialog.local_tag}"),
-                ("To", f"<{self.aor}>{tag}"),
+                ("From", f"{self._name}<{self.aor}>;tag={dialog.local_tag}"),
+                ("To", f"<{dialog.remote or self.aor}>{tag}"),
                 ("Call-ID", dialog.call_id),
                 ("CSeq", f"{dialog.cseq} {method}"),
                 ("User-Agent", self.user_agent),
@@ -585,14 +600,20 @@ class Phone:
         deadline = loop.time() + self.timeout
         repeat = self.retransmit and self.transport == "udp"
         interval = T1 if repeat else self.timeout
-        began = len(self.log)
+        began, began_at = len(self.log), loop.time()
         try:
             self.send_raw(data)
             while loop.time() < deadline:
                 left = deadline - loop.time()
                 await asyncio.wait({future}, timeout=min(interval, left))
                 if future.done():
+                    if request.method == "INVITE":
+                        self._acknowledge(request, future.result())
                     return future.result()
+                if request.branch in self._proceeding:
+                    # It rings for as long as it takes, and is not sent again (17.1.1.2).
+                    repeat, deadline = False, began_at + RINGING
+                    interval = self.timeout
                 interval = min(2 * interval, T2) if repeat else interval
                 if repeat and loop.time() + 0.01 < deadline:
                     self.send_raw(data)
@@ -600,6 +621,32 @@ class Phone:
             del self._pending[request.branch]
         awaited = f"answer to {request.method}"
         raise self._missed(awaited, self.timeout, began)
+
+    def _acknowledge(self, invite: Request, response: Response) -> None:
+        """Send the ACK to the final response to an INVITE (17.1.1.3, 13.2.2.4)."""
+        uri, routes, branch = invite.uri, invite.get_all("Route"), invite.branch
+        if response.ok:
+            uri = address(response.get("Contact"))
+            routes = response.values("Record-Route")[::-1]
+            branch = f"z9hG4bK{uuid.uuid4().hex}"
+        host, port = self.link.local
+        via = (
+            f"SIP/2.0/{self.link.name} {_bracketed(host)}:{port};branch={branch};rport"
+        )
+        ack = Request(
+            method="ACK",
+            uri=uri,
+            headers=[
+                ("Via", via),
+                ("Max-Forwards", "70"),
+                *(("Route", route) for route in routes),
+                ("From", invite.get("From")),
+                ("To", response.get("To")),
+                ("Call-ID", invite.call_id),
+                ("CSeq", f"{invite.cseq[0]} ACK"),
+            ],
+        )
+        self.send_raw(ack.encode())
 
     # --- Messages in ---
 
@@ -620,7 +667,7 @@ class Phone:
                 self._on_response(message)
             else:
                 self._on_request(message)
-        self._wake()
+        self.wake()
 
     def _on_response(self, response: Response) -> None:
         known = self._answers.get(response.branch)
@@ -635,6 +682,7 @@ class Phone:
         for violation in check_response(request, response):
             self.note(f"{response.title}: {violation}")
         if response.status < 200:
+            self._proceeding.add(response.branch)
             return
         self._answers[response.branch] = response.raw
         if not future.done():
@@ -724,14 +772,14 @@ class Phone:
         if answer.status < 300:
             self.features.update(notification.features)
         self.send_raw(reply)
-        self._wake()
+        self.wake()
 
     def _connection_lost(self, reason: str) -> None:
         self.lost = self.lost or reason
         for _, future in self._pending.values():
             if not future.done():
                 future.set_exception(PhoneError(reason))
-        self._wake()
+        self.wake()
 
     # --- Waiting ---
 
@@ -755,7 +803,8 @@ class Phone:
             if timeout is not None and not done and not condition():
                 raise self._missed(awaited, timeout, began)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Let those look who wait for something."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
