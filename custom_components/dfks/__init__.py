@@ -14,6 +14,7 @@ from .capacity import async_lines_without_room
 from .const import DOMAIN
 from .listener import DfksConfigEntry, DfksListener
 from .services import async_setup_services
+from .storage.bindings import BindingStore
 from .storage.dialogs import PhoneStore
 from .storage.states import StateStore
 from .termination import async_say_goodbye
@@ -94,10 +95,11 @@ async def async_remove_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> Non
     finally:
         await StateStore(hass, entry.entry_id).async_remove()
         await PhoneStore(hass, entry.entry_id).async_remove()
+        await BindingStore(hass, entry.entry_id).async_remove()
 
 
 async def _async_entry_updated(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
-    """Follow changed lines; changed settings of the listener need a new one."""
+    """Follow changed lines and PBXs; other settings of the listener need a new one."""
     listener = entry.runtime_data
     if listener.is_outdated:
         hass.config_entries.async_schedule_reload(entry.entry_id)

@@ -1,4 +1,4 @@
-"""Whether a phone of the line is there."""
+"""Whether a phone of a line is there, and whether a PBX answers."""
 
 from dataclasses import dataclass
 from typing import Final, override
@@ -9,15 +9,19 @@ from homeassistant.components.binary_sensor import (
     BinarySensorEntityDescription,
 )
 from homeassistant.const import EntityCategory
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .const import DOMAIN
 from .entity import (
     DfksConnectionEntity,
     DfksEntityDescription,
     async_setup_line_entities,
 )
 from .listener import DfksConfigEntry
+from .pbx.manager import Pbx
+from .settings import line_unique_id
 
 PARALLEL_UPDATES = 0
 
@@ -36,14 +40,27 @@ DESCRIPTIONS: Final = (
     ),
 )
 
+PBX_REACHABLE: Final = BinarySensorEntityDescription(
+    key="pbx_reachable",
+    translation_key="pbx_reachable",
+    device_class=BinarySensorDeviceClass.CONNECTIVITY,
+    entity_category=EntityCategory.DIAGNOSTIC,
+)
+
 
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: DfksConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
-    """Add the binary sensors of the lines."""
+    """Add the binary sensors of the lines, and of the PBXs."""
     async_setup_line_entities(entry, async_add_entities, DfksBinarySensor, DESCRIPTIONS)
+
+    @callback
+    def add_pbx(pbx: Pbx) -> None:
+        async_add_entities([PbxReachable(entry, pbx)], config_subentry_id=pbx.config.id)
+
+    entry.runtime_data.pbxs.async_add_platform(add_pbx)
 
 
 class DfksBinarySensor(DfksConnectionEntity, BinarySensorEntity):
@@ -56,3 +73,34 @@ class DfksBinarySensor(DfksConnectionEntity, BinarySensorEntity):
     def is_on(self) -> bool:
         """Whether a phone is there."""
         return self._line.connected
+
+
+class PbxReachable(BinarySensorEntity):
+    """On while a PBX answers what phones send to it through here."""
+
+    _attr_has_entity_name = True
+    _attr_should_poll = False
+
+    def __init__(self, entry: DfksConfigEntry, pbx: Pbx) -> None:
+        """Tie the entity to its PBX."""
+        self.entity_description = PBX_REACHABLE
+        self._pbx = pbx
+        identifier = line_unique_id(entry, pbx.config.id)
+        self._attr_unique_id = f"{identifier}_{PBX_REACHABLE.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={(DOMAIN, identifier)},
+            manufacturer="DFKS",
+            model="PBX",
+            name=entry.subentries[pbx.config.id].title,
+        )
+
+    @property
+    @override
+    def is_on(self) -> bool | None:
+        """Whether the PBX answers; unknown before a phone has tried."""
+        return self._pbx.reachable
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the PBX."""
+        self.async_on_remove(self._pbx.subscribe(self.async_write_ha_state))

@@ -1,11 +1,12 @@
-"""The forms of the listener and of its options; those of its lines are in line_flow.
+"""The forms of the listener and of its options.
+
+Those of its lines and PBXs are in line_flow and pbx_flow.
 
 Adding and reconfiguring are one form, so both ways check the same things.
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
-import re
+from ipaddress import IPv4Address
 from typing import Any, Final, override
 
 from homeassistant.config_entries import (
@@ -65,10 +66,12 @@ from .const import (
     MIN_MAX_FAILURES,
     SCRIPT_DOMAIN,
     SUBENTRY_TYPE_LINE,
+    SUBENTRY_TYPE_PBX,
 )
-from .forms import Errors, Words, filled, form_section
+from .forms import HOST_NAME, Errors, Words, address_of, filled, form_section, is_host
 from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry
+from .pbx_flow import PbxSubentryFlow
 from .scripting.script_hooks import script_entity_id, script_key
 from .settings import bind_problem, bind_reason
 from .sip import (
@@ -88,13 +91,6 @@ LISTENER_TITLE: Final = "SIP listener"
 
 # Where 5060 is taken, the next even ports are tried: 5061 is the port of SIP over TLS.
 PORTS_TRIED: Final = range(DEFAULT_PORT, DEFAULT_PORT + 40, 2)
-
-# A host name as a SIP URI may hold it (RFC 3261 section 25.1): the last label starts
-# with a letter, so that a mistyped address is no name.
-_HOST_NAME: Final = re.compile(
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*"
-    r"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-)
 
 # The field under which a bind's failure is shown.
 _BIND_FIELDS: Final = {
@@ -201,8 +197,11 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
     def async_get_supported_subentry_types(
         cls, config_entry: ConfigEntry[Any]
     ) -> dict[str, type[ConfigSubentryFlow]]:
-        """Return what can be added below the listener: lines."""
-        return {SUBENTRY_TYPE_LINE: LineSubentryFlow}
+        """Return what can be added below the listener: lines and PBXs."""
+        return {
+            SUBENTRY_TYPE_LINE: LineSubentryFlow,
+            SUBENTRY_TYPE_PBX: PbxSubentryFlow,
+        }
 
     @override
     async def async_step_user(
@@ -353,11 +352,13 @@ def _check_listener(
     errors: Errors = {}
     if (problem := _problem_of(hosts)) is not None:
         errors[CONF_HOST] = problem
-    if not _HOST_NAME.fullmatch(realm) and not isinstance(_address(realm), IPv4Address):
+    if not HOST_NAME.fullmatch(realm) and not isinstance(
+        address_of(realm), IPv4Address
+    ):
         errors[CONF_REALM] = "invalid_realm"
     if advertised_host:
         data[CONF_ADVERTISED_HOST] = advertised_host
-        if not _is_reachable(advertised_host):
+        if not is_host(advertised_host):
             errors[CONF_ADVERTISED_HOST] = "invalid_advertised_host"
     if advertised_port := user_input.get(CONF_ADVERTISED_PORT):
         data[CONF_ADVERTISED_PORT] = advertised_port
@@ -382,7 +383,7 @@ def _filled_in(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _problem_of(hosts: list[str]) -> str | None:
     """Return what is wrong with the addresses to listen on."""
-    addresses = [address for host in hosts if (address := _address(host)) is not None]
+    addresses = [address for host in hosts if (address := address_of(host)) is not None]
     if not addresses or len(addresses) < len(hosts):
         return "invalid_host"
     for address in addresses:
@@ -401,23 +402,9 @@ def _check_access(access: Mapping[str, Any]) -> tuple[Errors, Words]:
             except ValueError:
                 return {CONF_ACCESS: "invalid_network"}, {"item": item}
     for item in split_hosts(access.get(CONF_DOMAINS, "")):
-        if not _is_reachable(unbracketed(item)):
+        if not is_host(unbracketed(item)):
             return {CONF_ACCESS: "invalid_domain"}, {"item": item}
     return {}, {}
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None
-
-
-def _is_reachable(host: str) -> bool:
-    """Whether phones could send to the host: a name, or an address of one machine."""
-    if (address := _address(host)) is None:
-        return _HOST_NAME.fullmatch(host) is not None
-    return not address.is_unspecified and not address.is_multicast
 
 
 async def _async_test_bind(

@@ -8,12 +8,15 @@ from .sip import PRIVATE_NETWORKS
 DOMAIN: Final = "dfks"
 
 SUBENTRY_TYPE_LINE: Final = "line"
+SUBENTRY_TYPE_PBX: Final = "pbx"
 
 # The documentation that forms and repairs point at.
 _DOCS_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs"
 PHONES_URL: Final = f"{_DOCS_URL}/phones.md"
 TROUBLESHOOTING_URL: Final = f"{_DOCS_URL}/troubleshooting.md"
 PASSWORD_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#401-for-ever"
+PBX_URL: Final = f"{_DOCS_URL}/in-front-of-a-pbx.md"
+PBX_HELP_URL: Final = f"{PBX_URL}#when-something-does-not-work"
 SCRIPT_HELP_URL: Final = f"{_DOCS_URL}/scripting.md#when-a-script-does-not-work"
 STORAGE_HELP_URL: Final = f"{_DOCS_URL}/entities.md#how-states-are-updated"
 LIMITS_HELP_URL: Final = f"{_DOCS_URL}/entities.md#known-limitations"
@@ -46,10 +49,22 @@ CONF_AUTH_NAME: Final = "auth_name"
 CONF_FEATURES: Final = "features"
 CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
+# The PBX that the line is registered at: the id of a subentry. Not there: here.
+CONF_PBX: Final = "pbx"
+
+# A PBX: subentry data (name is the title; host, port and domain Home Assistant's keys)
+CONF_TRANSPORT: Final = "transport"
+CONF_CONTACT: Final = "contact"
+CONF_KEYS: Final = "keys"
+CONF_ADD_LINES: Final = "add_lines"
 
 DEFAULT_HOST: Final = "0.0.0.0"
 DEFAULT_DIGEST: Final = "both"
 DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
+
+# Who synchronizes the feature keys of phones at a PBX.
+KEYS_HERE: Final = "home_assistant"
+KEYS_AT_PBX: Final = "pbx"
 
 # The scripts that are asked where none is chosen, by the names of OpenSIPS' routes.
 SCRIPT_DOMAIN: Final = "script"

@@ -11,24 +11,29 @@ from datetime import timedelta
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
-from homeassistant.const import CONF_HOST, CONF_PORT
+from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_PORT
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import AnyDeviceEntry
 from homeassistant.util import dt as dt_util
 
 from .const import (
+    CONF_ADD_LINES,
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
     CONF_AUTH_NAME,
+    CONF_CONTACT,
     CONF_DIGEST,
     CONF_DOMAINS,
     CONF_FEATURES,
+    CONF_KEYS,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
+    CONF_PBX,
     CONF_REALM,
     CONF_STYLE,
     CONF_TLS,
+    CONF_TRANSPORT,
     CONF_TRUSTED_PROXIES,
     CONF_USER,
     CONF_VENDOR,
@@ -39,7 +44,7 @@ from .const import (
 from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener
-from .settings import line_config, line_subentries, line_unique_id
+from .settings import line_config, line_subentries, line_unique_id, pbx_subentries
 from .sip import (
     REDACTED,
     Aliases,
@@ -67,25 +72,34 @@ async def async_get_config_entry_diagnostics(
     hass: HomeAssistant, entry: DfksConfigEntry
 ) -> dict[str, Any]:
     """Return what there is to know of the listener and all its lines."""
-    return await _async_diagnostics(hass, entry, line_subentries(entry))
+    return await _async_diagnostics(
+        hass, entry, line_subentries(entry), pbx_subentries(entry)
+    )
 
 
 async def async_get_device_diagnostics(
     hass: HomeAssistant, entry: DfksConfigEntry, device: AnyDeviceEntry
 ) -> dict[str, Any]:
-    """Return what there is to know of one line, and the messages of its phones."""
-    lines = {
-        line_id: subentry
-        for line_id, subentry in line_subentries(entry).items()
-        if (DOMAIN, line_unique_id(entry, line_id)) in device.identifiers
-    }
-    return await _async_diagnostics(hass, entry, lines, only_these=True)
+    """Return what there is to know of one line, and the messages of its phones.
+
+    Or of one PBX, without messages: they are the lines'.
+    """
+    lines, pbxs = (
+        {
+            subentry_id: subentry
+            for subentry_id, subentry in subentries.items()
+            if (DOMAIN, line_unique_id(entry, subentry_id)) in device.identifiers
+        }
+        for subentries in (line_subentries(entry), pbx_subentries(entry))
+    )
+    return await _async_diagnostics(hass, entry, lines, pbxs, only_these=True)
 
 
 async def _async_diagnostics(
     hass: HomeAssistant,
     entry: DfksConfigEntry,
     subentries: Mapping[str, ConfigSubentry],
+    pbxs: Mapping[str, ConfigSubentry],
     *,
     only_these: bool = False,
 ) -> dict[str, Any]:
@@ -93,6 +107,8 @@ async def _async_diagnostics(
     # Before all else, so that a name is known wherever it comes up.
     for subentry in subentries.values():
         _name(subentry, aliases)
+    for pbx in pbxs.values():
+        aliases.name(pbx.title)
     listener = entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
     messages: list[Traced] = list(listener.trace) if listener else []
     if only_these:
@@ -118,6 +134,13 @@ async def _async_diagnostics(
         },
         "listener": _listener(listener) if listener else None,
         "lines": lines,
+        "pbxs": {
+            aliases.of("pbx", pbx_id): {
+                **_settings(pbx.data, aliases),
+                **(_pbx(listener, pbx_id) if listener else {}),
+            }
+            for pbx_id, pbx in pbxs.items()
+        },
         "messages": await hass.async_add_executor_job(_messages, messages, aliases),
         "addresses": aliases.addresses,
     }
@@ -127,7 +150,8 @@ def _name(subentry: ConfigSubentry, aliases: Aliases) -> None:
     """Give a line's names their aliases."""
     config = line_config(subentry)
     aliases.user(config.user)
-    aliases.user(config.auth_name)
+    if config.auth_name:
+        aliases.user(config.auth_name)
     aliases.name(subentry.title)
 
 
@@ -162,13 +186,17 @@ def _networks(value: str, aliases: Aliases) -> str | list[str]:
 
 _HARMLESS: Final = frozenset(
     {
+        CONF_ADD_LINES,
         CONF_ADVERTISED_PORT,
+        CONF_CONTACT,
         CONF_DIGEST,
         CONF_FEATURES,
+        CONF_KEYS,
         CONF_MAX_EXPIRES,
         CONF_MAX_FAILURES,
         CONF_PORT,
         CONF_STYLE,
+        CONF_TRANSPORT,
         CONF_VENDOR,
     }
 )
@@ -177,8 +205,10 @@ _RULES: Final[Mapping[str, Callable[[Any, Aliases], Any]]] = {
     CONF_ADVERTISED_HOST: _hosts,
     CONF_ALLOWED_NETWORKS: _networks,
     CONF_AUTH_NAME: lambda value, aliases: aliases.user(value),
+    CONF_DOMAIN: _hosts,
     CONF_DOMAINS: _hosts,
     CONF_HOST: _hosts,
+    CONF_PBX: lambda value, aliases: aliases.of("pbx", value),
     CONF_REALM: lambda value, aliases: aliases.realm(value),
     CONF_TLS: _settings,
     CONF_TRUSTED_PROXIES: _networks,
@@ -200,6 +230,14 @@ def _listener(listener: DfksListener) -> dict[str, Any]:
         "received": dict(listener.trace.received_totals),
         "sent": dict(listener.trace.sent_totals),
         **server.counters(),
+    }
+
+
+def _pbx(listener: DfksListener, pbx_id: str) -> dict[str, Any]:
+    pbx = listener.pbxs.pbxs.get(pbx_id)
+    return {
+        "reachable": pbx and pbx.reachable,
+        "phones": len(listener.passed_phones.at(pbx_id)),
     }
 
 

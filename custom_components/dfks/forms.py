@@ -1,7 +1,9 @@
-"""What the forms of the listener and of its lines share."""
+"""What the forms of the listener, its lines and its PBXs share."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from ipaddress import IPv4Address, IPv6Address, ip_address
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from homeassistant.data_entry_flow import FlowHandler, section
 import voluptuous as vol
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
 # What is wrong, by field, and the words that the messages leave open.
 type Errors = dict[str, str]
 type Words = dict[str, str]
+
+# A host name as a SIP URI may hold it (RFC 3261 section 25.1): the last label starts
+# with a letter, so that a mistyped address is no name.
+HOST_NAME: Final = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)*"
+    r"[A-Za-z](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+)
 
 
 def form_section(schema: dict[vol.Marker, Any], *, collapsed: bool = True) -> section:
@@ -31,3 +40,18 @@ def filled(
     # Home Assistant puts probatio in the place of voluptuous: only a type checker
     # sees two.
     return flow.add_suggested_values_to_schema(cast("Schema", schema), values)
+
+
+def address_of(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a text is, None where it is none."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def is_host(host: str) -> bool:
+    """Whether phones could send to the host: a name, or an address of one machine."""
+    if (address := address_of(host)) is None:
+        return HOST_NAME.fullmatch(host) is not None
+    return not address.is_unspecified and not address.is_multicast

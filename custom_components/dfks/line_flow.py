@@ -4,9 +4,12 @@ That page comes when the line is stored, for a phone that is set up meanwhile ha
 known: it would be refused, and blocked in the end. So it is no step but the words with
 which Home Assistant ends the flow, and nothing is lost or done twice by how it is
 closed.
+
+Where there are PBXs, the phones that they have accepted and whose lines are not there
+are offered first: such a line needs no password, so choosing it is all there is to do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from homeassistant.config_entries import (
@@ -31,6 +34,7 @@ from .capacity import async_has_room
 from .const import (
     CONF_AUTH_NAME,
     CONF_FEATURES,
+    CONF_PBX,
     CONF_STYLE,
     CONF_USER,
     CONF_VENDOR,
@@ -41,12 +45,27 @@ from .const import (
 from .features.model import NotifyStyle
 from .forms import Errors, Words, filled, form_section
 from .listener import DfksListener
+from .pbx.lines import label, line_data, line_name
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
 from .phones.provisioning import async_phone_settings, propose_password
 from .phones.unknown import UnknownPhone, UnknownPhones
 from .phones.vendors import OTHER, VENDORS, vendor_of
-from .settings import assigned_features, line_auth_name, line_subentries
+from .settings import (
+    assigned_features,
+    line_auth_name,
+    line_subentries,
+    pbx_subentries,
+    stored_unique_id,
+)
+from .sip import ProxyBinding
+
+# The field of the phones that are offered, and its last choice: none of them.
+CONF_PHONE: Final = "phone"
+ANOTHER: Final = "another"
+
+# Where a line is registered that is at no PBX.
+HERE: Final = "here"
 
 
 class LineSubentryFlow(ConfigSubentryFlow):
@@ -55,8 +74,52 @@ class LineSubentryFlow(ConfigSubentryFlow):
     async def async_step_user(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Add a line."""
+        """Add a line: one of a phone that is offered, if there are any."""
+        if user_input is None and any(self._offered()):
+            return await self.async_step_phone()
         return await self._async_line_form("user", user_input, stored=None)
+
+    async def async_step_phone(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Offer the phones that a PBX has accepted, or add the line of one."""
+        offered = dict(self._offered())
+        if user_input is not None:
+            if user_input[CONF_PHONE] == ANOTHER:
+                return await self._async_line_form("user", None, stored=None)
+            if (binding := offered.get(user_input[CONF_PHONE])) is not None:
+                return await self._async_add_offered(binding)
+        pbxs = pbx_subentries(self._get_entry())
+        options = [
+            SelectOptionDict(value=key, label=label(binding, pbxs[binding.pbx].title))
+            for key, binding in offered.items()
+        ]
+        options.append(SelectOptionDict(value=ANOTHER, label=ANOTHER))
+        schema = {
+            vol.Required(CONF_PHONE): SelectSelector(
+                SelectSelectorConfig(
+                    options=options,
+                    mode=SelectSelectorMode.LIST,
+                    translation_key=CONF_PHONE,
+                )
+            )
+        }
+        return self.async_show_form(
+            step_id="phone", data_schema=filled(self, vol.Schema(schema), {})
+        )
+
+    def _offered(self) -> Iterator[tuple[str, ProxyBinding]]:
+        """Yield the phones whose lines can be added, by what names them in the form."""
+        if (listener := self._listener()) is not None:
+            for binding in listener.pbxs.phones_without_line():
+                yield f"{binding.user}@{binding.pbx}", binding
+
+    async def _async_add_offered(self, binding: ProxyBinding) -> SubentryFlowResult:
+        data = line_data(binding)
+        settings = await async_phone_settings(self.hass, self._get_entry(), data)
+        if not self._has_room(data, None):
+            return self.async_abort(reason="too_many_entities")
+        return self._finish(line_name(binding), data, None, settings)
 
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
@@ -81,7 +144,7 @@ class LineSubentryFlow(ConfigSubentryFlow):
             if not errors:
                 name = user_input[CONF_NAME].strip()
                 settings = await async_phone_settings(
-                    self.hass, self._get_entry().data, data
+                    self.hass, self._get_entry(), data
                 )
                 # Nothing is waited for from here on: no other line comes between.
                 errors, words = self._find_duplicate(data, stored)
@@ -103,17 +166,43 @@ class LineSubentryFlow(ConfigSubentryFlow):
         )
 
     def _schema(self, stored: ConfigSubentry | None) -> vol.Schema:
+        pbxs = self._pbx_selector(stored)
         if stored is None:
-            return vol.Schema(_fields(self._user_selector(), _PROPOSED_PASSWORD))
+            return vol.Schema(_fields(self._user_selector(), pbxs, _PROPOSED_PASSWORD))
         return vol.Schema(
             _status_section(self._phone(stored))
-            | _fields(TextSelector(), _KEPT_PASSWORD)
+            | _fields(TextSelector(), pbxs, _KEPT_PASSWORD)
         )
+
+    def _pbx_selector(self, stored: ConfigSubentry | None) -> dict[vol.Marker, Any]:
+        """Return the field of where the line is registered, if there is a choice."""
+        pbxs = pbx_subentries(self._get_entry())
+        if not pbxs and (stored is None or CONF_PBX not in stored.data):
+            return {}
+        options = [
+            SelectOptionDict(value=HERE, label=HERE),
+            *(
+                SelectOptionDict(value=pbx_id, label=pbx.title)
+                for pbx_id, pbx in pbxs.items()
+            ),
+        ]
+        return {
+            vol.Required(CONF_PBX, default=HERE): SelectSelector(
+                SelectSelectorConfig(
+                    options=options,
+                    mode=SelectSelectorMode.DROPDOWN,
+                    translation_key=CONF_PBX,
+                )
+            )
+        }
 
     def _stored_values(self, stored: ConfigSubentry) -> dict[str, Any]:
         """Return what is stored, but for the password: it need not be typed again."""
         values = {**stored.data, CONF_NAME: stored.title}
-        del values[CONF_PASSWORD]
+        values.pop(CONF_PASSWORD, None)
+        if values.get(CONF_PBX, HERE) not in pbx_subentries(self._get_entry()):
+            # It was at a PBX that has been removed.
+            values[CONF_PBX] = HERE
         if CONF_VENDOR not in values and (phone := self._phone(stored)) is not None:
             values[CONF_VENDOR] = vendor_of(phone.user_agent)
         return values
@@ -140,7 +229,9 @@ class LineSubentryFlow(ConfigSubentryFlow):
         """Return the data of a filled form, and what is wrong with which field."""
         data, errors = _check_line(user_input, stored)
         chosen = user_input[CONF_VENDOR]
-        phone = self._unknown_phones().of(data[CONF_USER])
+        phone = None
+        if CONF_PBX not in data:
+            phone = self._unknown_phones().of(data[CONF_USER])
         if chosen == OTHER and phone is not None:
             # It has said what it is.
             chosen = vendor_of(phone.user_agent)
@@ -155,9 +246,13 @@ class LineSubentryFlow(ConfigSubentryFlow):
         for other in line_subentries(self._get_entry()).values():
             if stored is not None and other.subentry_id == stored.subentry_id:
                 continue
+            if other.data.get(CONF_PBX) != data.get(CONF_PBX):
+                continue
             if other.data[CONF_USER] == data[CONF_USER]:
                 return {CONF_USER: "user_in_use"}, {"line": other.title}
-            if line_auth_name(other.data) == line_auth_name(data):
+            if CONF_PBX not in data and line_auth_name(other.data) == line_auth_name(
+                data
+            ):
                 return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
         return {}, {}
 
@@ -178,19 +273,22 @@ class LineSubentryFlow(ConfigSubentryFlow):
         settings: Words,
     ) -> SubentryFlowResult:
         """Store the line and end with what to type into its phone."""
-        user: str = data[CONF_USER]
+        is_at_pbx = CONF_PBX in data
+        unique_id = stored_unique_id(data)
         if stored is None:
             return self.async_create_entry(
                 title=name,
                 data=data,
-                unique_id=user,
+                unique_id=unique_id,
+                description="at_pbx" if is_at_pbx else None,
                 description_placeholders=settings,
             )
         self.hass.config_entries.async_update_subentry(
-            self._get_entry(), stored, title=name, data=data, unique_id=user
+            self._get_entry(), stored, title=name, data=data, unique_id=unique_id
         )
         return self.async_abort(
-            reason="reconfigure_successful", description_placeholders=settings
+            reason="reconfigured_at_pbx" if is_at_pbx else "reconfigure_successful",
+            description_placeholders=settings,
         )
 
     def _listener(self) -> DfksListener | None:
@@ -236,11 +334,14 @@ def _proposals() -> dict[str, Any]:
 
 
 def _fields(
-    user: TextSelector | SelectSelector, password: dict[vol.Marker, Any]
+    user: TextSelector | SelectSelector,
+    pbx: dict[vol.Marker, Any],
+    password: dict[vol.Marker, Any],
 ) -> dict[vol.Marker, Any]:
     return {
         vol.Required(CONF_NAME): TextSelector(),
         vol.Required(CONF_USER): user,
+        **pbx,
         **password,
         vol.Required(CONF_VENDOR, default=OTHER): SelectSelector(
             SelectSelectorConfig(
@@ -302,25 +403,31 @@ def _check_line(
     auth_name = user_input.get(CONF_AUTH_NAME, "").strip()
     password = user_input.get(CONF_PASSWORD, "")
     features = user_input[CONF_FEATURES]
+    pbx = user_input.get(CONF_PBX, HERE)
     errors: Errors = {}
     if not is_plain(user_input[CONF_NAME].strip()):
         errors[CONF_NAME] = "invalid_name"
     if not is_user(user):
         errors[CONF_USER] = "invalid_user"
-    if not password and stored is not None:
-        password = stored.data[CONF_PASSWORD]
-    if not is_plain(password):
-        errors[CONF_PASSWORD] = "invalid_password"
-    if auth_name and not is_auth_name(auth_name):
-        errors[CONF_AUTH_NAME] = "invalid_auth_name"
     if not features:
         errors[CONF_FEATURES] = "no_feature"
     data = {
         CONF_USER: user,
-        CONF_PASSWORD: password,
         CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
         CONF_STYLE: user_input[CONF_STYLE],
     }
+    if pbx != HERE:
+        # The PBX asks for the password.
+        data[CONF_PBX] = pbx
+        return data, errors
+    if not password and stored is not None:
+        # A line that comes from a PBX has none yet; the next page shows it.
+        password = stored.data.get(CONF_PASSWORD) or propose_password()
+    if not is_plain(password):
+        errors[CONF_PASSWORD] = "invalid_password"
+    data[CONF_PASSWORD] = password
     if auth_name:
         data[CONF_AUTH_NAME] = auth_name
+        if not is_auth_name(auth_name):
+            errors[CONF_AUTH_NAME] = "invalid_auth_name"
     return data, errors

@@ -1,9 +1,9 @@
 """The SIP listener of a config entry: builds the floors below and owns them.
 
-The config entry is the listener, each of its subentries a phone line. Lines come and
-go without a reload, because a reload closes the connections of every phone on TCP and
-TLS: `async_update_lines` compares the lines that run with the subentries and mends the
-difference. Only a change of the listener's own settings asks for a reload. The phones'
+The config entry is the listener, each of its subentries a phone line or a PBX. They
+come and go without a reload, because a reload closes the connections of every phone on
+TCP and TLS: `async_update_lines` compares the lines and PBXs that run with the
+subentries and mends the difference. Only a change of the listener's own settings asks for a reload. The phones'
 dialogs go on after it, as they do after a restart.
 """
 
@@ -34,8 +34,10 @@ from .features.model import (
     LineMemory,
 )
 from .features.sync import FeatureSync
+from .pbx.manager import PbxManager
 from .phones.blocked import BlockedSources
 from .phones.monitor import PhoneMonitor
+from .phones.passed import PassedPhones
 from .scripting.script_hooks import ScriptHooks
 from .settings import (
     bind_problem,
@@ -103,7 +105,13 @@ class DfksListener:
         self._authors = Authors(hass, self.device_id, self.line_name)
         self._claim_timer = ClaimTimer(hass, entry, self.sync)
         self.trace = Trace(clock)
-        self.monitor = PhoneMonitor(self.server, self.sync.lines, clock)
+        self.passed_phones = PassedPhones(clock)
+        self.monitor = PhoneMonitor(
+            self.server, self.sync.lines, self.passed_phones, clock
+        )
+        self.pbxs = PbxManager(
+            hass, entry, self.server, self.monitor, self.passed_phones, clock
+        )
         self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id, self.line_name)
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
@@ -174,10 +182,12 @@ class DfksListener:
                     await probe_tls(one, self.config.tls_port)
         memory, grace = await self._phones.async_load()
         await self._phones.async_begin(memory)
+        passed = await self.pbxs.async_start()
         self.server.on_change = self._phones.async_changed
         with _not_ready(host, port):
-            await self.server.start(tls, memory, grace=grace)
+            await self.server.start(tls, memory, grace=grace, passed=passed)
         self._phones.async_follow(self.server.records)
+        self.pbxs.async_follow()
         _LOGGER.debug("Listening on %s port %s", host, self.server.port)
 
     async def async_stop(self, _event: object = None) -> None:
@@ -191,8 +201,9 @@ class DfksListener:
         if self._certificate is not None:
             self._certificate.async_stop()
         await self.sync.stop()
-        # No phone must be able to come in between these two.
+        # No phone must be able to come in between these.
         await self._phones.async_finish()
+        await self.pbxs.async_stop()
         await self.server.stop()
         self.monitor.stop()
         await self._store.async_flush()
@@ -211,7 +222,8 @@ class DfksListener:
 
     @callback
     def async_update_lines(self) -> None:
-        """Make the lines equal to the entry's subentries, without a reload."""
+        """Make lines and PBXs equal to the entry's subentries, without a reload."""
+        self.pbxs.async_update()
         subentries = self._subentries()
         for line_id in self.sync.lines.keys() - subentries.keys():
             # Home Assistant removes the device and the entities itself.

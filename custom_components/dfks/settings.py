@@ -10,21 +10,25 @@ import os
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
-from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
+from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_PASSWORD, CONF_PORT
 
 from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
     CONF_AUTH_NAME,
+    CONF_CONTACT,
     CONF_DIGEST,
     CONF_DOMAINS,
     CONF_FEATURES,
+    CONF_KEYS,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
+    CONF_PBX,
     CONF_REALM,
     CONF_STYLE,
     CONF_TLS,
+    CONF_TRANSPORT,
     CONF_TRUSTED_PROXIES,
     CONF_USER,
     DEFAULT_ALLOWED_NETWORKS,
@@ -32,12 +36,16 @@ from .const import (
     DEFAULT_MAX_EXPIRES,
     DIGEST_ALGORITHMS,
     FEATURE_KEYS,
+    KEYS_HERE,
     SUBENTRY_TYPE_LINE,
+    SUBENTRY_TYPE_PBX,
 )
 from .features.model import Feature, LineConfig, NotifyStyle
 from .sip import (
     DEFAULT_MAX_FAILURES,
     DEFAULT_TLS_PORT,
+    ContactMode,
+    PbxConfig,
     ServerConfig,
     parse_networks,
     split_hosts,
@@ -104,22 +112,59 @@ def line_config(subentry: ConfigSubentry) -> LineConfig:
     return LineConfig(
         id=subentry.subentry_id,
         user=data[CONF_USER],
-        password=data[CONF_PASSWORD],
-        auth_name=line_auth_name(data),
+        # The PBX asks for the password of a line that is registered there.
+        password=data.get(CONF_PASSWORD, ""),
+        auth_name="" if CONF_PBX in data else line_auth_name(data),
         assigned=assigned_features(data),
         style=NotifyStyle(data[CONF_STYLE]),
+        pbx=data.get(CONF_PBX),
+    )
+
+
+def pbx_config(subentry: ConfigSubentry) -> PbxConfig:
+    """Return a subentry's PBX as the SIP floor takes it."""
+    data = subentry.data
+    return PbxConfig(
+        id=subentry.subentry_id,
+        host=data[CONF_HOST],
+        port=data.get(CONF_PORT),
+        transport=data[CONF_TRANSPORT],
+        domains=tuple(split_hosts(data.get(CONF_DOMAIN, ""))),
+        contact_mode=ContactMode(data[CONF_CONTACT]),
+        keys_here=data[CONF_KEYS] == KEYS_HERE,
     )
 
 
 def line_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:
     """Return the subentries that are phone lines, by id."""
+    return _subentries(entry, SUBENTRY_TYPE_LINE)
+
+
+def pbx_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:
+    """Return the subentries that are PBXs, by id."""
+    return _subentries(entry, SUBENTRY_TYPE_PBX)
+
+
+def _subentries(entry: ConfigEntry[Any], kind: str) -> dict[str, ConfigSubentry]:
     return {
         subentry_id: subentry
         for subentry_id, subentry in entry.subentries.items()
-        if subentry.subentry_type == SUBENTRY_TYPE_LINE
+        if subentry.subentry_type == kind
     }
 
 
+def stored_unique_id(line: Mapping[str, Any]) -> str:
+    """Return the unique id of a line's subentry, given its data.
+
+    The same user may be registered here and at any number of PBXs.
+    """
+    user: str = line[CONF_USER]
+    return f"{user}@{line[CONF_PBX]}" if CONF_PBX in line else user
+
+
 def line_unique_id(entry: ConfigEntry[Any], line_id: str) -> str:
-    """Return what identifies a line's device, and starts its entities' unique ids."""
+    """Return what identifies a device, and starts its entities' unique ids.
+
+    The device is a line's or a PBX's.
+    """
     return f"{entry.entry_id}_{line_id}"

@@ -280,6 +280,21 @@ class TestSettings:
         }
         assert set(rows(part(CONFIGURATION, "## A line"))) == fields
 
+    def test_page_of_pbxs_has_every_field(self) -> None:
+        """Under the name that it has in the form, and no other."""
+        step = ENGLISH["config_subentries"]["pbx"]["step"]["pbx"]
+        table = part(PAGES["docs/in-front-of-a-pbx.md"], "### The settings of a PBX")
+        assert rows(table).keys() == set(step["data"].values())
+
+    def test_page_of_pbxs_has_every_issue(self) -> None:
+        """By its title."""
+        titles = {
+            issue["title"] for key, issue in ENGLISH["issues"].items() if "pbx" in key
+        }
+        page = PAGES["docs/in-front-of-a-pbx.md"]
+        table = part(page, "## When something does not work")
+        assert rows(table).keys() == titles
+
     def test_has_the_defaults(self) -> None:
         """Those that are a number or a name."""
         table = rows(CONFIGURATION)
@@ -417,6 +432,7 @@ def pattern(text: str, gap: str, prefix: str = "") -> re.Pattern[str]:
         "docs/configuration.md",
         "docs/dashboard.md",
         "docs/entities.md",
+        "docs/in-front-of-a-pbx.md",
         "docs/network.md",
         "docs/phones.md",
         "docs/scripting.md",

@@ -13,13 +13,29 @@ from typing import Any
 from homeassistant.util.yaml import load_yaml_dict
 import pytest
 
-from custom_components.dfks.const import DIGEST_ALGORITHMS, DOMAIN, FEATURE_KEYS
+from custom_components.dfks.const import (
+    DIGEST_ALGORITHMS,
+    DOMAIN,
+    FEATURE_KEYS,
+    KEYS_AT_PBX,
+    KEYS_HERE,
+)
 from custom_components.dfks.features.model import NotifyStyle, Refusal
+from custom_components.dfks.line_flow import ANOTHER, HERE
 from custom_components.dfks.listener import ISSUE_TOO_MANY_LINES
+from custom_components.dfks.pbx.issues import (
+    ISSUE_CERTIFICATE,
+    ISSUE_KEYS,
+    ISSUE_NO_PBX,
+    ISSUE_PASSWORD,
+    ISSUE_PAST,
+    ISSUE_UNREACHABLE,
+)
 from custom_components.dfks.phones.blocked import ISSUE_BLOCKED, ISSUE_GUESSED
 from custom_components.dfks.phones.monitor import SyncStatus
 from custom_components.dfks.phones.vendors import OTHER
 from custom_components.dfks.scripting.script_hooks import ISSUE_STOPPED, ISSUE_TEXTS
+from custom_components.dfks.sip import ContactMode
 from custom_components.dfks.storage.file import ISSUE_NOT_WRITTEN
 from custom_components.dfks.storage.states import ISSUE_DAMAGED
 from custom_components.dfks.tls import (
@@ -44,7 +60,10 @@ SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 LISTENER_WORDS = {"host", "port", "reason", "path", "date", "certificate", "key"}
 ACCESS_WORDS = {"item"}
 LINE_WORDS = {"line"}
-STEP_WORDS = {"line.reconfigure": {"troubleshooting_url"}}
+STEP_WORDS = {
+    "line.reconfigure": {"troubleshooting_url"},
+    "pbx.pbx": {"pbx_url"},
+}
 PAIRING_WORDS = {
     "server",
     "port",
@@ -58,6 +77,13 @@ PAIRING_WORDS = {
     "accounts",
     "codes",
     "phones_url",
+}
+# A line at a PBX has no password, and the phone's user stays as it is.
+PBX_PAIRING_WORDS = PAIRING_WORDS - {"user", "auth_name", "password", "accounts"} | {
+    "pbx",
+    "outbound_proxy",
+    "second_way",
+    "pbx_url",
 }
 
 
@@ -80,7 +106,7 @@ def errors_in_code(name: str) -> set[str]:
     """Return the keys that a module uses as messages."""
     return set(
         re.findall(
-            r'"((?:invalid|port|address|cannot|no|user|auth|too_many)_\w+)"', name
+            r'"((?:invalid|port|address|cannot|no|user|auth|too_many|pbx)_\w+)"', name
         )
     )
 
@@ -92,6 +118,7 @@ def steps() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{section}.{name}", step
             for part, texts in step.get("sections", {}).items():
                 yield f"{section}.{name}.{part}", {"title": texts["name"], **texts}
+    yield "pbx.pbx", ENGLISH["config_subentries"]["pbx"]["step"]["pbx"]
     for name, step in ENGLISH["config_subentries"]["line"]["step"].items():
         yield f"line.{name}", step
         for part, texts in step.get("sections", {}).items():
@@ -170,9 +197,11 @@ class TestTranslations:
             *ENGLISH["config"]["error"],
             *ENGLISH["options"]["error"],
             *ENGLISH["config_subentries"]["line"]["error"],
+            *ENGLISH["config_subentries"]["pbx"]["error"],
         }
         used = errors_in_code(SOURCES["config_flow.py"])
         used |= errors_in_code(SOURCES["line_flow.py"])
+        used |= errors_in_code(SOURCES["pbx_flow.py"]) - {"pbx_url"}
         used |= errors_in_code(SOURCES["settings.py"])
         used |= {problem.value for problem in TlsProblem}
         assert messages == used
@@ -192,6 +221,8 @@ class TestTranslations:
         used = {*ISSUE_TEXTS.values(), ISSUE_GUESSED, ISSUE_BLOCKED}
         used |= {ISSUE_STOPPED, ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
         used |= {ISSUE_DAMAGED, ISSUE_NOT_WRITTEN, ISSUE_TOO_MANY_LINES}
+        used |= {ISSUE_UNREACHABLE, ISSUE_KEYS, ISSUE_PASSWORD, ISSUE_PAST}
+        used |= {ISSUE_NO_PBX, ISSUE_CERTIFICATE}
         assert set(ENGLISH["issues"]) == used
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:
@@ -208,6 +239,10 @@ class TestTranslations:
         line = ENGLISH["config_subentries"]["line"]
         assert words(line["create_entry"]["default"]) == PAIRING_WORDS
         assert words(line["abort"]["reconfigure_successful"]) == PAIRING_WORDS
+        assert words(line["create_entry"]["at_pbx"]) == PBX_PAIRING_WORDS
+        assert words(line["abort"]["reconfigured_at_pbx"]) == PBX_PAIRING_WORDS
+        for message in ENGLISH["config_subentries"]["pbx"]["error"].values():
+            assert words(message) <= {"pbx"}
 
     def test_choices_are_named(self) -> None:
         """Every option of every selector."""
@@ -219,6 +254,10 @@ class TestTranslations:
             "notify_style": {style.value for style in NotifyStyle},
             # The others have names, which are the same in every language.
             "vendor": {OTHER},
+            "phone": {ANOTHER},
+            "pbx": {HERE},
+            "keys": {KEYS_HERE, KEYS_AT_PBX},
+            "contact": {mode.value for mode in ContactMode},
         }
 
     def test_every_sync_status_has_its_advice(self) -> None:

@@ -246,6 +246,12 @@ def test_issues_are_given_the_words_that_they_need() -> None:
         "states_damaged": {"path", "copy"},
         "too_many_lines": {"lines"},
         "tls": {"error", "date"},
+        "pbx_unreachable": {"pbx"},
+        "pbx_certificate_refused": {"pbx", "reason"},
+        "pbx_synchronizes_keys": {"pbx"},
+        "pbx_password_refused": {"pbx", "line", "source"},
+        "pbx_calls_go_past": {"pbx", "lines"},
+        "lines_without_pbx": {"lines"},
     }
     for key, issue in ENGLISH["issues"].items():
         (allowed,) = (words for name, words in given.items() if key.startswith(name))

@@ -21,6 +21,7 @@ from .common import (
     RECEPTION_DATA,
     SYNC_STATUS,
     MockConfigEntry,
+    listener_entry,
     reception_form,
     runtime,
     set_up,
@@ -230,7 +231,7 @@ class TestLastPage:
     ) -> None:
         """A password may hold what has a meaning in Markdown."""
         line = {**RECEPTION_DATA, "password": password}
-        settings = await async_phone_settings(hass, entry.data, line)
+        settings = await async_phone_settings(hass, entry, line)
 
         assert settings["password"] == shown
 
@@ -335,9 +336,8 @@ class TestServer:
         self, hass: HomeAssistant, settings: dict[str, Any], server: str, port: str
     ) -> None:
         """What it advertises, else its own addresses, else those of the machine."""
-        words = await async_phone_settings(
-            hass, {"port": 5070, "realm": "homeassistant", **settings}, RECEPTION_DATA
-        )
+        entry = listener_entry(5070, (), settings=settings)
+        words = await async_phone_settings(hass, entry, RECEPTION_DATA)
 
         assert (words["server"], words["port"]) == (server, port)
 
@@ -547,7 +547,11 @@ class TestReconfigure:
         assert runtime(entry).sync.lines[RECEPTION] is line
         assert line.connected
 
-    @pytest.mark.parametrize("status", SyncStatus)
+    @pytest.mark.parametrize(
+        "status",
+        # That of a line at a PBX is told in test_pbx_flow.py.
+        [status for status in SyncStatus if status is not SyncStatus.NOT_REGISTERED],
+    )
     async def test_advises_by_the_sync_status(
         self,
         hass: HomeAssistant,

@@ -22,7 +22,7 @@ LANGUAGES = ("de", "es", "fr", "it", "nl")
 ENGLISH_TEXTS = dict(texts(ENGLISH))
 
 # The words that are the same in each language, and those that are in some.
-EVERYWHERE = {"Home Assistant", "Realm", "TLS"}
+EVERYWHERE = {"Home Assistant", "Path", "Realm", "TLS"}
 AS_IN_ENGLISH = {
     "de": {"Name", "Port", "Status", "Timer"},
     "es": {"Scripts"},

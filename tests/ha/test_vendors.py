@@ -13,7 +13,9 @@ from custom_components.dfks.phones.vendors import (
     vendor_of,
 )
 
-PHONES = Path(__file__).parents[2] / "docs" / "phones.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PHONES = DOCS / "phones.md"
+IN_FRONT = DOCS / "in-front-of-a-pbx.md"
 MARK = "<!-- vendors -->"
 
 LOCAL = {
@@ -66,6 +68,37 @@ def section(vendor: Vendor) -> str:
         parts.append("\n".join(f"- {note}" for note in vendor.notes))
     parts.append(f"Sources: {'; '.join(vendor.sources)}.")
     return "\n\n".join(parts)
+
+
+def proxy_section(vendor: Vendor) -> str:
+    """Return a vendor's part of docs/in-front-of-a-pbx.md."""
+    if not vendor.outbound_proxy:
+        return f"### {vendor.name}\n\nOutbound proxy and second way: not documented."
+    parts = [f"### {vendor.name}"]
+    parts += by_models("Outbound proxy", vendor.outbound_proxy)
+    parts += by_models("Second way", vendor.second_way)
+    if not vendor.second_way:
+        parts.append("Second way: not documented.")
+    if vendor.proxy_notes:
+        parts.append("\n".join(f"- {note}" for note in vendor.proxy_notes))
+    parts.append(f"Sources: {'; '.join(vendor.proxy_sources)}.")
+    return "\n\n".join(parts)
+
+
+def test_documentation_of_outbound_proxies_has_the_same() -> None:
+    """Vendor by vendor, and no others."""
+    documented = IN_FRONT.read_text().split(MARK)[1].strip()
+
+    expected = "\n\n".join(proxy_section(vendor) for vendor in VENDORS.values())
+    assert documented.splitlines() == expected.splitlines()
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_every_source_of_an_outbound_proxy_is_named(key: str) -> None:
+    """A setting that comes from nowhere is a guess."""
+    vendor = VENDORS[key]
+    assert bool(vendor.outbound_proxy) == bool(vendor.proxy_sources)
+    assert vendor.outbound_proxy or not vendor.second_way
 
 
 def test_documentation_has_the_same() -> None:

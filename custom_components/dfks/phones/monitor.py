@@ -5,7 +5,7 @@ monitor keeps a few facts a line, of which the diagnostic sensors, the form that
 line, and diagnostics make what people can read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -15,7 +15,17 @@ from homeassistant.util import dt as dt_util
 
 from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
 from ..features.publisher import Publisher
-from ..sip import Account, Clock, Flow, Request, SipServer, TimerHandle
+from ..sip import (
+    Account,
+    Binding,
+    Clock,
+    Flow,
+    ProxyBinding,
+    Request,
+    SipServer,
+    TimerHandle,
+)
+from .passed import PassedPhones
 from .unknown import UnknownPhones, shown_user_agent
 
 # Seconds in which a phone that has registered gets round to subscribing.
@@ -28,17 +38,22 @@ class SyncStatus(StrEnum):
     WAITING = "waiting"
     WRONG_PASSWORD = "wrong_password"
     KEY_SYNC_OFF = "key_sync_off"
+    # Of a line at a PBX: no phone has registered there through here.
+    NOT_REGISTERED = "not_registered"
     SYNCHRONIZED = "synchronized"
 
 
 class LinePhone(Publisher[[]]):
     """What is seen of the phone of one line, or of its several phones together."""
 
-    def __init__(self, line: Line, server: SipServer, clock: Clock) -> None:
+    def __init__(
+        self, line: Line, server: SipServer, passed: PassedPhones, clock: Clock
+    ) -> None:
         """Start with what the line's registrations and subscriptions tell."""
         super().__init__()
         self._line = line
         self._server = server
+        self._passed = passed
         self._clock = clock
         self._heard_at: float | None = None
         # The address whose password was wrong since the phone was heard last.
@@ -52,11 +67,17 @@ class LinePhone(Publisher[[]]):
 
     def _recall(self) -> None:
         """Take what outlived a restart."""
-        for binding in self._server.bindings(self._line):
+        for binding in self._bindings():
             self._note_user_agent(binding.user_agent)
         for subscription in self._server.notifier.of(self._line):
             self._note_user_agent(subscription.user_agent)
         self.look()
+
+    def _bindings(self) -> Collection[Binding | ProxyBinding]:
+        """Return what phones of the line have registered, here or at its PBX."""
+        if self._line.pbx is None:
+            return self._server.bindings(self._line)
+        return self._passed.of_line(self._line.pbx, self._line.user)
 
     def _note_user_agent(self, user_agent: str | None) -> None:
         self.user_agent = shown_user_agent(user_agent) or self.user_agent
@@ -70,9 +91,16 @@ class LinePhone(Publisher[[]]):
 
     def heard(self, request: Request) -> None:
         """Take note of a request of the phone."""
+        self._heard(request.text("user-agent"))
+
+    def registered(self, binding: ProxyBinding) -> None:
+        """Take note of a REGISTER that the line's PBX has accepted."""
+        self._heard(binding.user_agent)
+
+    def _heard(self, user_agent: str | None) -> None:
         self._heard_at = self._clock.time()
         self._refused_from = None
-        self._note_user_agent(request.text("user-agent"))
+        self._note_user_agent(user_agent)
         if not self._line.connected:
             self._idle_since = self._idle_since or self._clock.monotonic()
         self.look()
@@ -102,12 +130,18 @@ class LinePhone(Publisher[[]]):
         self.publish()
 
     def _status(self) -> SyncStatus:
+        bindings = self._bindings()
+        if self._line.pbx is not None and not bindings:
+            self._idle_since = None
+            return SyncStatus.NOT_REGISTERED
         if self._line.connected:
             self._idle_since = None
+            if self._line.pbx is not None:
+                # It may go on past us: the PBX is not far.
+                self._look_at(max(binding.expires_at for binding in bindings))
             return SyncStatus.SYNCHRONIZED
         if self._refused_from is not None:
             return SyncStatus.WRONG_PASSWORD
-        bindings = self._server.bindings(self._line)
         if self._idle_since is None or not bindings:
             self._idle_since = None
             return SyncStatus.WAITING
@@ -129,12 +163,17 @@ class PhoneMonitor:
     """
 
     def __init__(
-        self, server: SipServer, lines: Mapping[str, Line], clock: Clock
+        self,
+        server: SipServer,
+        lines: Mapping[str, Line],
+        passed: PassedPhones,
+        clock: Clock,
     ) -> None:
-        """Start with no phone seen."""
+        """Start with no phone seen; `passed` are those that are registered at PBXs."""
         self.unknown_phones = UnknownPhones()
         self._server = server
         self._lines = lines
+        self._passed = passed
         self._clock = clock
         self._phones: dict[str, LinePhone] = {}
 
@@ -147,15 +186,19 @@ class PhoneMonitor:
         """Return what is seen of the phone of a line."""
         phone = self._phones.get(line.id)
         if phone is None:
-            phone = self._phones[line.id] = LinePhone(line, self._server, self._clock)
+            phone = self._phones[line.id] = LinePhone(
+                line, self._server, self._passed, self._clock
+            )
         return phone
 
     def line_added(self, config: LineConfig) -> None:
         """Let the phone of a new or changed line in, whatever it tried before."""
-        if (address := self.unknown_phones.take(config.user)) is not None:
-            self._server.unblock(address)
+        if config.pbx is None:
+            if (address := self.unknown_phones.take(config.user)) is not None:
+                self._server.unblock(address)
         if config.id in self._phones:
             self._phones[config.id].forgive()
+            self._phones[config.id].look()
 
     def forget(self, line_id: str) -> None:
         """Forget the phone of a line that is no more."""
@@ -171,6 +214,21 @@ class PhoneMonitor:
             phone.look()
 
     # Told by the SIP floor
+
+    def registered(self, binding: ProxyBinding) -> None:
+        """Take note of a phone that its PBX has accepted."""
+        if (phone := self._phone_at_pbx(binding)) is not None:
+            phone.registered(binding)
+
+    def look_at_pbx(self, binding: ProxyBinding) -> None:
+        """See how far a phone at a PBX has come, as something there has changed."""
+        if (phone := self._phone_at_pbx(binding)) is not None:
+            phone.look()
+
+    def _phone_at_pbx(self, binding: ProxyBinding) -> LinePhone | None:
+        account = self._server.account_at_pbx(binding.pbx, binding.user)
+        line = None if account is None else self._lines.get(account.id)
+        return None if line is None else self.phone(line)
 
     def heard(self, account: Account, request: Request) -> None:
         """Take note of a request of a line's phone."""

@@ -6,20 +6,23 @@ import secrets
 from typing import Any, Final
 
 from homeassistant.components import network
+from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
 from homeassistant.core import HomeAssistant
 
 from ..const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
+    CONF_PBX,
     CONF_TLS,
     CONF_USER,
     CONF_VENDOR,
+    PBX_URL,
     PHONES_URL,
 )
 from ..settings import line_auth_name
 from ..sip import split_hosts
-from .vendors import OTHER, Settings, vendor
+from .vendors import OTHER, Settings, Vendor, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and
 # neither b and 6, g, q and 9, i, j, l and 1, o and 0, s and 5, v, z and 2, nor 8.
@@ -41,13 +44,14 @@ def propose_password() -> str:
 
 
 async def async_phone_settings(
-    hass: HomeAssistant, listener: Mapping[str, Any], line: Mapping[str, Any]
+    hass: HomeAssistant, entry: ConfigEntry, line: Mapping[str, Any]
 ) -> dict[str, str]:
     """Return the words of the text that says what to type into a line's phone.
 
-    They are Markdown and contain the password: they are shown and nothing else.
-    `listener` and `line` are the data of the config entry and of the subentry.
+    They are Markdown and contain the password, where the line has one: they are shown
+    and nothing else. `line` is the data of its subentry.
     """
+    listener = entry.data
     chosen = vendor(line.get(CONF_VENDOR, OTHER))
     local = chosen.local
     defaults = {None: NONE, True: ON, False: OFF}
@@ -55,8 +59,14 @@ async def async_phone_settings(
         "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
         "port": _ports(listener),
         "user": _code(line[CONF_USER]),
-        "auth_name": _code(line_auth_name(line)),
-        "password": _code(line[CONF_PASSWORD]),
+        **(
+            _at_pbx(entry, line, chosen)
+            if CONF_PBX in line
+            else {
+                "auth_name": _code(line_auth_name(line)),
+                "password": _code(line[CONF_PASSWORD]),
+            }
+        ),
         "settings": _settings(chosen.parameters, _list(chosen.pages)),
         "local_default": defaults[local.default],
         "local_on": _block(local.on) or NONE,
@@ -64,6 +74,18 @@ async def async_phone_settings(
         "accounts": _settings(chosen.accounts),
         "codes": ", ".join(map(_code, chosen.codes)) or NONE,
         "phones_url": PHONES_URL,
+    }
+
+
+def _at_pbx(
+    entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
+) -> dict[str, str]:
+    """Return the words for a phone that keeps its account at a PBX."""
+    return {
+        "pbx": entry.subentries[line[CONF_PBX]].title,
+        "outbound_proxy": _settings(chosen.outbound_proxy),
+        "second_way": _settings(chosen.second_way),
+        "pbx_url": PBX_URL,
     }
 
 

@@ -31,6 +31,7 @@ from .inspect.trace import Trace, Traced
 from .proxy.location import ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import ContactMode, PbxConfig, Upstream
 from .proxy.site import ProxyObserver
+from .proxy.tokens import SECRET_SIZE
 from .server import SipServer
 from .snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
@@ -51,10 +52,12 @@ from .wire.headers import (
     DEFAULT_TLS_PORT,
     HeaderError,
     bracketed,
+    default_port,
     encode_user,
     number,
     parse_parameters,
     parse_uri,
+    plain_host,
     unbracketed,
 )
 from .wire.message import NotSip, Request, Response, SipError
@@ -71,6 +74,7 @@ __all__ = [
     "NOTHING",
     "PRIVATE_NETWORKS",
     "REDACTED",
+    "SECRET_SIZE",
     "Account",
     "AddressRecord",
     "Aliases",
@@ -108,6 +112,7 @@ __all__ = [
     "Traced",
     "Upstream",
     "bracketed",
+    "default_port",
     "encode_user",
     "like",
     "number",
@@ -115,6 +120,7 @@ __all__ = [
     "parse_networks",
     "parse_parameters",
     "parse_uri",
+    "plain_host",
     "probe",
     "probe_tls",
     "redact_addresses",

@@ -148,7 +148,7 @@ class SipServer:
             self._packages,
             (config.realm, *config.domains),
             self.send,
-            lambda: self._changed(urgent=True),
+            lambda: self._changed(urgent=False),
         )
         # Passes messages to PBXs, once there is one.
         self.proxy = self._passing.proxy
@@ -297,6 +297,10 @@ class SipServer:
     def claimed_account(self, username: str, user: str | None) -> Account | None:
         """Return the account of a name in credentials, else that of a user."""
         return self._accounts.claimed(username, user)
+
+    def account_at_pbx(self, pbx: str, user: str) -> Account | None:
+        """Return the account of a user at a PBX."""
+        return self._accounts.at_pbx(pbx, user)
 
     def unblock(self, source: str) -> None:
         """Forget the wrong passwords of a source, and judge it again at once."""

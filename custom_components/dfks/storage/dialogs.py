@@ -6,46 +6,36 @@ ten thousand phones make three a second, at most every five minutes and at a sto
 file says whether it was written at a stop: if not, refreshes may be missing, and what
 is in it is allowed as much more time.
 
-The file is written as a whole, and that of ten thousand phones has 14 MB: it must not
-be written again and again while they come one after the other. So a write of many
-phones is followed by a pause; a few never notice. What comes in a pause and is lost in
-a crash subscribes anew.
+The file is written as a whole, and that of ten thousand phones has 14 MB: a write of
+many phones is followed by a pause. What comes in a pause and is lost in a crash
+subscribes anew.
 
 A dialog's count of NOTIFYs must never fall. So the file is put one reserve ahead before
 the dialogs go on, as high as the server begins; see sip/snapshot.py.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache
 import logging
 from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddict
 
-from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
-from homeassistant.helpers.event import async_call_later
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
 from ..sip import BindingRecord, DialogRecord, Memory, resumed_cseq
-from .file import RETRY_DELAY, StoredFile
+from .file import StoredFile
+from .writer import DelayedWriter
 
 _LOGGER = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = 1
 
-# Seconds from the first unsaved change to the write, and from the first refresh.
-WRITE_DELAY: Final = 0.5
+# Seconds from the first refresh that is not written yet to the write.
 REFRESH_DELAY: Final = 300.0
-
-# Seconds of pause after a write, for each dialog and binding in it: on the average less
-# than a megabyte a second is written.
-PAUSE: Final = 0.001
 
 # Seconds that what a crash has left is valid longer.
 CRASH_GRACE: Final = REFRESH_DELAY
-
-# Writes at a stop; phones that subscribe during the last of them have bad luck.
-LAST_WRITES: Final = 3
 
 
 class PhoneStore:
@@ -55,13 +45,9 @@ class PhoneStore:
         """Name the file; nothing is read yet."""
         self._hass = hass
         self._file = StoredFile(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.phones")
-        self._records: Callable[[], Awaitable[Memory]] | None = None
-        self._writing = asyncio.Lock()
-        self._unsaved = False
-        self._urgent = False
-        self._cancel_write: CALLBACK_TYPE | None = None
-        # When the pause after the last write ends, by the loop's clock.
-        self._pause_ends = 0.0
+        self._writer = DelayedWriter(
+            hass, self._file, "dfks write phones", REFRESH_DELAY
+        )
 
     async def async_load(self) -> tuple[Memory | None, float]:
         """Return what is remembered, and the seconds by which it is valid longer.
@@ -94,77 +80,26 @@ class PhoneStore:
     @callback
     def async_follow(self, records: Callable[[], Awaitable[Memory]]) -> None:
         """Write what `records` returns whenever something has changed from now on."""
-        self._records = records
-        if self._unsaved:
-            self._schedule_write()
+        self._writer.async_follow(records)
 
     @callback
     def async_changed(self, *, urgent: bool) -> None:
         """Take note of a change. Called for every refresh, so it does next to nothing."""
-        self._unsaved = True
-        if urgent and not self._urgent:
-            self._urgent = True
-            self._cancel_due_write()
-        if self._cancel_write is None:
-            self._schedule_write()
+        self._writer.async_changed(urgent=urgent)
 
     async def async_finish(self) -> None:
         """Write a last time, with what comes in meanwhile, and then no more."""
-        if self._records is None:
-            return
-        for _ in range(LAST_WRITES):
-            await self._async_write(clean=True)
-            if not self._urgent:
-                break
-        self._records = None
-        self._cancel_due_write()
+        await self._writer.async_finish()
 
     async def async_remove(self) -> None:
         """Delete the file."""
         await self._file.async_remove()
 
-    def _schedule_write(self) -> None:
-        if self._records is None or self._writing.locked():
-            return
-        delay = WRITE_DELAY if self._urgent else REFRESH_DELAY
-        self._cancel_write = async_call_later(
-            self._hass,
-            max(delay, self._pause_ends - self._hass.loop.time()),
-            HassJob(
-                self._async_write_due, "dfks write phones", cancel_on_shutdown=True
-            ),
-        )
-
-    def _cancel_due_write(self) -> None:
-        if self._cancel_write is not None:
-            self._cancel_write()
-            self._cancel_write = None
-
-    async def _async_write_due(self, _now: object) -> None:
-        self._cancel_write = None
-        await self._async_write(clean=False)
-        # What changed during the write.
-        if self._unsaved:
-            self._schedule_write()
-
-    async def _async_write(self, *, clean: bool) -> None:
-        assert self._records is not None
-        async with self._writing:
-            self._cancel_due_write()
-            self._unsaved = self._urgent = False
-            memory = await self._records()
-            await self._file.async_save({"clean": clean, **memory})
-            pause = PAUSE * (len(memory["dialogs"]) + len(memory["bindings"]))
-            if self._file.is_failing:
-                self._unsaved = self._urgent = True
-                pause = RETRY_DELAY
-            self._pause_ends = self._hass.loop.time() + pause
-
 
 def _understood(data: Mapping[str, Any]) -> Memory:
     """Return the records of a file that are what they should be."""
-    dialogs = _of_kind(data["dialogs"], DialogRecord)
-    bindings = _of_kind(data["bindings"], BindingRecord)
+    dialogs = of_kind(data["dialogs"], DialogRecord)
+    bindings = of_kind(data["bindings"], BindingRecord)
     left_out = len(data["dialogs"]) + len(data["bindings"])
     left_out -= len(dialogs) + len(bindings)
     if left_out:
@@ -172,12 +107,13 @@ def _understood(data: Mapping[str, Any]) -> Memory:
     return Memory(dialogs=dialogs, bindings=bindings)
 
 
-def _of_kind(records: list[Any], kind: type) -> list[Any]:
+def of_kind(records: list[Any], kind: type) -> list[Any]:
+    """Return the records from JSON that are of a TypedDict's kind."""
     return [record for record in records if _is_of(record, kind)]
 
 
 def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value from JSON is of a type as they stand in sip/snapshot.py."""
+    """Whether a value from JSON is of a type as they stand in the SIP floor."""
     if is_typeddict(kind):
         return isinstance(value, dict) and all(
             name in value and _is_of(value[name], field)

@@ -442,7 +442,7 @@ async def test_a_pbx_that_sends_a_notify_of_the_keys_is_told_of(
     event = {"Event": "echo", "Subscription-State": "active"}
     pbx_peer.send(pbx_peer.call(registration, "NOTIFY", event))
     assert (await registered.next_request()).method == "NOTIFY"
-    assert learned.events[-1] == ("keys", "pbx-1")
+    assert learned.events[-2:] == [("keys", "pbx-1"), ("reached", "pbx-1", "201")]
 
 
 @pytest.mark.requirement("P112", "P61")

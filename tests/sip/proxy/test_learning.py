@@ -50,6 +50,10 @@ class Learned:
         """Take a certificate that is not good."""
         self.events.append(("certificate", pbx, reason))
 
+    def reached(self, binding: ProxyBinding) -> None:
+        """Take a phone that its PBX has sent something."""
+        self.events.append(("reached", binding.pbx, binding.user))
+
     def domain_seen(self, host: str) -> None:
         """Take the host of a REGISTER."""
         self.events.append(("domain", host))
@@ -234,3 +238,14 @@ async def test_another_secret_ends_all_tokens(
     await registered.silence()
     after = await pbx_peer.register(registered)
     assert after.get("Contact") != before.get("Contact")
+
+
+async def test_request_that_reaches_a_phone_is_told_of(
+    pbx_peer: Pbx, registered: ProxiedPhone, phone: ProxiedPhone, learned: Learned
+) -> None:
+    """Calls do come through here, then (P27)."""
+    registration = await pbx_peer.register(phone)
+    pbx_peer.send(pbx_peer.call(registration, "OPTIONS"))
+    await registered.next_request()
+
+    assert learned.events[-1] == ("reached", "pbx-1", "201")

@@ -30,6 +30,27 @@ CISCO: Final = Vendor(
         ),
         "FusionPBX, templates cisco/spa504g, 8841 and 9861",
     ),
+    outbound_proxy={
+        "": (
+            '<Outbound_Proxy_n_ ua="na">HOME_ASSISTANT</Outbound_Proxy_n_>',
+            '<Use_Outbound_Proxy_n_ ua="na">Yes</Use_Outbound_Proxy_n_>',
+        )
+    },
+    second_way={
+        "": (
+            '<Alternate_Outbound_Proxy_n_ ua="na">PBX</Alternate_Outbound_Proxy_n_>',
+            '<Dual_Registration_n_ ua="na">Yes</Dual_Registration_n_>',
+        )
+    },
+    proxy_notes=(
+        (
+            "The alternate is ignored without dual registration, which needs UDP; new "
+            "requests go to the best server that is up."
+        ),
+    ),
+    proxy_sources=(
+        "MPP administration guide, SIP failover; FusionPBX, templates cisco/spa504g, 8841",
+    ),
 )
 
 CISCO_ENTERPRISE: Final = Vendor(

@@ -47,6 +47,14 @@ FANVIL: Final = Vendor(
         "FusionPBX, template fanvil/x7a",
         "Tancredi, templates fanvil-V67.tmpl and nethesis.tmpl",
     ),
+    outbound_proxy={"": ("<ProxyAddr>HOME_ASSISTANT</ProxyAddr>",)},
+    second_way={
+        "": (
+            "<BakProxyAddr>PBX</BakProxyAddr>",
+            "<EnableFailback>1</EnableFailback>",
+        )
+    },
+    proxy_sources=("FusionPBX, template fanvil/x7a",),
 )
 
 BEKER: Final = Vendor(

@@ -54,4 +54,18 @@ GRANDSTREAM: Final = Vendor(
             "and ht801"
         ),
     ),
+    outbound_proxy={
+        "GXP, WP": ("P48=HOME_ASSISTANT",),
+        "GRP, GXV": ("account.N.sip.outboundProxy.1.address=HOME_ASSISTANT",),
+    },
+    second_way={
+        "WP": ("P2333=PBX",),
+        "GRP, GXV": ("account.N.sip.outboundProxy.2.address=PBX",),
+    },
+    proxy_notes=(
+        "`P48` and `P2333` are those of account 1; of account 2 `P403` and `P2433`.",
+    ),
+    proxy_sources=(
+        "FusionPBX, templates grandstream/gxp21xx, grp261x, gxv3480, wp810",
+    ),
 )

@@ -1,7 +1,8 @@
 """What is known of a vendor's phones.
 
 Names and values stand as they are found on the phone, so nothing in here is translated.
-X, x, n and N stand for the number of the phone's account. What no document and no
+X, x, n and N stand for the number of the phone's account, HOME_ASSISTANT and PBX for
+addresses. What no document and no
 template says is left out: it is not documented.
 """
 
@@ -53,6 +54,11 @@ class Vendor:
         codes: the feature codes that must be empty: a phone that has them dials them.
         action_urls: what the phone can call when its state changes, where it is not
             known to synchronize it, or not for all features.
+        outbound_proxy: where the address of an outbound proxy goes.
+        second_way: how a phone is told to go to its PBX while the outbound proxy does
+            not answer.
+        proxy_notes: what else there is to mind then, in English.
+        proxy_sources: the documents and templates that have these.
         notes: what else there is to mind, in English.
         sources: the documents, and the public provisioning templates.
 
@@ -67,6 +73,10 @@ class Vendor:
     accounts: Settings = field(default_factory=dict)
     codes: tuple[str, ...] = ()
     action_urls: tuple[str, ...] = ()
+    outbound_proxy: Settings = field(default_factory=dict)
+    second_way: Settings = field(default_factory=dict)
+    proxy_notes: tuple[str, ...] = ()
+    proxy_sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 

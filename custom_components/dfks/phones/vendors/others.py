@@ -33,6 +33,14 @@ AKUVOX: Final = Vendor(
         "Tancredi, Akuvox templates",
         "Akuvox R27A manual, p. 34 (codes)",
     ),
+    outbound_proxy={
+        "": (
+            "Config.AccountN.OUTPROXY.Enable = 1",
+            "Config.AccountN.OUTPROXY.Server = HOME_ASSISTANT",
+        )
+    },
+    second_way={"": ("Config.AccountN.OUTPROXY.BakServer = PBX",)},
+    proxy_sources=("Tancredi, templates for Akuvox",),
 )
 
 ALE: Final = Vendor(
@@ -73,6 +81,19 @@ FLYINGVOICE: Final = Vendor(
     },
     codes=("account.X.dnd.on_code", "account.X.dnd.off_code"),
     sources=("FusionPBX, template flyingvoice/p24gw",),
+    outbound_proxy={
+        "": (
+            "account.X.outbound_proxy_enable=1",
+            "account.X.outbound_proxy.1.address=HOME_ASSISTANT",
+        )
+    },
+    second_way={
+        "": (
+            "account.X.outbound_proxy.2.address=PBX",
+            "account.X.outbound_proxy.1.failback_subscribe.enable=1",
+        )
+    },
+    proxy_sources=("FusionPBX, template flyingvoice/p24gw",),
 )
 
 GIGASET: Final = Vendor(
@@ -137,6 +158,10 @@ HTEK: Final = Vendor(
         "Sangoma S phones have the same numbers; no such setting is in their templates.",
     ),
     sources=("Htek help desk, Do Not Disturb", "FusionPBX, template htek/uc926"),
+    outbound_proxy={"": ("P48=HOME_ASSISTANT",)},
+    second_way={"": ("P20047=PBX",)},
+    proxy_notes=("Those of account 1; the outbound proxy of account 2 is `P748`.",),
+    proxy_sources=("FusionPBX, template htek/uc926",),
 )
 
 MITEL: Final = Vendor(
@@ -171,6 +196,12 @@ MITEL: Final = Vendor(
         "6800i Installation Guide 41-001561-00, pp. 3-23 and 5-141",
         "6869i User Guide 4.0.0 SP1, p. 172 (default of the key mode)",
     ),
+    outbound_proxy={"": ("sip outbound proxy: HOME_ASSISTANT",)},
+    second_way={
+        "": ("sip lineN backup proxy ip: PBX", "sip lineN backup registrar ip: PBX"),
+    },
+    proxy_notes=("An outbound proxy that is silent is given up after 4 seconds.",),
+    proxy_sources=("6800 guide 4.2.0, p. 4-81; wazo, provisioning plugin for Aastra",),
 )
 
 PANASONIC: Final = Vendor(
@@ -197,5 +228,18 @@ PANASONIC: Final = Vendor(
     sources=(
         "KX-TGP500B04 Administrator Guide, 2010-08, pp. 112-113",
         "FusionPBX, templates panasonic/tgp550, ut136 and utg300b",
+    ),
+    outbound_proxy={"": ('SIP_OUTPROXY_ADDR_n="HOME_ASSISTANT"',)},
+    second_way={
+        "": (
+            'SIP_2NDPROXY_ADDR_n="PBX"',
+            'SIP_2NDRGSTR_ADDR_n="PBX"',
+            'SIP_2NDPRSNC_ADDR_n="PBX"',
+            'SIP_FOVR_NORSP_n="Y"',
+        )
+    },
+    proxy_notes=("A phone that is refused subscribes again after 10 seconds.",),
+    proxy_sources=(
+        "FusionPBX, templates panasonic/tgp550, ut136 and utg300b; KX-HDV130 guide",
     ),
 )

@@ -51,6 +51,15 @@ POLY: Final = Vendor(
         "SIP 3.1 Administrator's Guide, pp. 4-8 and 4-20",
         "FusionPBX, templates polycom/6.x and poly/edge-e550 (names per registration)",
     ),
+    outbound_proxy={"": ("reg.x.outboundProxy.address=HOME_ASSISTANT",)},
+    second_way={
+        "": ("reg.x.server.2.address=PBX", "reg.x.server.2.useOutboundProxy=0"),
+    },
+    proxy_notes=(
+        "All requests go to the outbound proxy, SUBSCRIBE included.",
+        "No parameter of a second outbound proxy was found.",
+    ),
+    proxy_sources=("VVX UCS 4.1.6 addendum, pp. 43-55; CX5500 1.1.0 guide, p. 76",),
 )
 
 OBIHAI: Final = Vendor(
@@ -86,4 +95,8 @@ OBIHAI: Final = Vendor(
         "OBi1000 Administration Guide, April 2015, p. 92",
         "FusionPBX, template poly/poly-vvx-d230 (names in the file)",
     ),
+    outbound_proxy={
+        "": ("VoiceService.1.VoiceProfile.p.SIP.OutboundProxy=HOME_ASSISTANT",)
+    },
+    proxy_sources=("FusionPBX, template poly/poly-vvx-d230",),
 )

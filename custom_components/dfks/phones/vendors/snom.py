@@ -40,6 +40,8 @@ SNOM: Final = Vendor(
         "Snom user wiki, Features/Action URL",
         "Tancredi, template snom.tmpl; FusionPBX, template snom/D785",
     ),
+    outbound_proxy={"": ('<user_outbound idx="n">HOME_ASSISTANT</user_outbound>',)},
+    proxy_sources=("Tancredi, template snom.tmpl; FusionPBX, template snom/D785",),
 )
 
 VTECH: Final = Vendor(
@@ -59,4 +61,7 @@ VTECH: Final = Vendor(
     sources=(
         "FusionPBX, templates vtech/vcs754 and snom/M500KLE, M100KLE, C520 and C620",
     ),
+    outbound_proxy={"": ("primary_outbound_proxy_server_address = HOME_ASSISTANT",)},
+    second_way={"": ("backup_outbound_proxy_server_address = PBX",)},
+    proxy_sources=("FusionPBX, templates snom/M500KLE and vtech/vcs754",),
 )

@@ -81,4 +81,33 @@ YEALINK: Final = Vendor(
         "FusionPBX, templates yealink/t5x, t88w and w70b (accounts, old firmware)",
         "Tancredi, template yealink.tmpl (default of local processing)",
     ),
+    outbound_proxy={
+        "": (
+            "account.X.outbound_proxy_enable=1",
+            "account.X.outbound_proxy.1.address=HOME_ASSISTANT",
+            "account.X.outbound_proxy.1.port=5060",
+        )
+    },
+    second_way={
+        "": (
+            "account.X.outbound_proxy.2.address=PBX",
+            "account.X.outbound_proxy.2.port=5060",
+            "account.X.outbound_proxy.1.failback_mode=3",
+            "account.X.outbound_proxy.1.failback_timeout=60",
+            "account.X.sip_server.1.failback_subscribe.enable=1",
+        )
+    },
+    proxy_notes=(
+        (
+            "Without `failback_subscribe.enable`, off as it comes, the phone does not "
+            "subscribe anew when it changes servers, and its keys stand still. It works "
+            "with the failback modes 1 to 3 only, and these run while the phone is idle."
+        ),
+    ),
+    proxy_sources=(
+        (
+            "Administrator's Guide for SIP-T2/T4/T5/CP920 IP Phones; Administrator's "
+            "Guide for CP960; FusionPBX, template yealink/t5x"
+        ),
+    ),
 )

@@ -334,6 +334,7 @@ class Proxy:
         self._follow_strict_route(message)
         try:
             self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
+            self._note_reached(binding)
         except FlowError as err:
             _LOGGER.debug("A phone cannot be reached: %s", err.strerror)
             raise SipError(480) from err
@@ -627,6 +628,10 @@ class Proxy:
         else:
             message.set_status(480, "Temporarily Unavailable")
             message.add("Retry-After: 1")
+
+    def _note_reached(self, binding: ProxyBinding) -> None:
+        if self.observer is not None:
+            self.observer.reached(binding)
 
     def _note_keys(self, upstream: Upstream) -> None:
         if upstream.config.keys_here and self.observer is not None:

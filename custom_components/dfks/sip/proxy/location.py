@@ -40,6 +40,7 @@ class ProxyBinding:
     pbx         the id of the PBX that has accepted it
     user        the line: user part of To, decoded
     domain      host of To, which is the PBX's domain
+    name        display name in From, empty without one
     contact     the URI as the phone wrote it
     instance    +sip.instance of the phone, None without one
     user_agent  what the phone says of itself
@@ -51,6 +52,7 @@ class ProxyBinding:
     pbx: str
     user: str
     domain: str
+    name: str
     contact: str
     instance: str | None
     user_agent: str | None
@@ -65,6 +67,7 @@ class ProxyBindingRecord(TypedDict):
     pbx: str
     user: str
     domain: str
+    name: str
     contact: str
     instance: str | None
     user_agent: str | None
@@ -175,6 +178,7 @@ class Location:
                 pbx=binding.pbx,
                 user=binding.user,
                 domain=binding.domain,
+                name=binding.name,
                 contact=binding.contact,
                 instance=binding.instance,
                 user_agent=binding.user_agent,
@@ -201,6 +205,7 @@ class Location:
             pbx=str(record["pbx"]),
             user=str(record["user"]),
             domain=str(record["domain"]),
+            name=str(record["name"]),
             contact=_one_line(record["contact"]),
             instance=record["instance"],
             user_agent=record["user_agent"],

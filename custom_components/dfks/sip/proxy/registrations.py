@@ -61,6 +61,7 @@ class PendingRegister:
     upstream: Upstream
     user: str
     domain: str
+    name: str
     flow: Flow
     user_agent: str | None
     contacts: list[PendingContact]
@@ -130,6 +131,7 @@ class Registrations:
             upstream=upstream,
             user=to.user,
             domain=plain_host(to.host),
+            name=parse_address(message.first("from") or "").display_name,
             flow=flow,
             user_agent=message.first("user-agent"),
             contacts=[],
@@ -286,6 +288,7 @@ class Registrations:
                 pbx=pbx,
                 user=pending.user,
                 domain=pending.domain,
+                name=pending.name,
                 contact=contact.uri,
                 instance=contact.instance,
                 user_agent=pending.user_agent,

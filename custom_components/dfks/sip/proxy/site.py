@@ -30,6 +30,9 @@ class ProxyObserver(Protocol):
     def certificate_refused(self, pbx: str, reason: str) -> None:
         """Hear of a PBX that is not connected to because of its certificate."""
 
+    def reached(self, binding: ProxyBinding) -> None:
+        """Hear of a request of a PBX that is passed to a phone."""
+
     def domain_seen(self, host: str) -> None:
         """Hear of a host that a phone registers at and that nobody has configured."""
 

@@ -1,0 +1,1 @@
+"""The PBXs that phones keep their accounts at, while Home Assistant is in between."""

@@ -1,0 +1,217 @@
+"""The form of a PBX that phones are registered at, with Home Assistant in between."""
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any, Final
+
+from homeassistant.components import network
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntryState,
+    ConfigSubentry,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_NAME, CONF_PORT
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+)
+import voluptuous as vol
+
+from .const import (
+    CONF_ADD_LINES,
+    CONF_CONTACT,
+    CONF_KEYS,
+    CONF_TLS,
+    CONF_TRANSPORT,
+    KEYS_AT_PBX,
+    KEYS_HERE,
+    PBX_URL,
+)
+from .forms import Errors, Words, address_of, filled, is_host
+from .listener import DfksListener
+from .pbx.manager import async_prepare_tls
+from .phones.identifiers import is_plain
+from .settings import pbx_subentries
+from .sip import ContactMode, default_port, plain_host, split_hosts, unbracketed
+
+# What messages go to a PBX over, whatever its phones speak.
+TRANSPORTS: Final = ("UDP", "TCP", "TLS")
+
+
+class PbxSubentryFlow(ConfigSubentryFlow):
+    """Adds and reconfigures a PBX."""
+
+    async def async_step_user(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Add a PBX."""
+        return await self.async_step_pbx(user_input)
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Change a PBX."""
+        return await self.async_step_pbx(user_input)
+
+    async def async_step_pbx(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Show the form, or take it."""
+        stored = None
+        if self.source == SOURCE_RECONFIGURE:
+            stored = self._get_reconfigure_subentry()
+        errors: Errors = {}
+        words: Words = {}
+        if user_input is not None:
+            data, errors = _check_pbx(user_input)
+            if not errors and await self._async_is_ourselves(data):
+                errors = {CONF_HOST: "pbx_is_home_assistant"}
+            if not errors:
+                errors, words = self._find_duplicate(data, stored)
+            if not errors:
+                if data[CONF_TRANSPORT] == "TLS":
+                    await async_prepare_tls(self.hass)
+                return self._finish(user_input[CONF_NAME].strip(), data, stored)
+        values: Mapping[str, Any] = user_input or {}
+        if user_input is None and stored is not None:
+            values = {**stored.data, CONF_NAME: stored.title}
+        return self.async_show_form(
+            step_id="pbx",
+            data_schema=filled(self, _schema(self._seen_domains()), values),
+            errors=errors,
+            description_placeholders={**words, "pbx_url": PBX_URL},
+        )
+
+    def _seen_domains(self) -> list[str]:
+        """Return the hosts that phones register at and that are no PBX's yet."""
+        entry = self._get_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            return []
+        listener: DfksListener = entry.runtime_data
+        return list(listener.server.seen_domains())
+
+    async def _async_is_ourselves(self, data: Mapping[str, Any]) -> bool:
+        """Whether a PBX is the listener itself, by address and port."""
+        listener = self._get_entry().data
+        ports = {listener[CONF_PORT]}
+        if CONF_TLS in listener:
+            ports.add(listener[CONF_TLS][CONF_PORT])
+        if _port(data) not in ports:
+            return False
+        host = unbracketed(data[CONF_HOST])
+        address = address_of("127.0.0.1" if host == "localhost" else host)
+        if address is None:
+            return False
+        hosts = [ip_address(host) for host in split_hosts(listener[CONF_HOST])]
+        if address in hosts:
+            return True
+        own = await network.async_get_enabled_source_ips(self.hass)
+        return (address.is_loopback or address in own) and any(
+            host.is_unspecified and host.version == address.version for host in hosts
+        )
+
+    def _find_duplicate(
+        self, data: Mapping[str, Any], stored: ConfigSubentry | None
+    ) -> tuple[Errors, Words]:
+        """Return the error, and the name of the PBX that is the same."""
+        for other in pbx_subentries(self._get_entry()).values():
+            if stored is not None and other.subentry_id == stored.subentry_id:
+                continue
+            if _unique_id(other.data) == _unique_id(data):
+                return {CONF_HOST: "pbx_in_use"}, {"pbx": other.title}
+        return {}, {}
+
+    def _finish(
+        self, name: str, data: dict[str, Any], stored: ConfigSubentry | None
+    ) -> SubentryFlowResult:
+        unique_id = _unique_id(data)
+        if stored is None:
+            return self.async_create_entry(
+                title=name,
+                data=data,
+                unique_id=unique_id,
+                description_placeholders={"pbx_url": PBX_URL},
+            )
+        self.hass.config_entries.async_update_subentry(
+            self._get_entry(), stored, title=name, data=data, unique_id=unique_id
+        )
+        return self.async_abort(reason="reconfigure_successful")
+
+
+def _schema(domains: list[str]) -> vol.Schema:
+    host: TextSelector | SelectSelector = TextSelector()
+    if domains:
+        host = SelectSelector(
+            SelectSelectorConfig(
+                options=domains, custom_value=True, mode=SelectSelectorMode.DROPDOWN
+            )
+        )
+    return vol.Schema(
+        {
+            vol.Required(CONF_NAME): TextSelector(),
+            vol.Required(CONF_HOST): host,
+            vol.Optional(CONF_PORT): cv.port,
+            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): SelectSelector(
+                SelectSelectorConfig(
+                    options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN
+                )
+            ),
+            vol.Required(CONF_ADD_LINES, default=False): BooleanSelector(),
+            vol.Optional(CONF_DOMAIN): host,
+            vol.Required(CONF_KEYS, default=KEYS_HERE): _choice(
+                CONF_KEYS, (KEYS_HERE, KEYS_AT_PBX)
+            ),
+            vol.Required(CONF_CONTACT, default=ContactMode.MIRROR.value): _choice(
+                CONF_CONTACT, [mode.value for mode in ContactMode]
+            ),
+        }
+    )
+
+
+def _choice(key: str, options: Any) -> SelectSelector:
+    return SelectSelector(
+        SelectSelectorConfig(
+            options=list(options), mode=SelectSelectorMode.LIST, translation_key=key
+        )
+    )
+
+
+def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
+    """Return the data of a filled form, and what is wrong with which field."""
+    host = user_input[CONF_HOST].strip()
+    domains = split_hosts(user_input.get(CONF_DOMAIN, ""))
+    errors: Errors = {}
+    if not is_plain(user_input[CONF_NAME].strip()):
+        errors[CONF_NAME] = "invalid_name"
+    if not is_host(unbracketed(host)):
+        errors[CONF_HOST] = "invalid_host"
+    if not all(is_host(unbracketed(domain)) for domain in domains):
+        errors[CONF_DOMAIN] = "invalid_domain"
+    data = {
+        CONF_HOST: unbracketed(host),
+        CONF_TRANSPORT: user_input[CONF_TRANSPORT],
+        CONF_CONTACT: user_input[CONF_CONTACT],
+        CONF_KEYS: user_input[CONF_KEYS],
+        CONF_ADD_LINES: user_input[CONF_ADD_LINES],
+    }
+    if port := user_input.get(CONF_PORT):
+        data[CONF_PORT] = port
+    if domains:
+        data[CONF_DOMAIN] = ", ".join(domains)
+    return data, errors
+
+
+def _port(data: Mapping[str, Any]) -> int:
+    port: int = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
+    return port
+
+
+def _unique_id(data: Mapping[str, Any]) -> str:
+    """Return what tells PBXs apart; no line has a colon in its id."""
+    return f"{plain_host(data[CONF_HOST])}:{_port(data)}"

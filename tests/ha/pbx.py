@@ -1,0 +1,128 @@
+"""A listener with a PBX, and phones that are registered there through it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Any
+
+from homeassistant.config_entries import ConfigSubentryDataWithId
+from homeassistant.core import HomeAssistant
+import pytest
+
+from tests.pbx import SimulatedPbx
+from tests.phone import Phone
+
+from .common import LOCALHOST, RECEPTION, RECEPTION_DATA, MockConfigEntry
+
+PBX = "pbx1"
+REACHABLE = "binary_sensor.office_pbx_reachable"
+USERS = {"201": "secret-one", "202": "secret-two", "203": "secret-three"}
+
+type OpenPhone = Callable[..., Awaitable[Phone]]
+
+AT_PBX_DATA: Mapping[str, Any] = {
+    key: value for key, value in RECEPTION_DATA.items() if key != "password"
+} | {"pbx": PBX}
+
+
+def pbx_data(
+    port: int, pbx_id: str = PBX, title: str = "Office", **changes: object
+) -> ConfigSubentryDataWithId:
+    """Return a PBX as a config entry stores it."""
+    data = {
+        "host": LOCALHOST,
+        "port": port,
+        "transport": "UDP",
+        "contact": "mirror",
+        "keys": "home_assistant",
+        "add_lines": False,
+        "domain": "pbx.example",
+    }
+    return ConfigSubentryDataWithId(
+        subentry_id=pbx_id,
+        subentry_type="pbx",
+        title=title,
+        unique_id=f"{LOCALHOST}:{port}",
+        data={key: value for key, value in (data | changes).items() if value != ""},
+    )
+
+
+def line_at_pbx(
+    line_id: str = RECEPTION, title: str = "Reception", **changes: object
+) -> ConfigSubentryDataWithId:
+    """Return a line at the PBX as a config entry stores it."""
+    data = {**AT_PBX_DATA, **changes}
+    return ConfigSubentryDataWithId(
+        subentry_id=line_id,
+        subentry_type="line",
+        title=title,
+        unique_id=f"{data['user']}@{data['pbx']}",
+        data=data,
+    )
+
+
+def pbx_form(port: int, **changes: object) -> dict[str, Any]:
+    """Return the filled form of the PBX."""
+    form = {
+        "name": "Office",
+        "host": LOCALHOST,
+        "port": port,
+        "transport": "UDP",
+        "add_lines": False,
+        "domain": "pbx.example",
+        "keys": "home_assistant",
+        "contact": "mirror",
+        **changes,
+    }
+    return {key: value for key, value in form.items() if value != ""}
+
+
+@pytest.fixture
+async def pbx() -> AsyncIterator[SimulatedPbx]:
+    """Run a PBX with three users."""
+    async with SimulatedPbx(USERS) as pbx:
+        yield pbx
+
+
+@pytest.fixture
+async def at_pbx(port: int, pbx: SimulatedPbx) -> AsyncIterator[OpenPhone]:
+    """Return what opens phones whose account is at the PBX."""
+    async with AsyncExitStack() as stack:
+
+        async def open_phone(
+            user: str = "201",
+            *,
+            password: str | None = None,
+            registered: bool = True,
+            transport: str = "udp",
+            user_agent: str = "Yealink SIP-T54W 96.86.0.1",
+            registrar: str | None = None,
+        ) -> Phone:
+            phone = Phone(
+                user,
+                password or USERS[user],
+                (LOCALHOST, port),
+                registrar=registrar or pbx.domain,
+                transport=transport,
+                user_agent=user_agent,
+            )
+            await stack.enter_async_context(phone)
+            if registered:
+                assert (await phone.register()).status == 200
+            return phone
+
+        yield open_phone
+
+
+async def add_pbx(
+    hass: HomeAssistant, entry: MockConfigEntry, form: dict[str, Any]
+) -> Any:
+    """Add a PBX by its form."""
+    result = await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "pbx"), context={"source": "user"}
+    )
+    assert result["step_id"] == "pbx"
+    result = await hass.config_entries.subentries.async_configure(
+        result["flow_id"], form
+    )
+    await hass.async_block_till_done()
+    return result
