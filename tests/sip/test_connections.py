@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 import contextlib
+from dataclasses import dataclass
 import errno
 import logging
 import os
@@ -71,6 +72,59 @@ async def test_c8_the_oldest_connection_without_a_login_makes_room(
 
     for stranger in strangers[1:]:
         await stranger.settle()
+
+
+@dataclass(eq=False)
+class Place:
+    """A connection that only takes a place."""
+
+    remote: tuple[str, int]
+    aborted: bool = False
+
+    def abort(self) -> None:
+        """Take note that it was closed."""
+        self.aborted = True
+
+
+def take(connections: places.Connections[Place], host: str) -> bool:
+    """Take one more connection if there is room; return whether there was."""
+    if not connections.make_room(host):
+        return False
+    connections.add(Place((host, 5060)))
+    return True
+
+
+@requirement("C7")
+@pytest.mark.usefixtures("few_places")
+def test_c7_connections_over_ipv6_are_counted_by_network() -> None:
+    """A subscriber has any number of addresses in its /64."""
+    connections = places.Connections[Place](lambda text, *details: None)
+    connections.remember("2001:db8:0:1::ffff")
+    hosts = [f"2001:db8::{number}" for number in range(1, 5)]
+
+    taken = [take(connections, host) for host in hosts]
+    elsewhere = take(connections, "2001:db8:0:1::1")
+    for connection in list(connections):
+        connections.discard(connection)
+
+    assert taken == [True, True, True, False]
+    assert elsewhere
+    assert take(connections, hosts[-1])
+
+
+@requirement("C8")
+@pytest.mark.usefixtures("few_places")
+def test_c8_a_login_makes_the_whole_ipv6_network_known() -> None:
+    """A phone writes from another address of it each day (RFC 8981)."""
+    connections = places.Connections[Place](lambda text, *details: None)
+    connections.remember("2001:db8::1")
+    strangers = [f"2001:db8:0:{number}::1" for number in range(1, 4)]
+    taken = [take(connections, host) for host in strangers]
+
+    assert all(taken)
+    assert take(connections, "2001:db8::2%eth0")
+    assert not any(connection.aborted for connection in connections)
+    assert len(connections) == 4
 
 
 @requirement("C8")
@@ -192,13 +246,13 @@ def test_c8_known_addresses_are_remembered_up_to_a_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The one that logged in longest ago is forgotten first."""
-    monkeypatch.setattr(places, "MAX_ADDRESSES", 2)
+    monkeypatch.setattr(places, "MAX_SOURCES", 2)
     connections = places.Connections[places.Connection](lambda *_: None)
 
-    for source in ("a", "b", "a", "c"):
+    for source in ("10.0.0.1", "10.0.0.2", "10.0.0.1", "10.0.0.3"):
         connections.remember(source)
 
-    assert list(connections._addresses) == ["a", "c"]
+    assert list(connections._known) == ["10.0.0.1", "10.0.0.3"]
 
 
 @requirement("C8")

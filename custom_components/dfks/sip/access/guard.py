@@ -21,6 +21,7 @@ import logging
 from typing import NamedTuple
 
 from ..clock import Clock
+from ..sources import source_of
 from .allowance import Allowance, Allowances
 
 _LOGGER = logging.getLogger(__name__)
@@ -72,9 +73,6 @@ MAX_BLOCKS = 4096
 
 # Addresses whose standing is kept.
 MAX_ADDRESSES = 4096
-
-# Bits of an IPv6 address that make a source.
-IPV6_PREFIX = 64
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -341,7 +339,7 @@ class Guard:
         standing = self._standings.get(address)
         if standing is None:
             ip = ipaddress.ip_address(address.partition("%")[0])
-            source = _source_of(ip)
+            source = source_of(address)
             proxy = any(ip in network for network in self._proxies)
             standing = Standing(
                 proxy
@@ -356,12 +354,6 @@ class Guard:
                 del self._standings[next(iter(self._standings))]
             self._standings[address] = standing
         return standing
-
-
-def _source_of(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
-    if ip.version == 4:
-        return str(ip)
-    return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False))
 
 
 def _said_of(subject: Subject) -> str:

@@ -1,9 +1,9 @@
 """Places for connections: how many there are, for whom, and which one makes room.
 
-An address is known once somebody has logged in from there, also in an earlier run.
-Connections of unknown addresses hold a part of the places at most, and the oldest of
-them makes room for the next: whoever opens many of them and says nothing shuts nobody
-out who has a password.
+A source, an IPv4 address or an IPv6 /64, is known once somebody has logged in from
+there, also in an earlier run. Connections of unknown sources hold a part of the places at
+most, and the oldest of them makes room for the next: whoever opens many of them and says
+nothing shuts nobody out who has a password.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,18 +11,20 @@ from itertools import chain
 import resource
 from typing import Protocol
 
+from ..sources import source_of
+
 # Connections that are open at one time, and of one source; those that we open count
 # for themselves, too, while they are not open yet.
 MAX_CONNECTIONS = 1024
 MAX_CONNECTIONS_PER_SOURCE = 64
 
-# Of these, those of unknown addresses where nobody has logged in yet. A TLS connection
+# Of these, those of unknown sources where nobody has logged in yet. A TLS connection
 # takes a third of a MiB, a handshake that does not end included.
 MAX_UNKNOWN = 256
 
-# Known addresses that are remembered; the one that logged in longest ago is forgotten
+# Known sources that are remembered; the one that logged in longest ago is forgotten
 # first.
-MAX_ADDRESSES = 4096
+MAX_SOURCES = 4096
 
 # File descriptors that are left to the rest of the process, which is Home Assistant:
 # this many, or a quarter where the process may have fewer than four times as many.
@@ -51,13 +53,13 @@ class Connections[ConnectionT: Connection]:
     def __init__(self, warn: Warn) -> None:
         """Start with none."""
         self._warn = warn
-        # All of them; those that have not logged in; and of these, those of addresses
+        # All of them; those that have not logged in; and of these, those of sources
         # that were unknown when they came. The oldest is the first of each.
         self._all: dict[ConnectionT, None] = {}
         self._unauthenticated: dict[ConnectionT, None] = {}
         self._unknown: dict[ConnectionT, None] = {}
         self._by_source: dict[str, int] = {}
-        self._addresses: dict[str, None] = {}
+        self._known: dict[str, None] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -71,23 +73,25 @@ class Connections[ConnectionT: Connection]:
         """Whether a connection has a place."""
         return connection in self._all
 
-    def remember(self, source: str) -> None:
+    def remember(self, address: str) -> None:
         """Take note that somebody has logged in from an address."""
-        self._addresses.pop(source, None)
-        self._addresses[source] = None
-        if len(self._addresses) > MAX_ADDRESSES:
-            del self._addresses[next(iter(self._addresses))]
+        source = source_of(address)
+        self._known.pop(source, None)
+        self._known[source] = None
+        if len(self._known) > MAX_SOURCES:
+            del self._known[next(iter(self._known))]
 
-    def make_room(self, source: str, *, short: bool = False) -> bool:
-        """Return whether one more connection of a source may be taken.
+    def make_room(self, address: str, *, short: bool = False) -> bool:
+        """Return whether one more connection of an address may be taken.
 
         Where all places are taken, or descriptors are `short`, the oldest connection
-        that never logged in is closed for it; one of a known address only for another
-        known address.
+        that never logged in is closed for it; one of a known source only for another
+        known source.
         """
-        known = source in self._addresses
+        source = source_of(address)
+        known = source in self._known
         if self._by_source.get(source, 0) >= MAX_CONNECTIONS_PER_SOURCE:
-            own = (item for item in self._unauthenticated if item.remote[0] == source)
+            own = (item for item in self._unauthenticated if _source(item) == source)
             if known and self._close_first(own):
                 return True
             self._warn("Too many connections from %s; one more is refused", source)
@@ -116,13 +120,13 @@ class Connections[ConnectionT: Connection]:
 
     def add(self, connection: ConnectionT, *, authenticated: bool = False) -> None:
         """Give a new connection its place."""
-        source = connection.remote[0]
+        source = _source(connection)
         self._all[connection] = None
         self._by_source[source] = self._by_source.get(source, 0) + 1
         if authenticated:
             return
         self._unauthenticated[connection] = None
-        if source not in self._addresses:
+        if source not in self._known:
             self._unknown[connection] = None
 
     def authenticate(self, connection: ConnectionT) -> None:
@@ -138,12 +142,16 @@ class Connections[ConnectionT: Connection]:
         del self._all[connection]
         self._unauthenticated.pop(connection, None)
         self._unknown.pop(connection, None)
-        source = connection.remote[0]
+        source = _source(connection)
         left = self._by_source[source] - 1
         if left:
             self._by_source[source] = left
         else:
             del self._by_source[source]
+
+
+def _source(connection: Connection) -> str:
+    return source_of(connection.remote[0])
 
 
 def is_reserved(descriptor: int) -> bool:
