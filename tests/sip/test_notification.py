@@ -1271,22 +1271,43 @@ async def test_f27_another_address_is_another_phone(
     [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
     ids=["two"],
 )
-async def test_f27_subscriptions_of_a_line_are_limited(
+async def test_f27_the_oldest_subscription_makes_room_for_the_newest(
     caller: Caller, stranger: Caller, reception: Line
 ) -> None:
-    """503 with Retry-After; a reboot and other lines are not concerned."""
-    await caller.subscribe({"Contact": "<sip:a@h>"})
+    """It ends, and may come again later; a reboot and other lines are not concerned."""
+    oldest = await caller.subscribe({"Contact": "<sip:a@h>"})
     await caller.subscribe({"Contact": "<sip:b@h>"})
 
-    refused = await caller.call("SUBSCRIBE", {"Contact": "<sip:c@h>"})
-    reboot = await caller.subscribe({"Contact": "<sip:b@h>"})
-    other = await stranger.subscribe()
+    answer = await caller.call("SUBSCRIBE", {"Contact": "<sip:c@h>"})
+    last = await oldest.told()
+    await oldest.told()
+    await caller.subscribe({"Contact": "<sip:b@h>"})
+    await stranger.subscribe()
 
-    assert refused.status == 503
-    assert refused.has("Retry-After")
-    assert reboot.response.status == other.response.status == 200
+    assert answer.status == 200
+    assert last.call_id == oldest.first.call_id
+    assert last.get("Subscription-State") == (
+        "terminated;reason=probation;retry-after=300"
+    )
     assert reception.watchers == 2
     await caller.nothing()
+
+
+@requirement("F27", "C7")
+@pytest.mark.parametrize(
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
+    ids=["two"],
+)
+async def test_f27_subscriptions_that_end_go_before_those_of_phones_that_are_there(
+    caller: Caller, server: SipServer, reception: Line
+) -> None:
+    """Whoever does not answer the last NOTIFY does not keep the line full."""
+    for contact in "abcdef":
+        await caller.call("SUBSCRIBE", {"Contact": f"<sip:{contact}@h>"})
+
+    assert reception.watchers == 2
+    assert server.counters()["subscriptions"] == 3
 
 
 @requirement("F27", "F7", "C7")

@@ -79,6 +79,11 @@ UNREADABLE = frozenset({400, 406, 415, 488})
 # Seconds after its answer to a NOTIFY in which a phone counts as just told.
 JUST_TOLD = 0.25
 
+# Why a subscription ends whose phone is there: the line has too many. It may try again
+# in five minutes (RFC 6665 4.1.3), not at once, or phones would push each other out in a
+# circle.
+CROWDED_OUT = "probation;retry-after=300"
+
 # NOTIFYs sent in one go before other callbacks of the loop get their turn.
 SLICE = 50
 
@@ -537,20 +542,23 @@ class Notifier:
         self._surplus(account, dialog, 1)
 
     def _make_room(self, subscription: Subscription) -> None:
-        """Remove what a new subscription leaves no room for. Raises SipError."""
+        """End what a new subscription leaves no room for. Raises SipError."""
         account, dialog = subscription.account, subscription.dialog
         for other in self._surplus(account, dialog, 0):
-            self._remove(other)
-            self._go_on_in(other.dialog)
+            if _absence(other):
+                self._remove(other)
+                self._go_on_in(other.dialog)
+            else:
+                self._end(other, CROWDED_OUT)
 
     def _surplus(
         self, account: Account, dialog: Dialog, more: int
     ) -> list[Subscription]:
         """Return what a line has to lose for `more` subscriptions in a dialog.
 
-        The oldest of phones that are not there, those whose connection is gone first:
-        a phone that connects anew each time from another port leaves them behind.
-        Raises SipError where too few are such.
+        The oldest, those that end first and then those of phones that are not there: a
+        phone that connects anew each time from another port leaves them behind. Raises
+        SipError where too few are in other dialogs.
         """
         if self._max_per_account is None:
             return []
@@ -558,11 +566,10 @@ class Notifier:
         count = len(subscriptions) + more - self._max_per_account
         if count <= 0:
             return []
-        away = [item for item in subscriptions if item.dialog is not dialog]
-        away = sorted(filter(_absence, away), key=_absence, reverse=True)
-        if len(away) < count:
+        others = [item for item in subscriptions if item.dialog is not dialog]
+        if len(others) < count:
             raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
-        return away[:count]
+        return sorted(others, key=_absence, reverse=True)[:count]
 
     def add(
         self,
@@ -1188,7 +1195,12 @@ class Notifier:
         if subscription.suspended:
             self._remove(subscription)
             return
-        subscription.ending = "timeout"
+        self._end(subscription, "timeout")
+
+    def _end(self, subscription: Subscription, reason: str) -> None:
+        """End a subscription of a phone that is there, with a last NOTIFY."""
+        subscription.ending = reason
+        self._timers.cancel(subscription)
         self._drop_hold(subscription)
         subscription.package.watchers_changed(subscription.account)
         subscription.package.subscribed(subscription, None)
@@ -1264,7 +1276,9 @@ def _is_told(dialog: Dialog) -> bool:
 
 
 def _absence(subscription: Subscription) -> int:
-    """Return how surely the phone of a subscription is away; 0 where it is there."""
+    """Return how little is lost with a subscription; 0 where its phone is there."""
+    if subscription.ending is not None:
+        return 4
     dialog = subscription.dialog
     gone = dialog.flow.closed and not dialog.routes
     return 2 * gone + subscription.suspended
