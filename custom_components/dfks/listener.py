@@ -112,7 +112,9 @@ class DfksListener:
         self.pbxs = PbxManager(
             hass, entry, self.server, self.monitor, self.passed_phones, clock
         )
-        self.hooks = ScriptHooks(hass, entry, self.sync, self.device_id, self.line_name)
+        self.hooks = ScriptHooks(
+            hass, entry, self.sync.queue, self.device_id, self.line_name
+        )
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
         self._blocked_sources = BlockedSources(hass, self._name_of_user)
@@ -124,6 +126,7 @@ class DfksListener:
 
     def _wire(self) -> None:
         """Connect who tells something with who wants to know it."""
+        self.sync.hooks = self.hooks
         self.server.trace(self.trace)
         self.server.observe(self.monitor)
         self.server.observe_blocks(

@@ -41,7 +41,7 @@ from ..const import (
     SCRIPT_DOMAIN,
     SCRIPT_HELP_URL,
 )
-from ..features.hooks import HookError, Hooks, Ruling
+from ..features.hooks import HookError, HookQueue, Hooks, Ruling
 from ..features.model import (
     ChangeRefused,
     ChangeRequest,
@@ -51,7 +51,6 @@ from ..features.model import (
     Origin,
     Refusal,
 )
-from ..features.sync import FeatureSync
 from .variables import (
     FIELD_FORWARD_TO,
     FIELD_RING_COUNT,
@@ -253,17 +252,17 @@ class ScriptHooks(Hooks):
         self,
         hass: HomeAssistant,
         entry: ConfigEntry[Any],
-        sync: FeatureSync,
+        queue: HookQueue,
         device_id: Callable[[Line], str | None],
         line_name: Callable[[Line], str],
     ) -> None:
-        """Become the hooks of `sync`.
+        """Find the scripts; `queue` is held until they are there.
 
         `device_id` returns a line's device, `line_name` what the user calls the line.
         """
         self._hass = hass
         self._entry = entry
-        self._queue = sync.queue
+        self._queue = queue
         self._device_id = device_id
         self._line_name = line_name
         self._set = HookScript(hass, entry, CONF_SET_SCRIPT, DEFAULT_SET_SCRIPT)
@@ -272,7 +271,6 @@ class ScriptHooks(Hooks):
         self._set_problem: _Problem | None = None
         self._get_problem: _Problem | None = None
         self._unsubscribe: list[CALLBACK_TYPE] = []
-        sync.hooks = self
 
     # The feature floor asks
 
