@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import json
 import os
 from pathlib import Path
+import random
 import signal
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from dev.ports import free_port
 from tests.loopback import HOST
 from tests.phone import RawPeer, Request, Response, set_dnd
 from tests.phone.link import Address
+from tests.sip.proxy.mutations import mutated
+from tests.sip.proxy.peers import DOMAIN, Pbx, ProxiedPhone
 
 from . import debian
 from .asterisk import PROGRAM, write_configuration
@@ -41,6 +44,10 @@ AWAY = 3.0
 
 # Seconds after which phones have said all that they say at the start of a call.
 SETTLED = 0.5
+
+# Broken messages of one check.
+MUTATED = 100_000
+MAX_DATAGRAM = 60_000
 
 SIPP_CALL = Path(__file__).parent / "sipp" / "outbound_call.xml"
 
@@ -142,10 +149,6 @@ class PjsuaPhone:
             pass
         raise CheckFailed(f"{self.user}: no {event} {wanted} in {self.seen[-12:]}")
 
-    def told(self, event: str) -> bool:
-        """Whether it has told something so far."""
-        return any(told["event"] == event for told in self.seen)
-
 
 @contextlib.asynccontextmanager
 async def pjsua(
@@ -178,6 +181,7 @@ class Outbound:
     pbx: Address
     address: Address
     folder: Path
+    domain: str | None = None
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -186,12 +190,19 @@ class Outbound:
             *(sys.executable, str(SERVE), f"--sip-port={self.address[1]}"),
             "--pbx=udp:{}:{}".format(*self.pbx),
             f"--memory={self.folder / 'memory.json'}",
+            *([] if self.domain is None else [f"--pbx-domain={self.domain}"]),
             stdout=asyncio.subprocess.PIPE,
+            stderr=(self.folder / "errors").open("ab"),
         )
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             while await self.process.stdout.readline() != b"ready\n":
                 require(self.process.returncode is None, "the server has ended")
+
+    @property
+    def said(self) -> str:
+        """What it has complained of."""
+        return (self.folder / "errors").read_text()
 
     async def kill(self) -> None:
         """End it without a word."""
@@ -208,10 +219,10 @@ class Outbound:
 
 
 @contextlib.asynccontextmanager
-async def outbound(pbx: Address) -> AsyncIterator[Outbound]:
+async def outbound(pbx: Address, domain: str | None = None) -> AsyncIterator[Outbound]:
     """Run this server in front of a PBX on this machine (P71)."""
     with tempfile.TemporaryDirectory() as name:
-        server = Outbound(pbx, (HOST, free_port()), Path(name))
+        server = Outbound(pbx, (HOST, free_port()), Path(name), domain)
         await server.start()
         try:
             yield server
@@ -302,6 +313,7 @@ def matrix(kind: str, transport: str) -> Callable[[], Awaitable[str]]:
             pjsua(f"{kind}2", pbx, server.address, transport) as two,
             pjsua(f"{kind}3", pbx, server.address, transport) as three,
         ):
+            await one.until("mwi")
             await converse(one, two)
             await converse(two, one)
             # One puts two on hold, calls three, and hands two over.
@@ -316,7 +328,6 @@ def matrix(kind: str, transport: str) -> Callable[[], Awaitable[str]]:
             await asyncio.sleep(SETTLED)
             two.order("hangup")
             await gone(two, three)
-            require(one.told("mwi"), "no NOTIFY about voice mail has come")
             return "3 calls, hold, attended transfer, BYE from both sides, MWI"
 
     return check
@@ -476,7 +487,7 @@ def baresip(transport: str) -> Callable[[], Awaitable[str]]:
                 (folder / "contacts").touch()
                 await run_program(
                     *("baresip", "-f", name),
-                    shows="200 OK () [1 binding]",
+                    shows="[1 binding]",
                     folder=folder,
                 )
         return "registered with a digest challenge"
@@ -498,6 +509,52 @@ async def sipp_call() -> str:
                 folder=Path(name),
             )
     return "3 calls with two challenges each"
+
+
+async def mutated_messages() -> str:
+    """Send a hundred thousand broken messages from a phone and its PBX (P109)."""
+    chance = random.Random(2)
+    async with (
+        await Pbx.listen() as pbx,
+        outbound(pbx.local, DOMAIN) as server,
+        await ProxiedPhone.open(server.address) as phone,
+        await RawPeer.open(server.address, local=("127.0.0.2", 0)) as third,
+    ):
+        pbx.towards(server.address[1])
+        registration = await pbx.register(phone)
+        phone.send(phone.request("INVITE"))
+        invite = await pbx.next_request()
+        seeds = {
+            phone: [
+                phone.request("REGISTER"),
+                phone.request("INVITE"),
+                phone.request("SUBSCRIBE"),
+                phone.request("SUBSCRIBE", None, {"Event": "dialog"}),
+                phone.request("BYE", None, {"Route": invite.values("Record-Route")}),
+            ],
+            pbx: [
+                pbx.call(registration),
+                pbx.call(registration, "NOTIFY", {"Event": "dialog"}),
+                invite.response(200).encode(),
+                registration.response(200).encode(),
+            ],
+        }
+        name = f"127.0.0.2:{third.local[1]}".encode()
+        came = 0
+        for number in range(MUTATED):
+            peer = chance.choice([phone, pbx])
+            data = mutated(chance.choice(seeds[peer]), chance)
+            peer.send(data.replace(b"127.0.0.2:9", name)[:MAX_DATAGRAM])
+            if number % 50 == 49:
+                await asyncio.sleep(0)
+                came += phone.drain() + pbx.drain()
+        await third.silence()
+        await asyncio.sleep(SETTLED)
+        came += phone.drain() + pbx.drain()
+        await pbx.register(phone)
+        await server.kill()
+        require(not server.said, f"it said: {server.said}")
+    return f"{MUTATED} sent, {came} came through or were answered, none to others"
 
 
 NEEDS = (PROGRAM, PYTHON)
@@ -540,6 +597,12 @@ CHECKS = (
         needs=NEEDS,
     ),
     Check(subject="outbound", title="a PBX that bans", run=banning),
+    Check(
+        subject="outbound",
+        title="broken messages of phone and PBX",
+        run=mutated_messages,
+        limit=150,
+    ),
     *(
         Check(
             subject="outbound",

@@ -127,6 +127,14 @@ class RawPeer:
             closed = ", the connection is closed" if self.closed.is_set() else ""
             raise PhoneTimeout(f"nothing came within {timeout:g} s{closed}") from error
 
+    def drain(self) -> int:
+        """Forget what has come so far; return how many messages that are."""
+        count = self._messages.qsize()
+        for _ in range(count):
+            self._messages.get_nowait()
+        self._sources.clear()
+        return count
+
     async def next(self, timeout: float = PATIENCE) -> Request | Response:
         """Return the next message, taken apart."""
         return parse(await self.next_raw(timeout))

@@ -65,7 +65,7 @@ class Trace:
 
     @property
     def sent_totals(self) -> Mapping[str, int]:
-        """How many messages went out: NOTIFY, and responses by status."""
+        """How many messages went out: NOTIFY, responses by status, passed requests."""
         return {key.decode(): self._sent[key] for key in sorted(self._sent)}
 
     def received(self, data: bytes, flow: Flow) -> None:
@@ -76,7 +76,10 @@ class Trace:
 
     def sent(self, data: bytes, flow: Flow) -> None:
         """Take note of a message that went out."""
-        key = data[8:11] if data.startswith(b"SIP/2.0 ") else b"NOTIFY"
+        if data.startswith(b"SIP/2.0 "):
+            key = data[8:11]
+        else:
+            key = b"NOTIFY" if data.startswith(b"NOTIFY ") else b"passed"
         self._sent[key] = self._sent.get(key, 0) + 1
         self._keep(data, flow, sent=True)
 

@@ -306,6 +306,8 @@ class Proxy:
         self, message: PassedMessage, target: Uri, flow: Flow, upstream: Upstream
     ) -> bool:
         if message.method == "REGISTER":
+            # Of ours, where we are configured as the PBX.
+            self._check_loop(message, flow)
             return False
         target, token = self._undo_strict_routing(message, target)
         token = self._pop_own_routes(message, flow) or token
