@@ -10,26 +10,28 @@ from importlinter import Contract, ContractCheck, fields, output
 class FloorContract(Contract):
     """A floor imports the standard library, itself and what is named; no more.
 
+    It may be several packages, which then may import each other.
+
     import-linter's own contracts name what is forbidden, which cannot say
     "nothing but the standard library".
     """
 
-    floor = fields.StringField()
+    floor = fields.ListField(subfield=fields.StringField())
     may_import = fields.ListField(subfield=fields.StringField())
 
     @override
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Collect the imports of the floor's modules that are not allowed."""
         # import-linter puts the values in the fields' places.
-        floor = cast("str", self.floor)
-        packages = [floor, *cast("list[str]", self.may_import)]
+        floor = cast("list[str]", self.floor)
+        allowed = [*floor, *cast("list[str]", self.may_import)]
         broken = [
             f"{importer} -> {imported}"
             for importer in sorted(graph.modules)
-            if _is_within(importer, floor)
+            if any(_is_within(importer, package) for package in floor)
             for imported in sorted(graph.find_modules_directly_imported_by(importer))
             if imported.split(".")[0] not in sys.stdlib_module_names
-            and not any(_is_within(imported, package) for package in packages)
+            and not any(_is_within(imported, package) for package in allowed)
         ]
         return ContractCheck(kept=not broken, metadata={"broken": broken})
 

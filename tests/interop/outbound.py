@@ -528,7 +528,7 @@ async def mutated_messages() -> str:
             phone: [
                 phone.request("REGISTER"),
                 phone.request("INVITE"),
-                phone.request("SUBSCRIBE"),
+                phone.request("SUBSCRIBE", None, {"Event": RawPeer.package}),
                 phone.request("SUBSCRIBE", None, {"Event": "dialog"}),
                 phone.request("BYE", None, {"Route": invite.values("Record-Route")}),
             ],

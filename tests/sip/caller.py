@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from typing import override
 import uuid
 
-from custom_components.dfks.features.model import Line as FeatureLine, LineEvent
 from tests.loopback import PASSWORDS
-from tests.phone import PATIENCE, Digest, Lamp, RawPeer, Request, Response
-from tests.phone.checks import parse_documents
+from tests.phone import PATIENCE, Digest, RawPeer, Request, Response
 from tests.phone.raw import Override
 from tests.phone.wire import parameter, parse
 
@@ -196,13 +194,6 @@ class Subscribed:
         await self.caller.settle()
 
 
-def lamps(notify: Request) -> dict[str, Lamp]:
-    """Return what a NOTIFY says, by feature; it must be without a flaw."""
-    documents, violations = parse_documents(notify)
-    assert not violations + notify.violations
-    return {doc.feature: doc.lamp for doc in documents if doc.feature and doc.lamp}
-
-
 def state_of(notify: Request) -> str:
     """Return the Subscription-State of a NOTIFY."""
     return notify.get("Subscription-State")
@@ -213,31 +204,14 @@ def reason_of(notify: Request) -> str:
     return parameter(state_of(notify), "reason")
 
 
-async def disconnected(line: Line | FeatureLine) -> None:
+async def disconnected(line: Line) -> None:
     """Wait until a line has no live subscription."""
     await watched_by(line, 0)
 
 
-async def watched_by(line: Line | FeatureLine, count: int) -> None:
+async def watched_by(line: Line, count: int) -> None:
     """Wait until a line has so many live subscriptions."""
-    if isinstance(line, FeatureLine):
-        await features_watched_by(line, count)
-        return
     async with asyncio.timeout(PATIENCE):
         while line.watchers != count:
             line.changed.clear()
             await line.changed.wait()
-
-
-async def features_watched_by(line: FeatureLine, count: int) -> None:
-    """Wait until a line has so many live subscriptions."""
-    reached = asyncio.Event()
-
-    def take(_: LineEvent) -> None:
-        if line.watchers == count:
-            reached.set()
-
-    unsubscribe = line.subscribe(take)
-    if line.watchers != count:
-        await asyncio.wait_for(reached.wait(), PATIENCE)
-    unsubscribe()

@@ -5,18 +5,15 @@ import contextlib
 import dataclasses
 import json
 import ssl
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import pytest
 import pytest_socket
 
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import Memory, ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.floors.caller import FeatureCaller
 from tests.loopback import LOOPBACK, PASSWORDS
 from tests.phone.link import Address
-from tests.server import line_config
 
 from .caller import Caller
 from .echo import Echo, Line
@@ -25,16 +22,7 @@ HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
 
 
 # Stops the server and starts another one on its port, with what the first remembers.
-type Restart = Callable[..., Awaitable[Any]]
-
-# Test modules whose server still has the feature floor's package.
-WITH_FEATURES = {
-    "test_reconnecting",
-}
-
-
-def _has_features(request: pytest.FixtureRequest) -> bool:
-    return request.module.__name__.rpartition(".")[2] in WITH_FEATURES
+type Restart = Callable[..., Awaitable[Echo]]
 
 
 class Connect(Protocol):
@@ -77,15 +65,6 @@ def built_server(config: ServerConfig, clock: ManualClock) -> SipServer:
 
 
 @pytest.fixture
-def sync(built_server: SipServer) -> FeatureSync:
-    """Return the event package with the lines 201 and 202."""
-    sync = FeatureSync(built_server)
-    for user in PASSWORDS:
-        sync.add_line(line_config(user))
-    return sync
-
-
-@pytest.fixture
 def echo(built_server: SipServer) -> Echo:
     """Return the event package with the lines 201 and 202."""
     echo = Echo(built_server)
@@ -102,30 +81,24 @@ def server_tls() -> ssl.SSLContext | None:
 
 @pytest.fixture
 async def server(
-    built_server: SipServer,
-    request: pytest.FixtureRequest,
-    server_tls: ssl.SSLContext | None,
+    built_server: SipServer, echo: Echo, server_tls: ssl.SSLContext | None
 ) -> AsyncIterator[SipServer]:
     """Run the server with the lines of `echo`."""
-    package = request.getfixturevalue("sync" if _has_features(request) else "echo")
     await built_server.start(server_tls)
     yield built_server
-    if isinstance(package, FeatureSync):
-        await package.stop()
     await built_server.stop()
 
 
 @pytest.fixture
-def reception(request: pytest.FixtureRequest) -> Line:
+def reception(echo: Echo) -> Line:
     """Return the line 201."""
-    package = request.getfixturevalue("sync" if _has_features(request) else "echo")
-    return cast("Line", package.lines["line-201"])
+    return echo.lines["line-201"]
 
 
 @pytest.fixture
-def caller_type(request: pytest.FixtureRequest) -> type[Caller]:
+def caller_type() -> type[Caller]:
     """Return the kind of the callers."""
-    return FeatureCaller if _has_features(request) else Caller
+    return Caller
 
 
 @pytest.fixture
@@ -177,9 +150,7 @@ async def stream(connect: Connect) -> Caller:
 
 
 @pytest.fixture
-async def restart(
-    server: SipServer, clock: ManualClock, request: pytest.FixtureRequest
-) -> AsyncIterator[Restart]:
+async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restart]:
     """Return what stops the server and starts another one on its port."""
     running = server
     async with contextlib.AsyncExitStack() as stack:
@@ -191,7 +162,7 @@ async def restart(
             forget: bool = False,
             lines: tuple[str, ...] = ("201", "202"),
             change: Callable[[Memory], None] = lambda _: None,
-        ) -> Echo | FeatureSync:
+        ) -> Echo:
             nonlocal running
             memory = cast("Memory", json.loads(json.dumps(await running.records())))
             change(memory)
@@ -199,17 +170,11 @@ async def restart(
             clock.advance(away)
             config = dataclasses.replace(server.config, port=server.port)
             running = other = SipServer(config, clock)
-            package: Echo | FeatureSync
-            if _has_features(request):
-                package = FeatureSync(other)
-                for user in lines:
-                    package.add_line(line_config(user))
-            else:
-                package = Echo(other)
-                for user in lines:
-                    package.add_line(user)
+            echo = Echo(other)
+            for user in lines:
+                echo.add_line(user)
             stack.push_async_callback(other.stop)
             await other.start(memory=None if forget else memory, grace=grace)
-            return package
+            return echo
 
         yield restart

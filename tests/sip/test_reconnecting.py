@@ -8,29 +8,17 @@ from typing import Self
 
 import pytest
 
-from custom_components.dfks.features.model import (
-    ChangeRequest,
-    ConnectionChanged,
-    Feature,
-    Line,
-    LineEvent,
-    Origin,
-)
-from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig, SipServer
 from tests.clock import ManualClock
-from tests.phone import BUSY, DND, Lamp, Response, set_dnd, set_forwarding
+from tests.phone import Response
 from tests.phone.wire import address
 
-from .caller import Caller, disconnected, lamps
+from .caller import Caller, disconnected
 from .conftest import Connect, Restart
+from .echo import DOOR, LIGHT, TOPICS, Echo, Line, echoed, light, say
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
-
-TURNED_ON = ChangeRequest(
-    feature=Feature.DO_NOT_DISTURB, status=True, origin=Origin.ENTITY
-)
 
 TWO = pytest.mark.parametrize(
     "config",
@@ -93,13 +81,13 @@ async def test_e14_a_phone_that_closed_its_connection_is_told_at_its_contact(
         await disconnected(reception)
         silent = not phone.links
 
-        await elsewhere.subscribe(body=set_dnd(True))
+        await elsewhere.subscribe(body=light(True))
         notify = await phone.next_request()
 
         assert silent
         assert f"<{notify.uri}>" == there["Contact"]
-        assert lamps(notify)[DND] == Lamp(on=True)
-        assert len(lamps(notify)) == 4
+        assert echoed(notify)[LIGHT] == "on"
+        assert list(echoed(notify)) == TOPICS
 
 
 @requirement("E14", "F16", "F21")
@@ -109,16 +97,16 @@ async def test_e14_all_subscriptions_of_the_dialog_are_told_there(
     """They have lost the same connection."""
     async with await ListeningPeer.open() as phone:
         there = contact("127.0.0.1", phone.port)
-        subscribed = await stream.subscribe({**there, "Event": "as-feature-event;id=1"})
-        await subscribed.send({**there, "Event": "as-feature-event;id=2"})
+        subscribed = await stream.subscribe({**there, "Event": "echo;id=1"})
+        await subscribed.send({**there, "Event": "echo;id=2"})
         await subscribed.told()
         await stream.close()
         await disconnected(reception)
 
-        await elsewhere.subscribe(body=set_dnd(True))
+        await elsewhere.subscribe(body=light(True))
         events = {(await phone.next_request()).get("Event") for _ in range(2)}
 
-        assert events == {f"as-feature-event;id={number}" for number in (1, 2)}
+        assert events == {f"echo;id={number}" for number in (1, 2)}
 
 
 @requirement("E14", "D11")
@@ -128,13 +116,13 @@ async def test_e14_a_notify_that_went_with_its_connection_is_told_at_the_contact
     """The phone may have closed it before it had read."""
     async with await ListeningPeer.open() as phone:
         subscribed = await stream.subscribe(contact("127.0.0.1", phone.port))
-        await subscribed.send(contact("127.0.0.1", phone.port), set_dnd(True))
+        await subscribed.send(contact("127.0.0.1", phone.port), light(True))
         first = await subscribed.told(status=0)
         await stream.close()
 
         again = await phone.next_request()
 
-        assert lamps(again) == lamps(first) == {DND: Lamp(on=True)}
+        assert echoed(again) == echoed(first) == {LIGHT: "on"}
         assert again.cseq[0] == first.cseq[0] + 1
         assert reception.connected
 
@@ -149,7 +137,7 @@ async def test_e14_a_notify_that_fails_there_is_told_over_a_new_connection(
         subscribed = await stream.subscribe(there)
         await stream.close()
         await disconnected(reception)
-        await elsewhere.subscribe(body=set_dnd(True))
+        await elsewhere.subscribe(body=light(True))
         first = await phone.next_request()
         second = await connect("tcp")
         await second.log_in()
@@ -159,7 +147,7 @@ async def test_e14_a_notify_that_fails_there_is_told_over_a_new_connection(
         await phone.links[0].close()
         again = await subscribed.told()
 
-        assert lamps(again)[DND] == lamps(first)[DND] == Lamp(on=True)
+        assert echoed(again)[LIGHT] == echoed(first)[LIGHT] == "on"
         assert reception.connected
 
 
@@ -173,7 +161,7 @@ async def test_e14_a_phone_that_listens_is_there_without_a_connection(
         subscribed = await stream.subscribe(there)
         await stream.close()
         await disconnected(reception)
-        other = await elsewhere.subscribe(body=set_dnd(True))
+        other = await elsewhere.subscribe(body=light(True))
         await phone.next_request()
         await elsewhere.settle()
         await phone.links[0].close()
@@ -186,11 +174,11 @@ async def test_e14_a_phone_that_listens_is_there_without_a_connection(
         await second.close()
         await elsewhere.settle()
         connected = reception.connected
-        await other.send(body=set_forwarding("busy", True, "1"))
+        await other.send(body=say(DOOR, "1"))
         notify = await phone.next_request()
 
         assert connected
-        assert lamps(notify) == {BUSY: Lamp(on=True, target="1")}
+        assert echoed(notify) == {DOOR: "1"}
 
 
 @requirement("E14", "F16")
@@ -202,9 +190,9 @@ async def test_e14_a_contact_that_takes_no_connection_is_left_alone(
         await stream.subscribe(contact("127.0.0.1", phone.port))
         await stream.close()
         await disconnected(reception)
-        other = await elsewhere.subscribe(body=set_dnd(True))
+        other = await elsewhere.subscribe(body=light(True))
         for target in "123":
-            await other.send(body=set_forwarding("busy", True, target))
+            await other.send(body=say(DOOR, target))
             await other.told()
             await asyncio.sleep(0.01)
         attempts = len(phone.attempts)
@@ -224,7 +212,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
         subscribed = await stream.subscribe(there)
         await stream.close()
         await disconnected(reception)
-        other = await elsewhere.subscribe(body=set_dnd(True))
+        other = await elsewhere.subscribe(body=light(True))
         await asyncio.sleep(0.05)
         second = await connect("tcp")
         await second.log_in()
@@ -234,7 +222,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
         await second.close()
         await elsewhere.settle()
 
-        await other.send(body=set_forwarding("busy", True, "1"))
+        await other.send(body=say(DOOR, "1"))
         await other.told()
         await asyncio.sleep(0.05)
 
@@ -243,30 +231,29 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
 
 @requirement("E14", "F16")
 async def test_e14_a_contact_behind_nat_is_not_tried(
-    stream: Caller, reception: Line, sync: FeatureSync
+    stream: Caller, reception: Line, echo: Echo
 ) -> None:
     """Its private address is not where the phone wrote from; it stays disconnected."""
     await stream.subscribe(contact("192.0.2.77", 5060))
     await stream.close()
     await disconnected(reception)
-    seen: list[LineEvent] = []
-    reception.subscribe(seen.append)
+    reception.changed.clear()
 
-    await sync.change("line-201", TURNED_ON)
+    echo.change(reception, LIGHT, "on")
 
-    assert not [event for event in seen if isinstance(event, ConnectionChanged)]
+    assert not reception.changed.is_set()
 
 
 @requirement("E11", "F16")
 async def test_e11_a_silent_phone_on_its_connection_is_left_alone(
-    stream: Caller, clock: ManualClock, reception: Line, sync: FeatureSync
+    stream: Caller, clock: ManualClock, reception: Line, echo: Echo
 ) -> None:
     """A change is no reason to ask it again: its connection stands."""
     await stream.subscribe(status=0)
     clock.advance(32)
     await disconnected(reception)
 
-    await sync.change("line-201", TURNED_ON)
+    echo.change(reception, LIGHT, "on")
 
     await stream.nothing()
 
@@ -277,7 +264,7 @@ async def test_e14_a_silent_phone_behind_a_proxy_is_left_alone(
     server: SipServer,
     clock: ManualClock,
     reception: Line,
-    sync: FeatureSync,
+    echo: Echo,
 ) -> None:
     """Also where the proxy has closed its connection, which says nothing about it."""
     async with await ListeningPeer.open() as proxy:
@@ -289,7 +276,7 @@ async def test_e14_a_silent_phone_behind_a_proxy_is_left_alone(
         while server.counters()["connections"]:
             await asyncio.sleep(0)
 
-        await sync.change("line-201", TURNED_ON)
+        echo.change(reception, LIGHT, "on")
         await asyncio.sleep(0.05)
 
         assert not proxy.links
@@ -309,7 +296,7 @@ async def test_e14_a_notify_that_went_with_its_connection_is_told_at_the_route(
         again = await proxy.next_request()
 
         assert first.values("Route") == again.values("Route") == [route]
-        assert lamps(again) == lamps(first)
+        assert echoed(again) == echoed(first)
         assert reception.connected
 
 
@@ -328,7 +315,7 @@ async def test_f27_a_phone_that_connects_anew_each_time_gets_in_each_time(
         await phone.close()
         await disconnected(reception)
 
-    await (await connect("tcp")).subscribe(body=set_dnd(True))
+    await (await connect("tcp")).subscribe(body=light(True))
 
     assert reception.connected
     assert server.counters()["subscriptions"] == 2
@@ -384,15 +371,15 @@ async def test_f27_what_was_left_before_a_restart_makes_room(
         await phone.subscribe()
         await phone.close()
         await disconnected(reception)
-    sync = await restart()
+    echo = await restart()
 
     for _ in range(2):
         phone = await connect("tcp")
         subscribed = await phone.subscribe()
 
-    await subscribed.send(body=set_dnd(True))
-    assert lamps(await subscribed.told()) == {DND: Lamp(on=True)}
-    assert sync.lines["line-201"].watchers == 2
+    await subscribed.send(body=light(True))
+    assert echoed(await subscribed.told()) == {LIGHT: "on"}
+    assert echo.lines["line-201"].watchers == 2
 
 
 @requirement("F27", "C7", "F21")
@@ -401,9 +388,7 @@ async def test_f27_nothing_makes_room_in_its_own_dialog(
     caller: Caller, server: SipServer, clock: ManualClock
 ) -> None:
     """The phone is there, though it had been silent."""
-    first, second, third = (
-        {"Event": f"as-feature-event;id={number}"} for number in range(3)
-    )
+    first, second, third = ({"Event": f"echo;id={number}"} for number in range(3))
     subscribed = await caller.subscribe(first)
     await subscribed.send(second)
     await subscribed.told(status=0)
@@ -427,7 +412,7 @@ async def test_f27_nothing_makes_room_for_what_is_refused(
     await phone.close()
     await disconnected(reception)
     subscribed = await caller.subscribe()
-    more = {"Event": "as-feature-event;id=2"}
+    more = {"Event": "echo;id=2"}
 
     refused = await subscribed.send({**more, "Require": "x"})
     before = reception.watchers

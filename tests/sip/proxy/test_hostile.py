@@ -16,7 +16,6 @@ from custom_components.dfks.sip.inspect.trace import Trace
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
-from tests.interop import outbound
 from tests.loopback import loopback_config
 from tests.phone import PhoneTimeout, RawPeer, Request, Response
 
@@ -372,16 +371,3 @@ async def test_calls_come_up_and_end_where_a_fifth_is_lost(
 
 def _target(invite: bytes) -> str:
     return invite.split(b" ")[1].decode()
-
-
-@pytest.mark.requirement("P111")
-def test_real_phones_are_tried_with_each_kind_of_endpoint() -> None:
-    """On UDP and TCP, by scripts/interop."""
-    titles = {check.title for check in outbound.CHECKS}
-    wanted = {
-        f"Asterisk {name}, pjsip over {transport}"
-        for name in outbound.NAMES.values()
-        for transport in ("UDP", "TCP")
-    }
-    assert len(wanted) == 8
-    assert wanted <= titles
