@@ -116,6 +116,9 @@ class PbxLines:
         """Print what is wrong with the PBX's certificate."""
         print("certificate", reason, flush=True)
 
+    def reached(self, binding: ProxyBinding) -> None:
+        """Leave it at that: a request of the PBX has been passed to a phone."""
+
     def domain_seen(self, host: str) -> None:
         """Print the host of a REGISTER that is nobody's."""
         print("domain", host, flush=True)

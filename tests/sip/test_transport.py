@@ -9,7 +9,7 @@ import pytest
 
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
-from custom_components.dfks.sip.transaction.via import answer_flow
+from custom_components.dfks.sip.transaction.via import way_of_answer
 from custom_components.dfks.sip.transport import layer as sockets, udp
 from custom_components.dfks.sip.transport.bind import bind, probe, probe_tls
 from custom_components.dfks.sip.transport.flow import FlowError, GoneFlow
@@ -190,7 +190,7 @@ async def test_e4_without_a_port_it_is_5060(caller: Caller, server: SipServer) -
     assert isinstance(request, OurRequest)
     flow = server._transports._udp[0].flow_to("127.0.0.1", caller.local[1])
 
-    assert answer_flow(request, flow).remote == ("127.0.0.1", 5060)
+    assert way_of_answer(request.via, flow).remote == ("127.0.0.1", 5060)
 
 
 @requirement("E5")

@@ -1,7 +1,5 @@
 """Answers to requests that are not passed, written without keeping anything."""
 
-from ..transport.flow import Flow
-from ..transport.udp import UdpFlow
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 
@@ -25,10 +23,3 @@ def write_answer(message: PassedMessage, err: SipError, tag: str) -> bytes:
         "Content-Length: 0",
     ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-
-
-def towards(near: Flow, host: str, port: int) -> Flow:
-    """Return a flow from the same side to another address or port."""
-    if near.remote == (host, port) or not isinstance(near, UdpFlow):
-        return near
-    return near.towards(host, port)

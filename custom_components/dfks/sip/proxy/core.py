@@ -24,41 +24,24 @@ anywhere else.
     all else                       not taken
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Container
 import logging
 import re
-import secrets
 
 from ..clock import Clock, Timers
+from ..transaction.via import way_of_answer
 from ..transport.flow import Flow, FlowError
-from ..wire.headers import (
-    DEFAULT_PORT,
-    HeaderError,
-    Uri,
-    Via,
-    number,
-    parse_address,
-    parse_uri,
-    parse_via,
-    unbracketed,
-)
+from ..wire.headers import HeaderError, Uri, Via, number, parse_via
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
-from .answers import towards, write_answer
+from .answers import write_answer
+from .back import WaysBack
 from .location import Location, ProxyBinding
 from .pbx import Upstream
-from .registrations import PARAMETER, Registrations, transport_parameter
+from .registrations import PARAMETER, Registrations
+from .routes import Routes, follow_strict
 from .site import ProxyObserver, Site
-from .tokens import (
-    TO_PBX,
-    TO_PHONE,
-    TOKEN_SIZE,
-    Tokens,
-    direction_of,
-    is_loop,
-    is_unique,
-)
+from .tokens import TO_PBX, TO_PHONE, Tokens, direction_of, is_loop, is_token, is_unique
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -76,9 +59,6 @@ _NO_RECORD_ROUTE = frozenset(
     {"ACK", "BYE", "CANCEL", "INFO", "MESSAGE", "OPTIONS", "PRACK", "PUBLISH"}
     | {"REGISTER", "UPDATE"}
 )
-
-# Phones whose flow is remembered for the responses to them.
-MAX_SOURCES = 4096
 
 
 class Proxy:
@@ -106,13 +86,8 @@ class Proxy:
         self.registrations = Registrations(
             clock, timers, tokens, site, self.location, changed
         )
-        # The flow over which a phone's last request came, by its address.
-        self._sources: OrderedDict[tuple[str, int], Flow] = OrderedDict()
-        # Streams by the number that a branch names them by.
-        self._streams: dict[str, Flow] = {}
-        self._numbers: dict[Flow, str] = {}
-        # Not from the start in each run: a response may be to a request of before.
-        self._count = secrets.randbits(24)
+        self._routes = Routes(self.location, site)
+        self._back = WaysBack(self.location, self.upstreams)
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -151,9 +126,7 @@ class Proxy:
 
     def lost(self, flow: Flow) -> None:
         """Forget a connection that is gone; its bindings wait for the next one."""
-        name = self._numbers.pop(flow, None)
-        if name is not None:
-            del self._streams[name]
+        self._back.lost(flow)
 
     def _source(self, flow: Flow) -> Upstream | None:
         """Return the PBX that a flow is of, None for a phone's.
@@ -221,15 +194,15 @@ class Proxy:
             upstream = self._pbx_of(target, flow)
             if upstream is None:
                 return False
-            self._pop_own_routes(message, flow)
+            self._routes.pop_own(message, flow)
             self._check(message, flow)
             self._register(message, target, flow, upstream)
             return True
         in_dialog = message.tag("to") is not None
         is_own = target.is_sip and self._site.is_own(target.host, target.port, flow)
-        if is_own and not in_dialog and not _is_token(target.user):
+        if is_own and not in_dialog and not is_token(target.user):
             return False
-        target, token = self._undo_strict_routing(message, target)
+        target, token = self._routes.undo_strict(message, target)
         binding = self._binding_of(message, flow, token)
         upstream, question = None, None
         if binding is not None:
@@ -250,7 +223,7 @@ class Proxy:
             if message.method in ("ACK", "CANCEL"):
                 return True
             raise SipError(403, "Register first")
-        self._remember_source(flow)
+        self._back.remember(flow)
         self._check_scheme(target, upstream)
         branch = self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
         if question is not None:
@@ -266,7 +239,7 @@ class Proxy:
         connection is new, or NAT has moved it) may go on where its address is that of a
         live binding: the PBX challenges it.
         """
-        token = self._pop_own_routes(message, flow) or token
+        token = self._routes.pop_own(message, flow) or token
         proven = self.location.proven(flow)
         user = message.uri_of("from").user
         if token is not None:
@@ -309,8 +282,8 @@ class Proxy:
             # Of ours, where we are configured as the PBX.
             self._check_loop(message, flow)
             return False
-        target, token = self._undo_strict_routing(message, target)
-        token = self._pop_own_routes(message, flow) or token
+        target, token = self._routes.undo_strict(message, target)
+        token = self._routes.pop_own(message, flow) or token
         in_dialog = message.tag("to") is not None
         if token is not None:
             binding = self._find(token, in_dialog=in_dialog)
@@ -333,7 +306,7 @@ class Proxy:
             self._note_keys(upstream)
         if binding is None or binding.pbx != upstream.config.id:
             raise SipError(481 if in_dialog else 404)
-        self._follow_strict_route(message)
+        follow_strict(message)
         try:
             self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
             self._note_reached(binding)
@@ -360,61 +333,6 @@ class Proxy:
             )
             raise SipError(480)
         return found[0] if found else None
-
-    # Routes
-
-    def _pop_own_routes(self, message: PassedMessage, flow: Flow) -> str | None:
-        """Take our own Route values off the top (16.4); return the token in them.
-
-        A phone that has us as outbound proxy writes one without a token.
-        """
-        if not message.has("route"):
-            return None
-        value = message.first_value("route") or ""
-        uri = parse_uri(parse_address(value).uri)
-        token = uri.user if _is_token(uri.user) else None
-        known = token is not None and self.location.find_in_dialog(token) is not None
-        if not known and not (
-            uri.is_sip and self._site.is_own(uri.host, uri.port, flow)
-        ):
-            return None
-        message.remove_first("route")
-        if token is not None and message.has("route"):
-            # The value of the other side, where the two differ (RFC 5658).
-            other = parse_uri(parse_address(message.first_value("route") or "").uri)
-            if other.user == token:
-                message.remove_first("route")
-        return token
-
-    def _undo_strict_routing(
-        self, message: PassedMessage, target: Uri
-    ) -> tuple[Uri, str | None]:
-        """Give a request that a strict router has sent its own target back (16.4).
-
-        Return it, and our token that stood in its place.
-        """
-        if not (
-            _is_token(target.user)
-            and message.has("route")
-            and PARAMETER not in target.parameters
-            and self.location.find_in_dialog(target.user) is not None
-        ):
-            return target, None
-        last = parse_address(message.remove_last("route")).uri
-        message.set_uri(last)
-        return parse_uri(last), target.user
-
-    @staticmethod
-    def _follow_strict_route(message: PassedMessage) -> None:
-        """Write a request for a next hop that is a strict router (16.6, 6)."""
-        if not message.has("route"):
-            return
-        top = parse_uri(parse_address(message.first_value("route") or "").uri)
-        if "lr" in top.parameters:
-            return
-        message.remove_first("route")
-        message.add(f"Route: <{message.uri}>")
-        message.set_uri(top.text)
 
     # Passing
 
@@ -457,11 +375,11 @@ class Proxy:
         """Pass a request; return its branch. Raises FlowError and SipError."""
         routes = "\n".join(message.lines("route"))
         if message.method not in _NO_RECORD_ROUTE:
-            self._record_route(message, source, way, token)
+            self._routes.record(message, source, way, token)
         via = message.via
         transaction = "" if is_unique(via.branch) else _transaction_text(message)
         branch = self._tokens.branch(direction, via, message.uri, routes, transaction)
-        value = branch + self._number(source)
+        value = branch + self._back.number(source)
         sent_by = self._site.sent_by(way)
         message.put_on_top(f"Via: SIP/2.0/{way.transport} {sent_by};branch={value}")
         self._send(message, way)
@@ -485,37 +403,6 @@ class Proxy:
                 and is_loop(via.branch, message.uri, routes)
             ):
                 raise SipError(482)
-
-    def _record_route(
-        self, message: PassedMessage, source: Flow, way: Flow, token: str
-    ) -> None:
-        """Stay in the way of the dialog: one value, or one a side (RFC 5658)."""
-        sides = [
-            f"Record-Route: <sip:{token}@{self._site.sent_by(flow)}"
-            f"{transport_parameter(flow)};lr>"
-            for flow in (source, way)
-        ]
-        message.put_on_top(sides[0])
-        if sides[1] != sides[0]:
-            message.put_on_top(sides[1])
-
-    def _number(self, flow: Flow) -> str:
-        """Return what a branch says of the connection that its request came by."""
-        if not flow.reliable:
-            return ""
-        name = self._numbers.get(flow)
-        if name is None:
-            self._count += 1
-            name = self._numbers[flow] = f"{self._count:x}"
-            self._streams[name] = flow
-        return f".{name}"
-
-    def _remember_source(self, flow: Flow) -> None:
-        if flow.reliable:
-            return
-        self._sources[flow.remote] = flow
-        if len(self._sources) > MAX_SOURCES:
-            self._sources.popitem(last=False)
 
     # Responses
 
@@ -549,7 +436,7 @@ class Proxy:
         branch, _, number_of_stream = via.branch.partition(".")
         if not self._tokens.is_own_branch(direction, branch, sender):
             return
-        way = self._way_back(message, sender, number_of_stream, direction)
+        way = self._back.find(message, sender, number_of_stream, direction)
         accepted = None
         if upstream is not None:
             upstream.answered()
@@ -563,45 +450,6 @@ class Proxy:
             # The phone hears of its registration before it hears of anything else.
             self.registrations.learn(accepted)
 
-    def _way_back(
-        self, message: PassedMessage, sender: Via, stream: str, direction: str
-    ) -> Flow:
-        """Return the flow of a response (RFC 3261 18.2.2). Raises FlowError."""
-        if stream:
-            flow = self._streams.get(stream)
-            if flow is not None and not flow.closed:
-                return flow
-            if direction == TO_PBX:
-                return self._way_of_binding(message)
-        host = sender.parameters.get("received") or unbracketed(sender.host)
-        port = number(sender.parameters.get("rport") or "", 65535)
-        port = port or sender.port or DEFAULT_PORT
-        if direction == TO_PHONE:
-            for upstream in self.upstreams.values():
-                if any(host == known for known, _ in upstream.addresses):
-                    way = upstream.flow()
-                    return way if way.reliable else towards(way, host, port)
-            raise FlowError(0, "No PBX at the address of a Via")
-        flow = self._sources.get((host, port))
-        if flow is not None and not flow.closed:
-            return flow
-        for (known, _), near in reversed(self._sources.items()):
-            if known == host:
-                return towards(near, host, port)
-        return self._way_of_binding(message)
-
-    def _way_of_binding(self, message: PassedMessage) -> Flow:
-        """Return the newest flow of the phone whose connection is gone.
-
-        Raises FlowError.
-        """
-        for text in message.values("record-route"):
-            user = parse_uri(parse_address(text).uri).user
-            binding = self.location.find_in_dialog(user) if _is_token(user) else None
-            if binding is not None:
-                return binding.flow
-        raise FlowError(0, "The connection of a request is gone")
-
     def _register(
         self, message: PassedMessage, target: Uri, flow: Flow, upstream: Upstream
     ) -> None:
@@ -609,7 +457,7 @@ class Proxy:
         self._check_scheme(target, upstream)
         way = upstream.flow()
         pending = self.registrations.prepare(message, flow, upstream, way)
-        self._remember_source(flow)
+        self._back.remember(flow)
         branch = self._pass(message, flow, way, "", TO_PBX)
         self.registrations.passed(branch, pending)
 
@@ -660,7 +508,7 @@ class Proxy:
             branch, _, stream = via.branch.partition(".")
             if not self._tokens.is_own_branch(direction, branch, sender):
                 return
-            way = self._way_back(message, sender, stream, direction)
+            way = self._back.find(message, sender, stream, direction)
             status = 480
             if direction == TO_PBX:
                 status = 503
@@ -680,9 +528,7 @@ class Proxy:
         try:
             via = message.via
             message.mark_source(*flow.remote)
-            way = flow
-            if not flow.reliable and "rport" not in via.parameters:
-                way = towards(flow, flow.remote[0], via.port or DEFAULT_PORT)
+            way = way_of_answer(via, flow)
             self._site.send(write_answer(message, err, self._tag(message)), way)
         except HeaderError as error:
             _LOGGER.debug("A request cannot be answered: %s", error)
@@ -692,11 +538,6 @@ class Proxy:
     def _tag(self, message: PassedMessage) -> str:
         """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
         return self._tokens.tag(message.uri, message.first("via") or "")
-
-
-def _is_token(user: str) -> bool:
-    """Whether a user part may be a token of ours."""
-    return len(user) == TOKEN_SIZE and user.isalnum() and user.islower()
 
 
 def _is_same_line(one: ProxyBinding, other: ProxyBinding) -> bool:

@@ -89,6 +89,11 @@ class Tokens:
         return _same(signed, expected)
 
 
+def is_token(user: str) -> bool:
+    """Whether a user part may be a token of ours."""
+    return len(user) == TOKEN_SIZE and user.isalnum() and user.islower()
+
+
 def loop_part(uri: str, routes: str) -> str:
     """Return what two passings of a request in a loop have in common (16.3, 4)."""
     octets = f"{uri}\n{routes}".encode("utf-8", "surrogateescape")

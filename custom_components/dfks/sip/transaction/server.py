@@ -18,7 +18,7 @@ from ..transport.flow import Flow, FlowError
 from ..wire.headers import MAGIC_COOKIE, default_port
 from ..wire.message import Request, SipError
 from .timing import TIMEOUT
-from .via import answer_flow
+from .via import way_of_answer
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ class ServerTransactions:
         if answer is None:
             return False
         self.repeats += 1
-        self._send(answer, answer_flow(transaction.request, transaction.flow))
+        self._send(answer, way_of_answer(transaction.request.via, transaction.flow))
         return True
 
     def reply(
@@ -166,7 +166,7 @@ class ServerTransactions:
         elif len(answer) > request.size + MAX_AMPLIFICATION and not flow.reliable:
             answer = _shortened(request, status, fields)
         try:
-            self._send(answer, answer_flow(request, flow))
+            self._send(answer, way_of_answer(request.via, flow))
         except FlowError as err:
             if not known:
                 raise

@@ -1,46 +1,37 @@
 """Where requests came from, and where their answers go (RFC 3261 18.2)."""
 
-import re
-
 from ..transport.flow import Flow
 from ..transport.udp import UdpFlow
-from ..wire.headers import DEFAULT_PORT, split_list, unbracketed
+from ..wire.headers import DEFAULT_PORT, Via, split_list
 from ..wire.message import Request
-
-# Parameters of a Via that are ours to write.
-_RPORT = re.compile(r";[ \t]*rport[ \t]*(=[^;,]*)?(?=[;,]|\Z)", re.IGNORECASE)
-_RECEIVED = re.compile(r";[ \t]*received[ \t]*=[^;,]*", re.IGNORECASE)
+from ..wire.sources import with_source
 
 
 def mark_source(request: Request, flow: Flow) -> None:
     """Write into the top Via where the request came from (18.2.1, RFC 3581 4)."""
-    via = request.via
-    host, port = flow.remote
-    wants_port = "rport" in via.parameters
-    if not wants_port and unbracketed(via.host) == host:
-        return
     text = request.via_text
     end = text.find("\n")
     line, others = (text, "") if end < 0 else (text[:end], text[end:])
     if "," in line:
         line, *more = split_list(line)
         others = "".join(f"\n{value}" for value in more) + others
-    if "received" in via.parameters:
-        line = _RECEIVED.sub("", line)
-    if wants_port:
-        plain = line.endswith(";rport")
-        line = line.removesuffix(";rport") if plain else _RPORT.sub("", line)
-        request.via_text = f"{line};rport={port};received={host}{others}"
-    else:
-        request.via_text = f"{line};received={host}{others}"
+    marked = with_source(line, request.via, *flow.remote)
+    if marked is not line:
+        request.via_text = marked + others
 
 
-def answer_flow(request: Request, flow: Flow) -> Flow:
+def way_of_answer(via: Via, flow: Flow) -> Flow:
     """Return where an answer goes (18.2.2): to rport, else to the port of the Via.
 
     maddr is ignored: it would let anyone point our answers at others.
     """
-    if not isinstance(flow, UdpFlow) or "rport" in request.via.parameters:
+    if flow.reliable or "rport" in via.parameters:
         return flow
-    port = request.via.port or DEFAULT_PORT
-    return flow if port == flow.remote[1] else flow.towards(flow.remote[0], port)
+    return towards(flow, flow.remote[0], via.port or DEFAULT_PORT)
+
+
+def towards(near: Flow, host: str, port: int) -> Flow:
+    """Return a flow from the same side to another address or port."""
+    if near.remote == (host, port) or not isinstance(near, UdpFlow):
+        return near
+    return near.towards(host, port)

@@ -26,6 +26,7 @@ from .headers import (
     parse_via,
     split_list,
 )
+from .sources import with_source
 
 # The largest head and the number of header lines that are passed, in octets and lines.
 MAX_HEAD = 64 * 1024
@@ -410,23 +411,3 @@ def _keep_folds(lines: list[bytes]) -> list[bytes]:
         else:
             joined.append(line)
     return joined
-
-
-def with_source(text: str, via: Via, host: str, port: int) -> str:
-    """Return a Via value that says where its request came from.
-
-    `received` and, where it was asked for, `rport` (RFC 3261 18.2.1, RFC 3581 4).
-    """
-    wants_port = "rport" in via.parameters
-    if not wants_port and via.host.strip("[]") == host:
-        return text
-    sent_by, semicolon, rest = text.partition(";")
-    kept = [
-        piece
-        for piece in (rest.split(";") if semicolon else ())
-        if piece.partition("=")[0].strip(" \t").lower() not in ("rport", "received")
-    ]
-    if wants_port:
-        kept.append(f"rport={port}")
-    kept.append(f"received={host}")
-    return ";".join([sent_by, *kept])
