@@ -250,8 +250,7 @@ async def serve(
             await keep(server, kept["secret"], file)
 
     def changed(*, urgent: bool) -> None:
-        if urgent:
-            changes.set()
+        changes.set()
 
     if file is not None and arguments.pbx:
         writing = loop.create_task(keep_up(file))

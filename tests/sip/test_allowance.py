@@ -320,7 +320,7 @@ async def test_e21_phones_of_an_earlier_run_are_known(
     await caller.call("REGISTER")
     memory = await server.records()
     async with running_server(clock, LIMITED) as later:
-        await later._restore(memory, 0)
+        await later._remembering.restore(memory, 0)
 
         assert Peer("127.0.0.1", 9).answered(later, 1_000) == AUTHENTICATED_BURST
 

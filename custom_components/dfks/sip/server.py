@@ -6,9 +6,7 @@ request that is refused changes nothing. What is refused before its sender is kn
 costs no memory: those answers are made again when the request is sent again.
 """
 
-import asyncio
-from collections.abc import Callable, Collection, Iterator, Sequence
-import contextlib
+from collections.abc import Callable, Collection, Sequence
 import logging
 import ssl
 
@@ -36,7 +34,8 @@ from .passing import Passing
 from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.site import ProxyObserver
-from .snapshot import Memory, flow_ends
+from .remembering import Remembering
+from .snapshot import Memory
 from .transaction.server import ServerTransaction, ServerTransactions
 from .transaction.via import mark_source
 from .transport.bind import split_hosts
@@ -53,9 +52,6 @@ from .wire.parser import parse
 from .wire.plain import parse_plain_ok
 
 _LOGGER = logging.getLogger(__name__)
-
-# Records written or taken back before other callbacks of the loop get their turn.
-MEMORY_SLICE = 100
 
 
 class SipServer:
@@ -135,6 +131,14 @@ class SipServer:
             "OPTIONS": self._options,
             "CANCEL": self._cancel,
         }
+        self._remembering = Remembering(
+            self._accounts,
+            self._registrar,
+            self.notifier,
+            self._guard,
+            self._packages,
+            self._transports.remembered_flow,
+        )
         self._messages: MessageObserver | None = None
         self._phones: PhoneObserver | None = None
         self._passing = Passing(
@@ -182,10 +186,8 @@ class SipServer:
         if tls is not None:
             await self._transports.bind_tls(hosts, self.config.tls_port, tls)
         if memory is not None:
-            await self._restore(memory, grace)
-        for record in passed:
-            with _skipping():
-                self._passing.restore(record)
+            await self._remembering.restore(memory, grace)
+        self._remembering.restore_passed(passed, self._passing.restore)
         self._transports.listen()
         self._passing.start()
         self.notifier.resume_remembered()
@@ -199,47 +201,7 @@ class SipServer:
 
     async def records(self) -> Memory:
         """Return what is to be remembered, without holding the event loop."""
-        memory = Memory(dialogs=[], bindings=[])
-        for count, dialog in enumerate(self.notifier.records()):
-            memory["dialogs"].append(dialog)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-        for count, account in enumerate(self._accounts):
-            memory["bindings"].extend(self._registrar.records(account))
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-        return memory
-
-    async def _restore(self, memory: Memory, grace: float) -> None:
-        """Take back dialogs and bindings; a record that is no good is left out."""
-        accounts = {account.id: account for account in self._accounts}
-        flow_of = self._transports.remembered_flow
-        for count, dialog in enumerate(memory["dialogs"]):
-            with _skipping():
-                flow = flow_of(*flow_ends(dialog["flow"]))
-                self.notifier.restore(dialog, flow, accounts, self._packages, grace)
-                for subscription in dialog["subscriptions"]:
-                    self._remember_source(accounts.get(subscription["line"]), flow)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-        for count, binding in enumerate(memory["bindings"]):
-            account = accounts.get(binding["line"])
-            if account is None:
-                continue
-            with _skipping():
-                flow = flow_of(*flow_ends(binding["flow"]))
-                self._registrar.restore(account, binding, flow, grace)
-                self._remember_source(account, flow)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-
-    def _remember_source(self, account: Account | None, flow: Flow) -> None:
-        """Know where a phone of an earlier run has logged in."""
-        if account is not None and account.pbx is not None:
-            self._guard.mark_authenticated(flow.remote[0])
-        elif account is not None:
-            self._guard.succeeded(flow.remote[0], account.username)
-            account.add_source(self._guard.standing(flow.remote[0]).source)
+        return await self._remembering.records()
 
     def _changed(self, *, urgent: bool) -> None:
         if self.on_change is not None:
@@ -610,15 +572,6 @@ class SipServer:
         flows += [item.dialog.flow for item in self.notifier.of(account)]
         known = any(plain_host(flow.remote[0]) == host for flow in flows)
         return known and self._guard.lets_in(host)
-
-
-@contextlib.contextmanager
-def _skipping() -> Iterator[None]:
-    """Leave out a record of an earlier run that cannot be understood."""
-    try:
-        yield
-    except (FlowError, KeyError, TypeError, ValueError) as err:
-        _LOGGER.warning("A remembered phone is left out: %s", err)
 
 
 def _parts(transaction: ServerTransaction) -> tuple[Request, Flow, Account]:

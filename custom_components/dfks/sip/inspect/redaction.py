@@ -12,6 +12,7 @@ import ipaddress
 import re
 
 from ..wire.headers import (
+    COMPACT,
     HeaderError,
     decode_user,
     parse_address,
@@ -24,7 +25,6 @@ from ..wire.headers import (
     unquote,
 )
 from ..wire.message import REASONS
-from ..wire.parser import COMPACT
 from .vocabulary import FIELDS, WORDS
 
 REDACTED = "**REDACTED**"

@@ -18,6 +18,9 @@ from urllib.parse import quote, unquote_to_bytes
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]++"
 _TOKEN = re.compile(TOKEN)
+# What most addresses begin with, and the URI in their <>.
+PLAIN_NAME = r'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|(?! )[ !#-;=-~\x80-\xff]*+)'
+PLAIN_SPEC = r"[ -=?-~\x80-\xff]*+"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
 PLAIN_WORD = r"[A-Za-z0-9._-]++"
 PLAIN_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
@@ -35,6 +38,29 @@ _PLAIN_CSEQ = re.compile(r"([0-9]{1,9}+) ([A-Z]++)")
 _LIST_MARKS = re.compile(r'["<>,]')
 _URI_MARKS = re.compile(r'[\s<>"\x00-\x1f\x7f]')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+# RFC 3261 7.3.3, RFC 3265 7.2 (o, u), RFC 3515 (r), RFC 3892 (b), RFC 3841 (a, d, j),
+# RFC 4028 (x).
+COMPACT = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "d": "request-disposition",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+}
 
 # What a branch begins with that is unique to its transaction (RFC 3261 8.1.1.7).
 MAGIC_COOKIE = "z9hG4bK"

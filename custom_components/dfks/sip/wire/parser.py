@@ -8,6 +8,7 @@ from contextlib import suppress
 import re
 
 from .headers import (
+    COMPACT,
     HeaderError,
     is_token,
     number,
@@ -24,29 +25,6 @@ from .plain import read_plain_request
 MAX_HEAD = 16 * 1024
 
 MAX_FIELDS = 128
-
-# RFC 3261 7.3.3, RFC 3265 7.2 (o, u), RFC 3515 (r), RFC 3892 (b), RFC 3841 (a, d, j),
-# RFC 4028 (x).
-COMPACT = {
-    "a": "accept-contact",
-    "b": "referred-by",
-    "c": "content-type",
-    "d": "request-disposition",
-    "e": "content-encoding",
-    "f": "from",
-    "i": "call-id",
-    "j": "reject-contact",
-    "k": "supported",
-    "l": "content-length",
-    "m": "contact",
-    "o": "event",
-    "r": "refer-to",
-    "s": "subject",
-    "t": "to",
-    "u": "allow-events",
-    "v": "via",
-    "x": "session-expires",
-}
 
 # Names as peers spell them, so that most lines need neither strip nor lower.
 _NAMES = {

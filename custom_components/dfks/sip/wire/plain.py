@@ -6,17 +6,22 @@ the two to the same result. Whatever is odd is left to the parser.
 
 import re
 
-from .headers import PLAIN_PORT, PLAIN_WORD, TOKEN, Parameters, Via
+from .headers import (
+    PLAIN_NAME,
+    PLAIN_PORT,
+    PLAIN_SPEC,
+    PLAIN_WORD,
+    TOKEN,
+    Parameters,
+    Via,
+)
 from .message import Request
 
 # The grammar of a plain request's head. An address has maybe a name, a URI in <>, at
 # most the tag; a Via a branch, and rport before or behind.
 _VALUE = r"[!-~\x80-\xff][ -~\t\x80-\xff]*+(?<![ \t])"
 
-_ADDRESS = (
-    r'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|(?! )[ !#-;=-~\x80-\xff]*+)'
-    rf"<[ -=?-~\x80-\xff]*+>(?:;tag=({TOKEN}))?+"
-)
+_ADDRESS = rf"{PLAIN_NAME}<{PLAIN_SPEC}>(?:;tag=({TOKEN}))?+"
 
 _VIA = (
     rf"SIP/2\.0/(UDP|TCP|TLS) ({PLAIN_WORD})(?::({PLAIN_PORT}))?+"

@@ -13,7 +13,10 @@ from functools import lru_cache
 import re
 
 from .headers import (
+    COMPACT,
     MAX_KNOWN,
+    PLAIN_NAME,
+    PLAIN_SPEC,
     TOKEN,
     HeaderError,
     Uri,
@@ -54,25 +57,12 @@ _FIELDS = (
     "via",
     "www-authenticate",
 )
-_COMPACT = {
-    "f": "from",
-    "i": "call-id",
-    "k": "supported",
-    "l": "content-length",
-    "m": "contact",
-    "o": "event",
-    "t": "to",
-    "v": "via",
-}
 _NAMES = {name.encode(): name for name in _FIELDS} | {
-    short.encode(): name for short, name in _COMPACT.items()
+    short.encode(): name for short, name in COMPACT.items() if name in _FIELDS
 }
 
 # What most From and To look like: a URI in <> and at most the tag.
-_PLAIN_ADDRESS = re.compile(
-    rf'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|[ !#-;=-~\x80-\xff]*+)'
-    rf"<([ -=?-~\x80-\xff]*+)>(?:;tag=({TOKEN}))?+"
-)
+_PLAIN_ADDRESS = re.compile(rf"{PLAIN_NAME}<({PLAIN_SPEC})>(?:;tag=({TOKEN}))?+")
 
 # Spellings of names that have been seen, and what they stand for; peers repeat theirs.
 _spellings: dict[bytes, str | None] = {}

@@ -1,0 +1,109 @@
+"""What outlives the process: written and taken back in slices.
+
+A record that is no good is left out; nothing of an earlier run keeps the server from
+starting.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+import logging
+
+from .access.accounts import Account, Accounts
+from .access.guard import Guard
+from .proxy.location import ProxyBindingRecord
+from .snapshot import Memory, flow_ends
+from .transport.flow import Flow, FlowError
+from .ua.notifier import EventPackage, Notifier
+from .ua.registrar import Registrar
+
+_LOGGER = logging.getLogger(__name__)
+
+# Records written or taken back before other callbacks of the loop get their turn.
+MEMORY_SLICE = 100
+
+type FlowOf = Callable[[str, tuple[str, int], tuple[str, int]], Flow]
+
+
+class Remembering:
+    """Writes down dialogs and bindings, and takes them back."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        registrar: Registrar,
+        notifier: Notifier,
+        guard: Guard,
+        packages: Mapping[str, EventPackage],
+        flow_of: FlowOf,
+    ) -> None:
+        """Find flows of an earlier run with `flow_of`, which raises FlowError."""
+        self._accounts = accounts
+        self._registrar = registrar
+        self._notifier = notifier
+        self._guard = guard
+        self._packages = packages
+        self._flow_of = flow_of
+
+    async def records(self) -> Memory:
+        """Return what is to be remembered, without holding the event loop."""
+        memory = Memory(dialogs=[], bindings=[])
+        for count, dialog in enumerate(self._notifier.records()):
+            memory["dialogs"].append(dialog)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        for count, account in enumerate(self._accounts):
+            memory["bindings"].extend(self._registrar.records(account))
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        return memory
+
+    async def restore(self, memory: Memory, grace: float) -> None:
+        """Take back dialogs and bindings; a record that is no good is left out."""
+        accounts = {account.id: account for account in self._accounts}
+        flow_of = self._flow_of
+        for count, dialog in enumerate(memory["dialogs"]):
+            with _skipping():
+                flow = flow_of(*flow_ends(dialog["flow"]))
+                self._notifier.restore(dialog, flow, accounts, self._packages, grace)
+                for subscription in dialog["subscriptions"]:
+                    self._remember_source(accounts.get(subscription["line"]), flow)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+        for count, binding in enumerate(memory["bindings"]):
+            account = accounts.get(binding["line"])
+            if account is None:
+                continue
+            with _skipping():
+                flow = flow_of(*flow_ends(binding["flow"]))
+                self._registrar.restore(account, binding, flow, grace)
+                self._remember_source(account, flow)
+            if not count % MEMORY_SLICE:
+                await asyncio.sleep(0)
+
+    def _remember_source(self, account: Account | None, flow: Flow) -> None:
+        """Know where a phone of an earlier run has logged in."""
+        if account is not None and account.pbx is not None:
+            self._guard.mark_authenticated(flow.remote[0])
+        elif account is not None:
+            self._guard.succeeded(flow.remote[0], account.username)
+            account.add_source(self._guard.standing(flow.remote[0]).source)
+
+    @staticmethod
+    def restore_passed(
+        records: Sequence[ProxyBindingRecord],
+        restore: Callable[[ProxyBindingRecord], None],
+    ) -> None:
+        """Take back what phones have registered at PBXs."""
+        for record in records:
+            with _skipping():
+                restore(record)
+
+
+@contextlib.contextmanager
+def _skipping() -> Iterator[None]:
+    """Leave out a record of an earlier run that cannot be understood."""
+    try:
+        yield
+    except (FlowError, KeyError, TypeError, ValueError) as err:
+        _LOGGER.warning("A remembered phone is left out: %s", err)
