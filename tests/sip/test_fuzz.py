@@ -1,6 +1,6 @@
 """Whatever comes in: what is built is read again, and nothing unforeseen is raised."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import contextlib
 from itertools import pairwise
 import logging
@@ -9,7 +9,7 @@ from typing import override
 from hypothesis import given, settings, strategies as st
 import pytest
 
-from custom_components.dfks.sip import server as server_module
+from custom_components.dfks.sip import SipServer, server as server_module
 from custom_components.dfks.sip.access.digest import parse_digest
 from custom_components.dfks.sip.transport.framing import Framer, FramingError
 from custom_components.dfks.sip.wire.headers import (
@@ -29,7 +29,7 @@ from custom_components.dfks.sip.wire.message import NotSip, Request, Response, S
 from custom_components.dfks.sip.wire.parser import parse, read_tag
 from tests.clock import ManualClock
 
-from .echo import DOOR, light, say
+from .echo import DOOR, Echo, light, say
 from .torture import ALL
 from .wire import Wire, build
 
@@ -79,29 +79,36 @@ pieces = st.lists(
 ).map("".join)
 texts = st.text(st.characters(max_codepoint=255), max_size=60) | pieces
 
-# Requests that get far, for hypothesis to break.
-WHOLE = [case.octets.replace(b"PORT", b"5060") for case in ALL] + [
-    b"\r\n".join(
-        (
-            f"{method} sip:201@10.0.0.1 SIP/2.0".encode(),
-            b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKx;rport",
-            b"From: <sip:201@h>;tag=1",
-            b"To: <sip:201@h>",
-            b"Call-ID: c",
-            f"CSeq: 1 {method}".encode(),
-            b"Contact: <sip:201@10.0.0.2>;expires=60",
-            b"Record-Route: <sip:10.0.0.3;lr>, <sip:p.example;lr>",
-            b"Event: echo;id=1",
-            b"Expires: 600",
-            b'Authorization: Digest username="201", realm="homeassistant", nonce="n"',
-            b"Supported: path, outbound",
-            b"",
-            body,
+TORTURE = [case.octets.replace(b"PORT", b"5060") for case in ALL]
+
+
+def requests(event: str, bodies: Iterable[bytes]) -> list[bytes]:
+    """Return requests that get far, for hypothesis to break."""
+    return [
+        b"\r\n".join(
+            (
+                f"{method} sip:201@10.0.0.1 SIP/2.0".encode(),
+                b"Via: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKx;rport",
+                b"From: <sip:201@h>;tag=1",
+                b"To: <sip:201@h>",
+                b"Call-ID: c",
+                f"CSeq: 1 {method}".encode(),
+                b"Contact: <sip:201@10.0.0.2>;expires=60",
+                b"Record-Route: <sip:10.0.0.3;lr>, <sip:p.example;lr>",
+                f"Event: {event};id=1".encode(),
+                b"Expires: 600",
+                b'Authorization: Digest username="201", realm="homeassistant", nonce="n"',
+                b"Supported: path, outbound",
+                b"",
+                body,
+            )
         )
-    )
-    for method in ("SUBSCRIBE", "REGISTER", "OPTIONS")
-    for body in (b"", light(True), say(DOOR, "24"))
-]
+        for method in ("SUBSCRIBE", "REGISTER", "OPTIONS")
+        for body in bodies
+    ]
+
+
+WHOLE = TORTURE + requests(Echo.name, (b"", light(True), say(DOOR, "24")))
 
 
 @settings(deadline=None)
@@ -256,18 +263,17 @@ def test_any_stream_is_framed_or_a_framing_error(stream: list[bytes]) -> None:
         assert message_itself
 
 
-@settings(deadline=None, max_examples=150)
-@given(data=st.data())
-def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
-    """Whole requests with damage here and there, one after another at one server."""
-    server, echo = build(ManualClock())
+def errors_after_damage(
+    server: SipServer, whole: list[bytes], data: st.DataObject
+) -> list[str]:
+    """Send whole requests with damage here and there; return the errors logged."""
     wire = Wire("10.0.0.2")
     errors: list[str] = []
     handler = _Collect(errors)
     server_module._LOGGER.addHandler(handler)
     try:
         for _ in range(data.draw(st.integers(1, 4))):
-            message = bytearray(data.draw(st.sampled_from(WHOLE)))
+            message = bytearray(data.draw(st.sampled_from(whole)))
             for _ in range(data.draw(st.integers(0, 3))):
                 start = data.draw(st.integers(0, len(message)))
                 end = start + data.draw(st.integers(0, 12))
@@ -278,8 +284,16 @@ def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
             server.receive(bytes(message), wire)
     finally:
         server_module._LOGGER.removeHandler(handler)
+    return errors
 
-    assert errors == []
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_no_datagram_is_an_unexpected_error(data: st.DataObject) -> None:
+    """Whole requests with damage here and there, one after another at one server."""
+    server, echo = build(ManualClock())
+
+    assert errors_after_damage(server, WHOLE, data) == []
     assert set(echo.lines) == {"line-201", "line-202"}
 
 
