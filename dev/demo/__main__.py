@@ -26,6 +26,7 @@ from .settings import (
 )
 
 PHONE: Final = ROOT / "scripts" / "phone"
+PBX: Final = ROOT / "scripts" / "pbx"
 
 # The exit code by which Home Assistant asks to be started again.
 RESTART: Final = 100
@@ -54,11 +55,11 @@ def _parse_arguments() -> Options:
     parser.add_argument(
         "--config",
         type=Path,
-        default=ROOT / "config",
         metavar="DIR",
-        help="where Home Assistant keeps its things (default: config in the checkout)",
+        help="where Home Assistant keeps its things (default: config in the checkout; "
+        "with --pbx: config/pbx)",
     )
-    for kind, port in (("http", 8123), ("sip", 5060)):
+    for kind, port in (("http", 8123), ("sip", 5060), ("pbx", 5070)):
         parser.add_argument(
             f"--{kind}-port",
             type=int,
@@ -66,6 +67,12 @@ def _parse_arguments() -> Options:
             metavar="PORT",
             help=f"default: {port}; 0: any that is free",
         )
+    parser.add_argument(
+        "--pbx",
+        action="store_true",
+        help="with a simulated PBX, at which the phones are registered through Home "
+        "Assistant",
+    )
     phones = parser.add_mutually_exclusive_group()
     phones.add_argument(
         "--no-phones", action="store_true", help="do without the simulated phones"
@@ -80,13 +87,18 @@ def _parse_arguments() -> Options:
     )
     arguments = parser.parse_args()
     return Options(
-        config=arguments.config.resolve(),
+        config=(arguments.config or _directory(arguments.pbx)).resolve(),
         http_port=arguments.http_port or free_port(),
         sip_port=arguments.sip_port or free_port(),
         phones=not arguments.no_phones,
         fresh=arguments.fresh,
         check=arguments.check,
+        pbx_port=(arguments.pbx_port or free_port()) if arguments.pbx else None,
     )
+
+
+def _directory(with_pbx: bool) -> Path:
+    return ROOT / "config" / "pbx" if with_pbx else ROOT / "config"
 
 
 async def _run_until_stopped(options: Options) -> int:
@@ -124,13 +136,19 @@ async def _run(options: Options) -> None:
         async with AsyncExitStack() as stack:
             home_assistant = await _start_home_assistant(options, stack)
             async with api.log_in(_url(options)) as client:
-                await installation.install(client, options.sip_port)
+                if options.pbx_port is not None:
+                    await _start_pbx(options.pbx_port, stack)
+                await installation.install(client, options.sip_port, options.pbx_port)
                 if options.phones:
                     await _start_phones(options, stack)
+                    if options.pbx_port is not None:
+                        await installation.wait_for_lines(client)
                     await installation.wait_for_phones(client)
                 _introduce(options)
                 if options.check:
                     await _press_keys(options, client)
+                    if options.pbx_port is not None:
+                        await _call(options)
                     return
             code = await home_assistant.wait()
         if code != RESTART:
@@ -183,10 +201,30 @@ async def _start_home_assistant(options: Options, stack: AsyncExitStack) -> Prog
     return program
 
 
+async def _start_pbx(port: int, stack: AsyncExitStack) -> None:
+    """Start the simulated PBX that has the lines' accounts."""
+    users = [f"{line.user}:{line.password}" for line in LINES]
+    program = await Program.start(
+        "pbx", sys.executable, str(PBX), "--port", str(port), *users
+    )
+    stack.push_async_callback(program.stop, PHONE_ENDS)
+
+
+async def _call(options: Options) -> None:
+    """Let one phone call the other; raises DemoError if in vain."""
+    caller, called = LINES
+    call = await Program.start("call", *_phone(options, caller), "call", called.user)
+    if await call.wait() != 0:
+        raise DemoError(f"{caller.user} cannot call {called.user}")
+    say("checked: a call went through Home Assistant and the PBX")
+
+
 async def _start_phones(options: Options, stack: AsyncExitStack) -> None:
     """Start a simulated phone a line."""
     phones = [
-        await Program.start(f"phone {line.user}", *_phone(options, line), "watch")
+        await Program.start(
+            f"phone {line.user}", *_phone(options, line), "--pick-up=2", "watch"
+        )
         for line in LINES
     ]
 
@@ -209,17 +247,24 @@ async def _press_keys(options: Options, client: api.Api) -> None:
 def _phone(options: Options, line: DemoLine) -> list[str]:
     """Return the command that is a simulated phone of a line."""
     server = f"{HOST}:{options.sip_port}"
-    secrets = f"--password={line.password}", f"--server={server}"
+    secrets = [f"--password={line.password}", f"--server={server}"]
+    if options.pbx_port is not None:
+        secrets += [f"--registrar={installation.PBX_DOMAIN}", f"--name={line.name}"]
     return [sys.executable, str(PHONE), line.user, *secrets]
 
 
 def _introduce(options: Options) -> None:
     """Say how to use what is running."""
     phone = PHONE.relative_to(Path.cwd(), walk_up=True)
+    keys = ["dnd on", "forward busy 2424"]
+    at_pbx = ""
+    if options.pbx_port is not None:
+        keys[1] = f"call {LINES[0].user}"
+        at_pbx = f"--registrar {installation.PBX_DOMAIN} "
     presses = "\n".join(
         f"  {phone} {line.user} --password {line.password} "
-        f"--server {HOST}:{options.sip_port} {keys}"
-        for line, keys in zip(LINES, ("dnd on", "forward busy 2424"), strict=True)
+        f"--server {HOST}:{options.sip_port} {at_pbx}{words}"
+        for line, words in zip(LINES, keys, strict=True)
     )
     say(
         f"\nHome Assistant: {_url(options)}\n"

@@ -16,6 +16,8 @@ from .sip import answers_options
 DOMAIN: Final = "dfks"
 FLOWS: Final = "/api/config/config_entries/flow"
 SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
+# What the demo's phones have as their SIP server.
+PBX_DOMAIN: Final = "pbx.example"
 DASHBOARD: Final = "phone-lines"
 
 # Seconds that anything may take which Home Assistant does in the background.
@@ -25,18 +27,36 @@ type Entities = Mapping[str, str]
 """The ids of a line's entities by their translation keys."""
 
 
-async def install(api: Api, sip_port: int) -> None:
-    """Set up what is missing, and return when the lines can be used."""
+async def install(api: Api, sip_port: int, pbx_port: int | None = None) -> None:
+    """Set up what is missing, and return when the lines can be used.
+
+    With a PBX there are no lines before phones have registered: they come by themselves.
+    """
     await _until(lambda: _is_running(api), "Home Assistant is still starting")
     entry_id = await _provide_listener(api, sip_port)
     await _wait_until_loaded(api, entry_id)
-    await _provide_lines(api, entry_id)
-    await _wait_for_entities(api, entry_id)
-    await _provide_dashboard(api)
+    if pbx_port is None:
+        await _provide_lines(api, entry_id)
+        await _wait_for_entities(api, entry_id)
+        await _provide_dashboard(api)
+    else:
+        await _provide_pbx(api, entry_id, pbx_port)
     await _until(
         lambda: answers_options(HOST, sip_port),
         f"nothing answers SIP on port {sip_port}",
     )
+
+
+async def wait_for_lines(api: Api) -> None:
+    """Return when the lines at the PBX have come by themselves, and can be used."""
+    entry_id = (await _find_entry(api))["entry_id"]
+
+    async def are_there() -> bool:
+        return len(await _list_lines(api, entry_id)) >= len(LINES)
+
+    await _until(are_there, "the lines at the PBX do not come")
+    await _wait_for_entities(api, entry_id)
+    await _provide_dashboard(api)
 
 
 async def wait_for_phones(api: Api) -> None:
@@ -151,10 +171,36 @@ async def _provide_lines(api: Api, entry_id: str) -> None:
 
 
 async def _list_lines(api: Api, entry_id: str) -> list[dict[str, Any]]:
-    lines: list[dict[str, Any]] = await api.command(
-        "config_entries/subentries/list", entry_id=entry_id
+    return await _list_subentries(api, entry_id, "line")
+
+
+async def _list_subentries(api: Api, entry_id: str, kind: str) -> list[dict[str, Any]]:
+    subentries = await api.command("config_entries/subentries/list", entry_id=entry_id)
+    return [item for item in subentries if item["subentry_type"] == kind]
+
+
+async def _provide_pbx(api: Api, entry_id: str, port: int) -> None:
+    """Add the PBX, or let the one that is there be at this port."""
+    say(f"adding the PBX at {HOST} port {port}")
+    handler: dict[str, Any] = {"handler": [entry_id, "pbx"]}
+    for pbx in await _list_subentries(api, entry_id, "pbx"):
+        handler["subentry_id"] = pbx["subentry_id"]
+    form = await api.post(SUBENTRY_FLOWS, handler)
+    await _fill(
+        api,
+        SUBENTRY_FLOWS,
+        form,
+        {
+            "name": "Demo PBX",
+            "host": HOST,
+            "port": port,
+            "transport": "UDP",
+            "add_lines": True,
+            "domain": PBX_DOMAIN,
+            "keys": "home_assistant",
+            "contact": "mirror",
+        },
     )
-    return lines
 
 
 async def add_line(api: Api, entry_id: str, line: DemoLine) -> None:

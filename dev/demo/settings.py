@@ -42,6 +42,8 @@ class Options:
     phones: bool
     fresh: bool
     check: bool = False
+    # Where a simulated PBX listens, None where the lines are registered here.
+    pbx_port: int | None = None
 
 
 def say(text: str) -> None:

@@ -1,7 +1,12 @@
 """A PBX comes, changes and goes while the listener runs on, and survives a restart."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from copy import deepcopy
+from pathlib import Path
+import socket
+import ssl
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntryState
@@ -17,7 +22,7 @@ from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
 from tests.clock import ManualClock
 from tests.pbx import SimulatedPbx
-from tests.phone import DND as DND_LAMP, Phone
+from tests.phone import DND as DND_LAMP, PATIENCE, Phone
 from tests.phone.calls import Bell, CallState
 
 from .common import (
@@ -51,6 +56,7 @@ from .pbx import (
     pbx_data,
     pbx_form,
 )
+from .pem import write_pem
 
 __all__ = ["at_pbx", "pbx"]
 
@@ -139,6 +145,7 @@ class TestPassing:
         assert caller.phone.violations == called.phone.violations == []
         assert pbx.calls == []
 
+    @pytest.mark.requirement("P102")
     async def test_nothing_is_passed_without_a_pbx(
         self,
         hass: HomeAssistant,
@@ -158,6 +165,7 @@ class TestPassing:
         assert FILE not in hass_storage
 
     @pytest.mark.usefixtures("listener")
+    @pytest.mark.requirement("P102")
     async def test_user_may_be_registered_here_and_at_the_pbx(
         self,
         hass: HomeAssistant,
@@ -211,6 +219,48 @@ class TestComeAndGo:
 
         assert len(pbx.contacts["201"]) == 1
         assert state_of(hass, REACHABLE) == "on"
+
+    @pytest.mark.requirement("P112")
+    async def test_new_pbx_is_asked_once_who_synchronizes_the_keys(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        at_pbx: OpenPhone,
+        pbx: SimulatedPbx,
+    ) -> None:
+        """It does not know them: Home Assistant (P112)."""
+        hass.config_entries.async_remove_subentry(entry, PBX)
+        await hass.async_block_till_done()
+        result = await add_pbx(hass, entry, pbx_form(pbx.address[1]))
+        pbx_id = next(
+            subentry.subentry_id
+            for subentry in entry.subentries.values()
+            if subentry.unique_id == result["unique_id"]
+        )
+        phone = await at_pbx()
+        assert (await phone.subscribe()).get("Retry-After") == "1"
+        await phone.subscribe()
+
+        asked = [request for request in pbx.requests if request.method == "SUBSCRIBE"]
+        assert len(asked) == 1
+        assert issue(hass, f"pbx_synchronizes_keys_{pbx_id}") is None
+
+    @pytest.mark.requirement("P112")
+    async def test_pbx_that_has_moved_is_asked_anew(
+        self, hass: HomeAssistant, entry: MockConfigEntry, at_pbx: OpenPhone
+    ) -> None:
+        """And says that it synchronizes the keys itself (P112)."""
+        async with SimulatedPbx({"201": "secret-one"}) as other:
+            other.knows_keys = True
+            subentry = entry.subentries[PBX]
+            hass.config_entries.async_update_subentry(
+                entry, subentry, data={**subentry.data, "port": other.address[1]}
+            )
+            await hass.async_block_till_done()
+            phone = await at_pbx()
+            await phone.subscribe()
+
+        assert issue(hass, f"pbx_synchronizes_keys_{PBX}") is not None
 
     async def test_removed_pbx_leaves_nothing_but_its_lines(
         self,
@@ -286,6 +336,8 @@ class TestComeAndGo:
             )
             phone = await at_pbx(password="other", registrar="b.example")
             assert len(second.contacts["201"]) == 1
+            # The first one is passed, to find out who synchronizes the keys there.
+            assert (await phone.subscribe()).get("Retry-After") == "1"
             response = await phone.subscribe()
             assert response.status == 480
             assert response.get("Retry-After") == "30"
@@ -294,6 +346,7 @@ class TestComeAndGo:
 class TestRestart:
     """What phones have registered outlives the listener."""
 
+    @pytest.mark.requirement("P41")
     async def test_phone_subscribes_without_registering_anew(
         self,
         hass: HomeAssistant,
@@ -308,6 +361,7 @@ class TestRestart:
 
         assert (await phone.subscribe()).status == 200
 
+    @pytest.mark.requirement("P41")
     async def test_call_after_a_kill_rings(
         self,
         hass: HomeAssistant,
@@ -325,8 +379,6 @@ class TestRestart:
         async_fire_time_changed(hass, fire_all=True)
         await hass.async_block_till_done()
         disk = deepcopy(hass_storage)
-        await called.phone.unregister()
-        pbx.contacts["201"] = pbx.contacts["201"] or []
         await hass.config_entries.async_unload(entry.entry_id)
         hass_storage.clear()
         hass_storage.update(disk)
@@ -334,7 +386,12 @@ class TestRestart:
         assert await hass.config_entries.async_setup(entry.entry_id)
         await hass.async_block_till_done()
 
+        await caller.dial("201")
+        ringing = await called.incoming_call()
+        called.pick_up(ringing)
+        await called.until(ringing, CallState.ESTABLISHED)
         assert (await called.phone.subscribe()).status == 200
+        assert called.phone.violations == []
 
     @pytest.mark.parametrize(
         "content",
@@ -441,6 +498,7 @@ class TestReachable:
 
         assert state_of(hass, REACHABLE) == "unknown"
 
+    @pytest.mark.requirement("P105")
     async def test_silent_pbx_is_told_and_told_no_more(
         self,
         hass: HomeAssistant,
@@ -485,9 +543,17 @@ class TestReachable:
         assert registered.device_id == device.id
 
 
+def shake_hands_once(server: socket.socket, context: ssl.SSLContext) -> None:
+    """Take one TLS connection, as far as the other side wants it."""
+    connection, _ = server.accept()
+    with connection, suppress(OSError):
+        context.wrap_socket(connection, server_side=True)
+
+
 class TestRepairs:
     """What is not as it should be."""
 
+    @pytest.mark.requirement("P69")
     async def test_phone_with_a_wrong_password_is_named(
         self,
         hass: HomeAssistant,
@@ -559,6 +625,36 @@ class TestRepairs:
         listener.pbxs.reachable_changed(PBX, reachable=True)
         assert issue(hass, f"pbx_certificate_refused_{PBX}") is None
 
+    @pytest.mark.requirement("P75")
+    async def test_pbx_whose_certificate_nobody_has_signed_is_not_connected_to(
+        self, hass: HomeAssistant, port: int, tmp_path: Path
+    ) -> None:
+        """Home Assistant's own authorities decide."""
+        files = write_pem(tmp_path, "pbx")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(files.certificate, files.key)
+        told = asyncio.Event()
+        hass.bus.async_listen(
+            ir.EVENT_REPAIRS_ISSUE_REGISTRY_UPDATED, lambda _: told.set()
+        )
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(PATIENCE)
+            shaking = asyncio.create_task(
+                asyncio.to_thread(shake_hands_once, server, context)
+            )
+            pbx_port = server.getsockname()[1]
+            entry = listener_entry(port, [pbx_data(pbx_port, transport="TLS")])
+            await set_up(hass, entry)
+            async with asyncio.timeout(PATIENCE):
+                await told.wait()
+            await shaking
+
+        shown = issue(hass, f"pbx_certificate_refused_{PBX}")
+        assert shown is not None
+        assert shown.translation_placeholders is not None
+        assert "self-signed" in shown.translation_placeholders["reason"]
+
+    @pytest.mark.requirement("P27")
     async def test_line_that_nothing_comes_for_is_told_until_something_does(
         self,
         hass: HomeAssistant,
@@ -616,6 +712,7 @@ class TestRepairs:
         }
 
 
+@pytest.mark.requirement("P104")
 async def test_status_of_a_line_at_the_pbx(
     hass: HomeAssistant,
     clock: ManualClock,
@@ -652,6 +749,7 @@ async def test_user_agent_is_known_from_the_registration(
     assert state_of(hass, "sensor.reception_user_agent") == "Yealink SIP-T54W 96.86.0.1"
 
 
+@pytest.mark.requirement("P72", "P73")
 async def test_diagnostics_hold_no_secret_number_or_address(
     hass: HomeAssistant,
     hass_client: Any,

@@ -168,6 +168,7 @@ class TestAddPbx:
         assert placeholders(result)["pbx"] == "Office"
 
     @pytest.mark.parametrize("host", [LOCALHOST, "localhost"])
+    @pytest.mark.requirement("P71")
     async def test_home_assistant_itself_is_no_pbx(
         self,
         hass: HomeAssistant,
@@ -217,6 +218,7 @@ class TestAddPbx:
         result = await add_pbx(hass, entry, pbx_form(5097))
         assert result["errors"] == {"host": "pbx_is_home_assistant"}
 
+    @pytest.mark.requirement("P71")
     async def test_another_port_of_this_machine_is_fine(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
@@ -225,6 +227,7 @@ class TestAddPbx:
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
+    @pytest.mark.requirement("P113")
     async def test_domain_that_phones_have_named_is_offered(
         self,
         hass: HomeAssistant,
@@ -250,6 +253,7 @@ class TestAddPbx:
 
         assert (await phone.register()).status == 200
 
+    @pytest.mark.requirement("P103")
     async def test_says_that_calls_stop_with_home_assistant(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
@@ -309,6 +313,7 @@ class TestReconfigurePbx:
 class TestOfferedPhones:
     """Phones that a PBX has accepted and whose lines are not there."""
 
+    @pytest.mark.requirement("P63")
     async def test_are_added_by_choosing_one(
         self,
         hass: HomeAssistant,
@@ -502,6 +507,7 @@ class TestAutomaticLines:
         """Return a listener with such a PBX."""
         return listener_entry(port, [pbx_data(pbx.address[1], add_lines=True)])
 
+    @pytest.mark.requirement("P63")
     async def test_line_is_there_when_the_phone_has_registered(
         self,
         hass: HomeAssistant,
@@ -579,6 +585,7 @@ class TestLineForm:
 
         assert "pbx" not in fields(shown)
 
+    @pytest.mark.requirement("P63")
     async def test_duplicates_are_checked_by_kind_and_pbx(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:

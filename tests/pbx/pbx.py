@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 import hashlib
+import re
 from typing import Self, override
 import uuid
 
@@ -76,13 +77,20 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         host: str = "127.0.0.1",
         port: int = 0,
         domain: str = DOMAIN,
+        report: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Know users and their passwords; port 0 is any that is free."""
+        """Know users and their passwords; port 0 is any that is free.
+
+        `report` is told in words what happens.
+        """
+        self._report = report
         self.users = dict(users)
         self.domain = domain
         self.address: Address = (host, port)
         self.max_expires = 3600
         """Seconds that it grants."""
+        self.knows_keys = False
+        """Whether it takes subscriptions to feature keys."""
         self.silent = False
         """Whether it answers nothing, as one that is switched off."""
         self.contacts: dict[str, list[Contact]] = {}
@@ -123,6 +131,7 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         if isinstance(message, Response):
             self._on_response(message)
             return
+        _mark_source(message, addr)
         self.requests.append(message)
         if known := self._answers.get((message.branch, message.method)):
             self._send(known, addr)
@@ -134,7 +143,7 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             "BYE": self._bye,
             "CANCEL": self._cancel,
             "OPTIONS": partial(self._answer, status=200),
-            "SUBSCRIBE": partial(self._answer, status=489),
+            "SUBSCRIBE": partial(self._answer, status=200 if self.knows_keys else 489),
         }
         source = addr[:2]
         if (handler := handlers.get(message.method)) is not None:
@@ -204,6 +213,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             expires = min(int(asked), self.max_expires)
             if expires:
                 contacts.append(Contact(uri=uri, expires=expires, source=source))
+        state = "is registered" if contacts else "is not registered any more"
+        self._report(f"{user} {state}")
         shown = [("Contact", f"<{c.uri}>;expires={c.expires}") for c in contacts]
         self._answer(request, source, 200, *shown)
 
@@ -223,6 +234,7 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         if not contacts:
             self._answer(request, source, 480)
             return
+        self._report(f"{_user(address(request.get('From')))} calls {number}")
         self._answer(request, source, 100)
         tag = uuid.uuid4().hex[:12]
         caller = Leg(
@@ -336,6 +348,7 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             for leg in (call.caller, call.answered):
                 if leg is not None and leg.call_id == request.call_id:
                     self._answer(request, source, 200)
+                    self._report("the call has ended")
                     other = call.other(leg)
                     self.calls.remove(call)
                     if other is not None:
@@ -358,6 +371,17 @@ class SimulatedPbx(asyncio.DatagramProtocol):
     def _cancel_leg(self, call: PbxCall, leg: Leg) -> None:
         assert leg.invite is not None
         self._request(call, leg, "CANCEL", branch=leg.invite.branch)
+
+
+def _mark_source(request: Request, source: Address) -> None:
+    """Write into the top Via where a request came from (RFC 3581 section 4)."""
+    for index, (name, value) in enumerate(request.headers):
+        if canonical(name) == "via":
+            first, comma, rest = value.partition(",")
+            marked = f";received={source[0]};rport={source[1]}"
+            first = re.sub(r";rport(?=;|$)", marked, first)
+            request.headers[index] = name, f"{first}{comma}{rest}"
+            return
 
 
 def _user(uri: str) -> str:

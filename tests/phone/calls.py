@@ -68,6 +68,7 @@ class Bell:
         """`phone` need not be started yet."""
         self.phone = phone
         self.calls: list[Call] = []
+        self.placed: list[Call] = []
         self._taken = 0
 
     def connect(self) -> None:
@@ -76,7 +77,7 @@ class Bell:
         for method in ("ACK", "BYE", "CANCEL"):
             self.phone.servers[method] = self._on_call
 
-    async def incoming_call(self, timeout: float = PATIENCE) -> Call:
+    async def incoming_call(self, timeout: float | None = PATIENCE) -> Call:
         """Return the next call that was not returned yet; it may be over by then."""
         await self.phone.wait_until(
             lambda: len(self.calls) > self._taken, timeout, "INVITE"
@@ -90,6 +91,14 @@ class Bell:
         """Wait until a call is in a state."""
         await self.phone.wait_until(
             lambda: call.state is state, timeout, f"end of {call.state}: {state}"
+        )
+
+    async def until_over(
+        self, call: Call, state: CallState, timeout: float | None = 60.0
+    ) -> None:
+        """Wait until a call is no longer in a state."""
+        await self.phone.wait_until(
+            lambda: call.state is not state, timeout, f"end of {state}"
         )
 
     def pick_up(self, call: Call) -> None:
@@ -111,8 +120,7 @@ class Bell:
             tag=dialog.local_tag,
             dialog=dialog,
         )
-        self.calls.append(call)
-        self._taken += 1
+        self.placed.append(call)
         call.placing = asyncio.create_task(self._place(call, dialog))
         return call
 
@@ -170,7 +178,7 @@ class Bell:
 
     def _call_of(self, request: Request) -> Call | None:
         """Return the call of a CANCEL, an ACK or a BYE (sections 9.2 and 12.2.2)."""
-        for call in self.calls:
+        for call in (*self.calls, *self.placed):
             if request.call_id == call.invite.call_id and (
                 request.to_tag == call.tag or request.branch == call.invite.branch
             ):

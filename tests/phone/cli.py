@@ -1,4 +1,4 @@
-"""`scripts/phone`: press a simulated phone's keys, or watch its lamps."""
+"""`scripts/phone`: press a simulated phone's keys, watch its lamps, or call."""
 
 import argparse
 import asyncio
@@ -13,6 +13,7 @@ import sys
 import time
 from typing import Self, TextIO
 
+from .calls import Bell, Call, CallState
 from .documents import ALWAYS, BUSY, DND, KINDS, NO_ANSWER, Lamp
 from .phone import Phone, PhoneError, PhoneTimeout
 from .wire import Response, address, parameter, split_host
@@ -35,8 +36,11 @@ _COMMANDS = """commands:
   dnd on|off                      press the do-not-disturb key
   forward KIND NUMBER [--rings N] forward calls; KIND is always, busy or no-answer
   forward KIND on|off             the same with the number that the server knows
+  call NUMBER [--seconds N]       call another phone; hang up N seconds after it has
+                                  picked up
   watch                           stay registered and print what the lamps show;
-                                  keys can be typed meanwhile: dnd on, forward busy 2424
+                                  keys can be typed meanwhile: dnd on, forward busy
+                                  2424; calls ring, with --pick-up they are picked up
 """
 
 
@@ -123,6 +127,10 @@ async def _work(options: argparse.Namespace) -> int:
         return await Watch(options).run()
     if options.command == ["register"]:
         return await _register(options)
+    if options.command[0] == "call":
+        if len(options.command) != 2:
+            raise ValueError("use call NUMBER")
+        return await _call(options, options.command[1])
     return await _press(options, Key.parse(options.command, options.rings))
 
 
@@ -155,10 +163,29 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="TLS: trust the certificates in FILE, not the system's",
     )
+    add(
+        "--registrar",
+        metavar="HOST[:PORT]",
+        help="where the account is, if --server is but the phone's outbound proxy",
+    )
+    add("--name", default="", help="what the phone calls its line")
     add("--auth-name", metavar="NAME", help="default: the user part")
     add("--expires", type=int, default=3600, metavar="SECONDS", help="default: 3600")
     add("--sha256", action="store_true", help="answer the SHA-256 challenge, not MD5")
     add("--rings", type=int, metavar="N", help="rings before no-answer forwarding")
+    add(
+        "--seconds",
+        type=float,
+        default=3.0,
+        metavar="N",
+        help="call: how long it lasts (default: 3)",
+    )
+    add(
+        "--pick-up",
+        type=float,
+        metavar="N",
+        help="watch: pick calls up after N seconds (default: let them ring)",
+    )
     add("--keys", action="store_true", help="watch: read keys from a pipe, too")
     add("--json", action="store_true", help="watch: print a JSON object a line")
     return parser
@@ -186,6 +213,8 @@ def _phone(options: argparse.Namespace) -> Phone:
         transport=options.transport,
         tls=options.ca,
         auth_name=options.auth_name,
+        registrar=options.registrar,
+        display_name=options.name,
         algorithm="SHA-256" if options.sha256 else "MD5",
         expires=options.expires,
     )
@@ -220,6 +249,45 @@ def _complain(text: str) -> None:
     _write(f"phone: {text}", sys.stderr)
 
 
+# --- One call ---
+
+
+async def _call(options: argparse.Namespace, number: str) -> int:
+    """Call a number, wait until it is picked up, and hang up after a while."""
+    try:
+        async with _phone(options) as phone:
+            bell = Bell(phone)
+            bell.connect()
+            # It has a Contact of its own, beside a phone that is there already.
+            _accepted(await phone.register())
+            try:
+                return await _talk(options, bell, await bell.dial(number))
+            finally:
+                await phone.unregister()
+    except (PhoneError, OSError) as error:
+        _complain(_reason(error, options))
+        return 1
+
+
+async def _talk(options: argparse.Namespace, bell: Bell, call: Call) -> int:
+    number = address(call.invite.uri).partition(":")[2].partition("@")[0]
+    _write(f"calling {number}")
+    await bell.until_over(call, CallState.RINGING)
+    if call.state is not CallState.ESTABLISHED:
+        refusal = call.response.title if call.response else "no answer"
+        _complain(f"{number} does not take the call: {refusal}")
+        return 1
+    _write(f"{number} has picked up")
+    try:
+        await bell.until_over(call, CallState.ESTABLISHED, options.seconds)
+    except PhoneTimeout:
+        _accepted(await bell.hang_up(call))
+        _write("hung up")
+    else:
+        _write(f"{number} has hung up")
+    return 0
+
+
 # --- One key ---
 
 
@@ -239,6 +307,9 @@ async def _register(options: argparse.Namespace) -> int:
 async def _press(options: argparse.Namespace, key: Key) -> int:
     try:
         async with _phone(options) as phone:
+            if options.registrar:
+                # By which the outbound proxy knows who it is.
+                _accepted(await phone.register())
             _accepted(await phone.subscribe())
             await phone.notification(phone.timeout)
             await key.press(phone)
@@ -246,6 +317,8 @@ async def _press(options: argparse.Namespace, key: Key) -> int:
             await phone.unsubscribe()
             with contextlib.suppress(PhoneTimeout):
                 await phone.notification()
+            if options.registrar:
+                await phone.unregister()
     except (PhoneError, OSError) as error:
         _complain(_reason(error, options))
         return 1
@@ -330,6 +403,8 @@ class Watch:
         """Register, subscribe and follow the lamps; returns when told to stop."""
         host, port = self._options.server
         async with _phone(self._options) as phone:
+            bell = Bell(phone)
+            bell.connect()
             registered = _granted(phone, _accepted(await phone.register()))
             self._say(f"registered at {host}:{port}")
             subscribed = _accepted(await phone.subscribe()).number("Expires") or 0
@@ -339,6 +414,7 @@ class Watch:
                 self._stop.wait(),
                 self._print_lamps(phone),
                 self._press_keys(phone),
+                self._ring(bell),
                 _refresh(phone, min(registered, subscribed) / 2),
             )
             with contextlib.suppress(PhoneError):
@@ -354,6 +430,24 @@ class Watch:
                 raise PhoneError(
                     f"the server ended the subscription ({notification.reason})"
                 )
+
+    async def _ring(self, bell: Bell) -> None:
+        while True:
+            call = await bell.incoming_call(None)
+            caller = address(call.invite.get("From")).partition(":")[2]
+            self._say(f"rings: {caller.partition('@')[0]} calls")
+            if self._options.pick_up is not None:
+                await asyncio.sleep(self._options.pick_up)
+            if self._options.pick_up is not None and call.state is CallState.RINGING:
+                bell.pick_up(call)
+                self._say("picked up")
+            while call.state in (
+                CallState.RINGING,
+                CallState.PICKED_UP,
+                CallState.ESTABLISHED,
+            ):
+                await bell.until_over(call, call.state, None)
+            self._say(f"call {call.state}")
 
     async def _press_keys(self, phone: Phone) -> None:
         while True:

@@ -6,7 +6,6 @@ it is not as it should be.
 """
 
 from collections.abc import Callable, Iterator
-import ssl
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
@@ -151,21 +150,25 @@ class PbxManager:
     def _add_first_or_another(self, subentry: ConfigSubentry) -> None:
         if not self.pbxs:
             self._secret = self._store.async_renew()
-        pbx = self._add(subentry)
+        pbx = self._add(subentry, is_new=True)
         self._follow_store()
         for add_entities in self._platforms:
             add_entities(pbx)
 
-    def _add(self, subentry: ConfigSubentry) -> Pbx:
+    def _add(self, subentry: ConfigSubentry, *, is_new: bool = False) -> Pbx:
         pbx = Pbx(pbx_config(subentry))
-        self._server.add_pbx(pbx.config, self._secret, self._tls(pbx.config))
+        self._configure(pbx.config, is_new=is_new)
         self.pbxs[pbx.id] = pbx
         return pbx
 
-    @staticmethod
-    def _tls(config: PbxConfig) -> ssl.SSLContext | None:
-        """Return what checks a PBX's certificate; `async_prepare_tls` has made it."""
-        return client_context() if config.transport == "TLS" else None
+    def _configure(self, config: PbxConfig, *, is_new: bool = False) -> None:
+        """Have a PBX passed to; a new one is asked who synchronizes the keys."""
+        # The certificates are loaded by now: `async_prepare_tls`.
+        tls = client_context() if config.transport == "TLS" else None
+        upstream = self._server.add_pbx(config, self._secret, tls)
+        if is_new and config.keys_here:
+            # Where it does so itself, `synchronizes_keys` is told.
+            upstream.ask_about_keys(lambda _: None)
 
     def _update(self, pbx: Pbx, subentry: ConfigSubentry) -> None:
         self._rename_device(subentry)
@@ -173,9 +176,9 @@ class PbxManager:
         if config == pbx.config:
             return
         # In the place of the one before: the phones' bindings stay.
-        self._server.add_pbx(config, self._secret, self._tls(config))
-        self.issues.forget(pbx.id)
         is_moved = _address(config) != _address(pbx.config)
+        self._configure(config, is_new=is_moved)
+        self.issues.forget(pbx.id)
         pbx.config = config
         if is_moved and pbx.reachable is not None:
             pbx.reachable = None
