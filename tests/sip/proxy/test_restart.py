@@ -1,12 +1,18 @@
 """What goes on over a restart, of which the phones and the PBX know nothing."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from custom_components.dfks.sip.config import ServerConfig
+from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
+from custom_components.dfks.sip.snapshot import DialogRecord, Memory
 from tests.clock import ManualClock
 
+from .conftest import SECRET
 from .peers import DOMAIN, Pbx, ProxiedPhone
 from .test_routes import in_dialog
 
@@ -84,3 +90,32 @@ async def test_a_tcp_phone_may_call_before_it_has_registered_anew(
     again = await open_phone(transport="tcp")
     again.send(again.request("INVITE"))
     assert (await pbx_peer.next_request()).method == "INVITE"
+
+
+@pytest.mark.requirement("P106")
+async def test_a_call_that_comes_during_the_start_waits_for_the_bindings(
+    registered: ProxiedPhone,
+    pbx_peer: Pbx,
+    server: SipServer,
+    config: ServerConfig,
+    clock: ManualClock,
+    pbx_config: PbxConfig,
+) -> None:
+    """The sockets are open before anything is taken back, and read after all of it."""
+    registration = await pbx_peer.register(registered)
+    stored = server.proxy_records()
+    port = server.port
+    await server.stop()
+    after = SipServer(replace(config, port=port), clock)
+    after.add_pbx(pbx_config, SECRET)
+    # So many that the start lets others have their turn in between.
+    dialogs: list[DialogRecord] = [{} for _ in range(500)]  # type: ignore[typeddict-item]
+    memory = Memory(dialogs=dialogs, bindings=[])
+    starting = asyncio.create_task(after.start(memory=memory, passed=stored))
+    while not after.port:
+        await asyncio.sleep(0)
+    assert not starting.done()
+    pbx_peer.send(pbx_peer.call(registration))
+    await starting
+    assert (await registered.next_request()).method == "INVITE"
+    await after.stop()

@@ -146,7 +146,7 @@ class UdpSocket:
     def _read(self) -> None:
         """Take what is there, work on it and send what comes of it, up to a burst.
 
-        Then look again: answers to what was sent may have come meanwhile.
+        After more than one look again: answers to what was sent may have come meanwhile.
         """
         left = BURST
         while left and (taken := self._take_some(left)):
@@ -160,6 +160,9 @@ class UdpSocket:
                         return
             finally:
                 self._send_gathered()
+            if len(taken) == 1:
+                # The event loop knows sooner than one more look that there is another.
+                return
 
     def _take_some(self, most: int) -> list[tuple[bytes, UdpFlow]]:
         """Return what is there, up to a number; what ICMP sent back is handed on."""

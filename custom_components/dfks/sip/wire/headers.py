@@ -443,9 +443,9 @@ def plain_host(host: str) -> str:
 
     A name in lower case, an IPv6 address without brackets and as short as it may be.
     """
-    host = unbracketed(host).lower()
     if ":" not in host:
-        return host
+        return host.lower()
+    host = unbracketed(host).lower()
     try:
         return str(IPv6Address(host))
     except ValueError:
