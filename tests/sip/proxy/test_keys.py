@@ -254,6 +254,20 @@ async def test_a_line_that_is_registered_here_is_asked_for_its_password(
     await pbx_peer.silence()
 
 
+@pytest.mark.requirement("P102")
+async def test_a_dialog_of_a_line_here_takes_no_proof_but_the_password(
+    open_phone: OpenPhone, pbx_peer: Pbx
+) -> None:
+    """Its To tag alone opens nothing, as without a PBX."""
+    phone = await open_phone("301")
+    host, port = phone.link.remote
+    data = subscribe(phone, uri=f"sip:301@{host}:{port}")
+    response = await phone.ask_signed(data, "secret")
+    assert response.status == 200
+    phone.answer(await phone.next_request())
+    assert (await phone.ask(again(phone, response, cseq=9))).status == 401
+
+
 @pytest.mark.requirement("P61")
 async def test_a_refresh_from_a_new_address_is_taken(
     registered: ProxiedPhone, pbx_peer: Pbx, open_phone: OpenPhone, echo: Echo
