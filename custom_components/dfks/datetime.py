@@ -10,14 +10,14 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util import dt as dt_util
 
-from .const import FEATURE_KEYS
+from .const import ATTR_UNTIL, FEATURE_KEYS
 from .entity import (
-    DfksFeatureEntity,
     DfksFeatureEntityDescription,
+    DfksFieldEntity,
     async_setup_line_entities,
 )
 from .errors import invalid
-from .features.claims import last_end
+from .features.claims import MAX_END, last_end
 from .features.model import ClaimsChanged, Feature, FeatureChanged, Hold
 from .listener import DfksConfigEntry
 
@@ -52,7 +52,7 @@ async def async_setup_entry(
     async_setup_line_entities(entry, async_add_entities, DfksDateTime, DESCRIPTIONS)
 
 
-class DfksDateTime(DfksFeatureEntity, DateTimeEntity):
+class DfksDateTime(DfksFieldEntity, DateTimeEntity):
     """When a feature that is on goes off by itself; unknown where it does not."""
 
     entity_description: DfksDateTimeDescription
@@ -62,12 +62,18 @@ class DfksDateTime(DfksFeatureEntity, DateTimeEntity):
     @override
     def native_value(self) -> datetime | None:
         """The end of the last claim, None without one and where one has no end."""
+        if self._is_blank:
+            return None
         end = last_end(self._line.claims(self._feature))
         return None if end is None else dt_util.utc_from_timestamp(end)
 
     @override
     async def async_set_value(self, value: datetime) -> None:
         """Turn the feature on until a time; one that is over is refused."""
-        if value <= dt_util.utcnow():
-            raise invalid("until_in_past", value=str(dt_util.as_local(value)))
-        await self._async_change(status=True, hold=Hold("", value.timestamp()))
+        end = value.timestamp()
+        async with self._shown_again():
+            if end <= dt_util.utcnow().timestamp():
+                raise invalid("until_in_past", value=str(value))
+            if end > MAX_END:
+                raise invalid("value_invalid", field=ATTR_UNTIL, value=str(value))
+            await self._async_change(status=True, hold=Hold("", end))

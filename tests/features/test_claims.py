@@ -151,6 +151,24 @@ class TestEnds:
         assert desk.held == ["meeting"]
         assert await told(phone) == []
 
+    async def test_the_old_number_of_rings_comes_back(
+        self, desk: Desk, sync: FeatureSync, line: Line
+    ) -> None:
+        """As the target does."""
+        no_answer = Feature.CALL_FORWARDING_NO_ANSWER
+        before = FeatureState(False, "200", 7)
+        line.store(no_answer, before)
+        claim = ChangeRequest(
+            feature=no_answer,
+            status=True,
+            ring_count=2,
+            hold=Hold("away", None),
+            origin=Origin.ACTION,
+        )
+        await sync.change("line-201", claim)
+        assert line.state(no_answer) == FeatureState(True, "200", 2)
+        assert await desk.release("away", no_answer) == before
+
     async def test_features_are_claimed_one_by_one(self, desk: Desk) -> None:
         """The same name on another feature is another claim."""
         await desk.set(claim="away")
@@ -188,6 +206,12 @@ class TestSeveral:
         assert await desk.release("lunch", ALWAYS) == FeatureState(True, "400")
         assert await desk.release("away", ALWAYS) == FeatureState(False, "200")
 
+    async def test_the_newest_of_several_that_are_left(self, desk: Desk) -> None:
+        """Not the oldest."""
+        for to, claim in (("300", "lunch"), ("400", "away"), ("500", "night")):
+            await desk.set(to=to, claim=claim)
+        assert await desk.release("night", ALWAYS) == FeatureState(True, "400")
+
     async def test_one_too_many_is_refused(self, desk: Desk) -> None:
         """An automation that makes up names does not fill the disk."""
         for number in range(MAX_CLAIMS):
@@ -197,6 +221,9 @@ class TestSeveral:
         assert refused.value.refusal is Refusal.TOO_MANY_CLAIMS
         assert await desk.set(claim="claim 3", until=NOW + 60) == ON
         assert len(desk.held) == MAX_CLAIMS
+        # A person's end takes their place.
+        assert await desk.set(until=NOW + 60) == ON
+        assert desk.held == [""]
 
 
 class TestOthers:
@@ -239,6 +266,20 @@ class TestOthers:
         await desk.set(claim="meeting")
         await phone.set_dnd(True)
         assert desk.held == ["meeting"]
+
+    async def test_a_get_hook_that_supplies_what_is_there_ends_nothing(
+        self, desk: Desk, sync: FeatureSync, phone: Phone
+    ) -> None:
+        """It is asked whenever a phone subscribes; another state of it counts."""
+        await desk.set(claim="meeting")
+        sync.hooks = FunctionHooks(supply=says(Ruling(status=True)))
+        await phone.refresh()
+        await settled(sync)
+        assert desk.held == ["meeting"]
+        sync.hooks = FunctionHooks(supply=says(Ruling(status=False)))
+        await phone.refresh()
+        await settled(sync)
+        assert desk.held == []
 
     async def test_after_that_a_claim_starts_anew(self, desk: Desk) -> None:
         """With the state that the person has set."""
@@ -315,8 +356,9 @@ class TestHooks:
         self, desk: Desk, sync: FeatureSync
     ) -> None:
         """Nothing is to change."""
-        sync.hooks = FunctionHooks(fails(AssertionError("asked")))
+        sync.hooks = hooks = FunctionHooks(says(Ruling()))
         assert await desk.release("meeting") == OFF
+        assert hooks.asked == []
 
     async def test_a_veto_ends_the_claim_and_keeps_the_state(
         self, desk: Desk, sync: FeatureSync
@@ -365,6 +407,23 @@ class TestHooks:
             gate.open()
         await asyncio.gather(first, second, third)
         assert desk.line.state(DND) == ON
+
+    async def test_a_change_and_an_end_that_wait_are_not_merged(
+        self, desk: Desk, sync: FeatureSync
+    ) -> None:
+        """Somebody wants it on, and so it stays on."""
+        await desk.set(claim="meeting")
+        gate = Gate()
+        sync.hooks = FunctionHooks(gate)
+        on = ChangeRequest(feature=DND, status=True, origin=Origin.ENTITY)
+        release = ChangeRequest(feature=DND, release="meeting", origin=Origin.ACTION)
+        first = replace(on, hold=Hold("meeting", None), param="not merged")
+        changes = [await later(sync, change) for change in (first, on, release)]
+        for _ in range(2):
+            await gate.called()
+            gate.open()
+        await asyncio.gather(*changes)
+        assert (desk.held, desk.line.state(DND)) == ([], ON)
 
     async def test_a_claim_that_is_moved_meanwhile_does_not_end(
         self, desk: Desk, sync: FeatureSync

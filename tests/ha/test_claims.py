@@ -1,5 +1,6 @@
 """Ends and claims, as automations and people use them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from tests.clock import ManualClock
 from tests.phone import Lamp, Phone
 
 from .common import (
+    A_WHILE,
     ALWAYS,
     ALWAYS_TARGET,
     DND,
@@ -34,6 +36,7 @@ from .common import (
     press,
     set_up,
     state_of,
+    turn,
     write_text,
 )
 from .conftest import OpenPhone
@@ -86,6 +89,7 @@ async def test_do_not_disturb_for_an_hour(
     listener: DfksListener,
     open_phone: OpenPhone,
     freezer: FrozenDateTimeFactory,
+    clock: ManualClock,
     how: dict[str, object],
 ) -> None:
     """The lamp goes off at the end; switch and response say when that is."""
@@ -97,6 +101,7 @@ async def test_do_not_disturb_for_an_hour(
 
     await wait(hass, freezer, minutes=59, seconds=59)
     assert state_of(hass, DND) == "on"
+    clock.advance(A_WHILE)
     await wait(hass, freezer, seconds=1)
     assert state_of(hass, DND) == "off"
     assert attributes(hass) == (None, [])
@@ -275,6 +280,55 @@ async def test_end_for_which_there_is_no_room_is_tried_again(
     assert state_of(hass, DND) == "off"
 
 
+async def test_line_that_is_removed_with_a_claim(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    listener: DfksListener,
+    freezer: FrozenDateTimeFactory,
+    hass_storage: dict[str, Any],
+) -> None:
+    """Nothing of it is left; other lines' claims end in time."""
+    await set_feature(hass, entity_id=DND, status=True, duration=60)
+    await set_feature(hass, entity_id=WORKSHOP_DND, status=True, duration=90)
+    hass.config_entries.async_remove_subentry(entry, RECEPTION)
+    await hass.async_block_till_done()
+    await wait(hass, freezer, seconds=90)
+    assert state_of(hass, WORKSHOP_DND) == "off"
+    assert RECEPTION not in hass_storage[FILE]["data"]["lines"]
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_two_automations_at_once(
+    hass: HomeAssistant, listener: DfksListener, asks: bool
+) -> None:
+    """Both hold the feature, whether a script has to be asked or not."""
+    if asks:
+        await load_scripts(hass, dfks_set=script({"event": "asked"}))
+    await asyncio.gather(
+        *(
+            set_feature(hass, entity_id=DND, status=True, claim=claim)
+            for claim in ("a", "b")
+        )
+    )
+    assert attributes(hass) == (None, ["a", "b"])
+    await asyncio.gather(*(release(hass, entity_id=DND, claim=c) for c in ("a", "b")))
+    assert (state_of(hass, DND), attributes(hass)) == ("off", (None, []))
+
+
+async def test_broken_script_leaves_no_call_forwarded(
+    hass: HomeAssistant, listener: DfksListener, freezer: FrozenDateTimeFactory
+) -> None:
+    """At the end it cannot say where calls went before: they go nowhere."""
+    await write_text(hass, ALWAYS_TARGET, "300")
+    await turn(hass, ALWAYS, "on")
+    await set_feature(
+        hass, entity_id=ALWAYS, status=True, forward_to="400", duration=60
+    )
+    await load_scripts(hass, dfks_set=script({"action": "test.not_there"}))
+    await wait(hass, freezer, minutes=1)
+    assert (state_of(hass, ALWAYS), attributes(hass, ALWAYS)) == ("off", (None, []))
+
+
 class TestRestart:
     """Claims that outlive a restart, however Home Assistant ended."""
 
@@ -432,6 +486,7 @@ class TestRestart:
             {"before": {}, "held": [{"name": "a", "until": "soon"}]},
             {"before": {}, "held": [{"name": "a", "until": True}]},
             {"before": {}, "held": [{"name": "a", "until": float("nan")}]},
+            {"before": {}, "held": [{"name": "a", "until": 1e11}]},
         ],
     )
     async def test_claims_that_cannot_be_read_are_not_held(

@@ -472,6 +472,37 @@ class TestUntil:
             await pick(hass, DND_UNTIL, "2020-01-01T00:00:00+00:00")
         assert state_of(hass, DND) == "off"
 
+    async def test_what_a_user_picked_does_not_stay_where_it_is_refused(
+        self, hass: HomeAssistant, listener: DfksListener, hass_owner_user: User
+    ) -> None:
+        """The page shows the end that there is."""
+        tomorrow = (dt_util.utcnow() + timedelta(days=1)).isoformat(timespec="seconds")
+        await pick(hass, DND_UNTIL, tomorrow)
+        seen = states_seen(hass, DND_UNTIL)
+        with (
+            patch("custom_components.dfks.entity.BLANK", 0),
+            pytest.raises(ServiceValidationError),
+        ):
+            await hass.services.async_call(
+                "datetime",
+                "set_value",
+                {"entity_id": DND_UNTIL, "datetime": "2020-01-01T00:00:00+00:00"},
+                blocking=True,
+                context=Context(user_id=hass_owner_user.id),
+            )
+
+        assert seen == ["unknown", tomorrow]
+
+    async def test_refuses_what_is_too_far_away(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Where calendars end, so do time zones."""
+        with pytest.raises(
+            ServiceValidationError, match="is not a valid value for until"
+        ):
+            await pick(hass, DND_UNTIL, "9999-12-31T23:59:59+00:00")
+        assert state_of(hass, DND) == "off"
+
     @pytest.mark.usefixtures("all_entities_enabled")
     async def test_needs_a_target_as_the_switch_does(
         self, hass: HomeAssistant, entry: MockConfigEntry

@@ -195,7 +195,21 @@ def test_times_of_day_where_clocks_are_changed(
 
 
 @pytest.mark.parametrize(
-    "value", ["", "teatime", "25:00", "2026-13-01 10:00:00", [], None, HUGE, 1e300]
+    "value",
+    [
+        "",
+        "teatime",
+        "25:00",
+        "2026-13-01 10:00:00",
+        "9999-12-31 23:59:59",
+        "0001-01-01T00:00:00+14:00",
+        [],
+        None,
+        HUGE,
+        1e300,
+        -1e300,
+        -1,
+    ],
 )
 def test_no_times(value: object) -> None:
     """Rather an error than a guess."""

@@ -29,6 +29,10 @@ from .model import FORWARDINGS, ChangeRequest, Claim, Claims, FeatureState, Line
 # automation that makes up a new name each time does not fill the disk.
 MAX_CLAIMS: Final = 20
 
+# The latest end that is taken, the year 3000: calendars end in 9999, in some time zones a
+# day earlier.
+MAX_END: Final = 32_503_680_000.0
+
 
 def claims_after(
     claims: Claims | None, change: ChangeRequest, old: FeatureState, new: FeatureState

@@ -435,8 +435,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """
         feature = change.feature
         old = line.state(feature)
-        if ends_nothing(line, change):
-            return ChangeOutcome(old, old, 0)
         new = change.applied_to(old).of(feature)
         changed = new != old
         if changed:

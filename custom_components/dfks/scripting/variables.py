@@ -14,6 +14,7 @@ from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
 from ..const import FEATURE_KEYS
+from ..features.claims import MAX_END
 from ..features.hooks import Ruling
 from ..features.model import MAX_RING_COUNT, Feature, FeatureState, Origin
 from ..features.targets import dialable
@@ -144,13 +145,10 @@ def read_time(value: object) -> float:
     time of day, which stands for the next time that it comes. Raises BadValueError.
     """
     number = _number(value)
-    if number is None:
-        return _moment(value).timestamp()
-    try:
-        dt_util.utc_from_timestamp(number)
-    except (ValueError, OverflowError, OSError) as err:
-        raise BadValueError(f"{value!r} is not a time") from err
-    return float(number)
+    seconds = _moment(value).timestamp() if number is None else number
+    if not 0 <= seconds <= MAX_END:
+        raise BadValueError(f"{value!r} is too far away")
+    return float(seconds)
 
 
 def _moment(value: object) -> datetime:
@@ -165,7 +163,9 @@ def _moment(value: object) -> datetime:
             moment = _next(of_day)
     if moment is None:
         raise BadValueError(f"{value!r} is not a time")
-    return dt_util.as_utc(moment)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt_util.get_default_time_zone())
+    return moment
 
 
 def _next(of_day: time) -> datetime:

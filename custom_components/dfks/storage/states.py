@@ -9,7 +9,6 @@ changes during a write is in the next one, which follows it.
 import asyncio
 from collections.abc import Callable, Mapping
 import logging
-import math
 from typing import Any, Final, TypeGuard
 
 from homeassistant.core import CALLBACK_TYPE, HassJob, HomeAssistant, callback
@@ -17,6 +16,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import DOMAIN, STORAGE_HELP_URL
+from ..features.claims import MAX_END
 from ..features.model import (
     MAX_RING_COUNT,
     Claim,
@@ -204,7 +204,7 @@ def _is_end(value: object) -> TypeGuard[float | None]:
     return (
         isinstance(value, int | float)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and 0 <= value <= MAX_END
     )
 
 
