@@ -74,7 +74,7 @@ class World:
     def state(self) -> object:
         """Return all that a bad input must leave as it is."""
         lines = self.running.sync.lines
-        subscriptions = self.running.server.notifier
+        subscriptions = self.running.server.notifier.subscriptions
         return (
             {
                 line_id: (
@@ -90,7 +90,7 @@ class World:
                 (each.dialog.local_tag, each.dialog.target, each.expires_at, each.live)
                 for each in subscriptions
             },
-            len(subscriptions._dialogs),
+            len(subscriptions.dialogs),
         )
 
 

@@ -41,7 +41,7 @@ from custom_components.dfks.sip.access.accounts import Binding
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transaction.client import ClientTransaction
 from custom_components.dfks.sip.transport.flow import Flow
-from custom_components.dfks.sip.ua.notifier import Dialog, Subscription
+from custom_components.dfks.sip.ua.dialog import Dialog, Subscription
 from dev.ports import free_port
 from tests import phone as desk
 from tests.phone import Phone

@@ -119,10 +119,12 @@ class Echo(EventPackage):
         return topic, text
 
     @override
-    def subscribed(self, subscription: Subscription, command: object) -> None:
-        if not isinstance(command, tuple):
-            self._server.notifier.notify(subscription, ALL)
-            return
+    def send_full_state(self, subscription: Subscription) -> None:
+        self._server.notifier.notify(subscription, ALL)
+
+    @override
+    def command(self, subscription: Subscription, command: object) -> None:
+        assert isinstance(command, tuple)
         if subscription.ending is not None:
             self._server.notifier.owe(subscription, ALL)
         self.change(_line(subscription.account), *command)

@@ -547,7 +547,7 @@ async def test_f28_many_phones_are_told_a_few_at_a_time(
     host, port = caller.local
     for count in range(7):
         await caller.subscribe({"Contact": f"<sip:p{count}@{host}:{port}>"})
-    monkeypatch.setattr("custom_components.dfks.sip.ua.notifier.SLICE", 3)
+    monkeypatch.setattr("custom_components.dfks.sip.ua.restoring.SLICE", 3)
 
     await restart()
     counts = []

@@ -134,7 +134,7 @@ async def test_f4_the_answer_does_not_wait_for_the_state(
 ) -> None:
     """An event package may have to look it up: the 200 is there before."""
     asking: list[Subscription] = []
-    monkeypatch.setattr(echo, "subscribed", lambda who, _: asking.append(who))
+    monkeypatch.setattr(echo, "send_full_state", asking.append)
     response = await caller.call("SUBSCRIBE")
     await caller.nothing()
     server.notifier.notify(asking[0], ALL)
@@ -149,7 +149,7 @@ async def test_f4_a_state_for_a_phone_that_is_gone_is_told_nobody(
 ) -> None:
     """It has rebooted while its state was looked up; only the new dialog is told."""
     asking: list[Subscription] = []
-    monkeypatch.setattr(echo, "subscribed", lambda who, _: asking.append(who))
+    monkeypatch.setattr(echo, "send_full_state", asking.append)
     await caller.call("SUBSCRIBE", {"Call-ID": "old"})
     await caller.call("SUBSCRIBE", {"Call-ID": "new"})
     for subscription in asking:

@@ -1033,7 +1033,7 @@ async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
 
     assert [reason_of(end) for end in ends] == ["timeout"] * more
     assert server.counters()["subscriptions"] == 0
-    assert not server.notifier._by_stream
+    assert not server.notifier.subscriptions._by_stream
 
 
 @requirement("E14")

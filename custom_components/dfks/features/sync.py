@@ -149,7 +149,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._documents.forget()
         if line.configuration[:2] != before[:2]:
             for subscription in self._notifier.of(line):
-                self._tell_everything(subscription)
+                self.send_full_state(subscription)
         return True
 
     def _hashes_of(self, config: LineConfig) -> Hashes:
@@ -353,7 +353,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     # The full state
 
-    def _tell_everything(self, subscription: Subscription) -> None:
+    @override
+    def send_full_state(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
         line = _line(subscription.account)
         if not self.hooks.has_get_hook and self.queue.is_idle(line.id):
@@ -501,11 +502,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         return command
 
     @override
-    def subscribed(self, subscription: Subscription, command: object) -> None:
-        """Make a phone's change, or tell it everything."""
-        if not isinstance(command, Command):
-            self._tell_everything(subscription)
-            return
+    def command(self, subscription: Subscription, command: object) -> None:
+        """Make a phone's change."""
+        assert isinstance(command, Command)
         if subscription.ending is not None:
             # The last NOTIFY of a subscription tells everything.
             self._notifier.owe(subscription, ALL)

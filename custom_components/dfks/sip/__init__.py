@@ -37,16 +37,16 @@ from .snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
 from .transport.flow import Flow
 from .transport.resolver import AddressRecord, Resolver, ServiceRecord
-from .ua.notifier import (
+from .ua.dialog import (
     ALL,
     FULL,
     NOTHING,
     EventPackage,
     Notification,
-    Notifier,
     Subscription,
     Topics,
 )
+from .ua.notifier import Notifier
 from .wire.headers import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from .transport.flow import Flow
-from .ua.notifier import contact_uri
+from .ua.dialog import contact_uri
 from .wire.headers import bracketed, default_port, plain_host
 
 

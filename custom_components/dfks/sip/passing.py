@@ -21,7 +21,8 @@ from .proxy.tokens import SECRET_SIZE, Tokens
 from .transport.flow import Flow
 from .transport.layer import Transports
 from .transport.resolver import Resolver, SystemResolver
-from .ua.notifier import EventPackage, Notifier
+from .ua.dialog import EventPackage
+from .ua.dialog_flows import DialogFlows
 from .wire.headers import HeaderError, plain_host
 from .wire.message import Request
 
@@ -39,7 +40,7 @@ class Passing:
         transports: Transports,
         addresses: OwnAddresses,
         accounts: Accounts,
-        notifier: Notifier,
+        dialog_flows: DialogFlows,
         guard: Guard,
         packages: Mapping[str, EventPackage],
         own_domains: tuple[str, ...],
@@ -58,7 +59,7 @@ class Passing:
         self.flow_from_here = transports.flow_from_here
         self.uplink = transports.uplink
         self._accounts = accounts
-        self._notifier = notifier
+        self._dialog_flows = dialog_flows
         self._guard = guard
         self._own_domains = frozenset(map(plain_host, own_domains))
         self._tokens = Tokens(secrets.token_bytes(SECRET_SIZE))
@@ -154,7 +155,7 @@ class Passing:
         self._guard.mark_authenticated(flow.remote[0])
         account = self._accounts.at_pbx(binding.pbx, binding.user)
         if account is not None and before is not None and before.flow is not flow:
-            self._notifier.follow(account, before.flow, flow)
+            self._dialog_flows.follow(account, before.flow, flow)
 
     def restore(self, record: ProxyBindingRecord) -> None:
         """Take back a binding of an earlier run.

@@ -14,8 +14,9 @@ from .access.guard import Guard
 from .proxy.location import ProxyBindingRecord
 from .snapshot import Memory, flow_ends
 from .transport.flow import Flow, FlowError
-from .ua.notifier import EventPackage, Notifier
+from .ua.dialog import EventPackage
 from .ua.registrar import Registrar
+from .ua.restoring import DialogMemory
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class Remembering:
         self,
         accounts: Accounts,
         registrar: Registrar,
-        notifier: Notifier,
+        dialogs: DialogMemory,
         guard: Guard,
         packages: Mapping[str, EventPackage],
         flow_of: FlowOf,
@@ -40,7 +41,7 @@ class Remembering:
         """Find flows of an earlier run with `flow_of`, which raises FlowError."""
         self._accounts = accounts
         self._registrar = registrar
-        self._notifier = notifier
+        self._dialogs = dialogs
         self._guard = guard
         self._packages = packages
         self._flow_of = flow_of
@@ -48,7 +49,7 @@ class Remembering:
     async def records(self) -> Memory:
         """Return what is to be remembered, without holding the event loop."""
         memory = Memory(dialogs=[], bindings=[])
-        for count, dialog in enumerate(self._notifier.records()):
+        for count, dialog in enumerate(self._dialogs.records()):
             memory["dialogs"].append(dialog)
             if not count % MEMORY_SLICE:
                 await asyncio.sleep(0)
@@ -65,7 +66,7 @@ class Remembering:
         for count, dialog in enumerate(memory["dialogs"]):
             with _skipping():
                 flow = flow_of(*flow_ends(dialog["flow"]))
-                self._notifier.restore(dialog, flow, accounts, self._packages, grace)
+                self._dialogs.restore(dialog, flow, accounts, self._packages, grace)
                 for subscription in dialog["subscriptions"]:
                     self._remember_source(accounts.get(subscription["line"]), flow)
             if not count % MEMORY_SLICE:

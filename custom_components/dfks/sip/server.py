@@ -36,6 +36,7 @@ from .proxy.pbx import PbxConfig, Upstream
 from .proxy.site import ProxyObserver
 from .remembering import Remembering
 from .snapshot import Memory
+from .transaction.client import ClientTransactions
 from .transaction.server import ServerTransaction, ServerTransactions
 from .transaction.via import mark_source
 from .transport.bind import split_hosts
@@ -43,8 +44,12 @@ from .transport.flow import Flow, FlowError
 from .transport.framing import FramingError
 from .transport.layer import Transports
 from .transport.resolver import Resolver
-from .ua.notifier import Changed, EventPackage, Notifier
+from .ua.dialog import EventPackage
+from .ua.dialog_flows import DialogFlows
+from .ua.next_hop import NextHops
+from .ua.notifier import Changed, Notifier
 from .ua.registrar import Registrar
+from .ua.restoring import DialogMemory
 from .ua.subscribe import Subscribe
 from .wire.headers import plain_host
 from .wire.message import NotSip, Request, Response, SipError
@@ -82,17 +87,20 @@ class SipServer:
         self._addresses = OwnAddresses(
             self._transports, config.advertised_host, config.advertised_port
         )
+        self._requests = ClientTransactions(clock, self._timers)
+        next_hops = NextHops(self._transports, self._may_reach)
         self.notifier = Notifier(
             clock,
             self._timers,
-            self._transports,
-            self._may_reach,
+            self._requests,
+            next_hops,
             self._addresses.contact,
             self._addresses.sent_by,
             self._changed,
-            max_per_account=config.max_subscriptions_per_line,
         )
-        self._requests = self.notifier.requests
+        self._dialog_flows = DialogFlows(self.notifier, next_hops)
+        self._dialogs = DialogMemory(clock, self._timers, self.notifier)
+        account_of_dialog = self.notifier.subscriptions.account_of_dialog
         self._accounts = Accounts(config.experiment.make_account)
         self._packages: dict[str, EventPackage] = {}
         self._log = SourceLog(clock)
@@ -110,7 +118,7 @@ class SipServer:
             self._authenticator,
             self._accounts,
             self._log,
-            self.notifier.account_of_dialog,
+            account_of_dialog,
             self._transactions.is_full,
         )
         if not config.experiment.authenticate:
@@ -118,12 +126,14 @@ class SipServer:
         self._domains = Domains(config.domains, self._log)
         self._subscribing = Subscribe(
             self.notifier,
+            next_hops,
             self._accounts,
             self._packages,
             self._domains,
             self._addresses.contact,
             min_expires=config.min_expires,
             max_expires=config.max_expires,
+            max_per_account=config.max_subscriptions_per_line,
         )
         self._handlers: dict[str, Callable[[ServerTransaction], None]] = {
             "REGISTER": self._register,
@@ -134,7 +144,7 @@ class SipServer:
         self._remembering = Remembering(
             self._accounts,
             self._registrar,
-            self.notifier,
+            self._dialogs,
             self._guard,
             self._packages,
             self._transports.remembered_flow,
@@ -147,7 +157,7 @@ class SipServer:
             self._transports,
             self._addresses,
             self._accounts,
-            self.notifier,
+            self._dialog_flows,
             self._guard,
             self._packages,
             (config.realm, *config.domains),
@@ -159,7 +169,7 @@ class SipServer:
         self._proven_flows = ProvenFlows(
             self.proxy,
             self._accounts,
-            self.notifier.account_of_dialog,
+            account_of_dialog,
             self._guard.mark_authenticated,
         )
         # Called when there is something new to remember; see `records`.
@@ -190,7 +200,7 @@ class SipServer:
         self._remembering.restore_passed(passed, self._passing.restore)
         self._transports.listen()
         self._passing.start()
-        self.notifier.resume_remembered()
+        self._dialogs.resume()
 
     async def stop(self) -> None:
         """Close all sockets and forget all dialogs, without a word to the phones."""
@@ -221,7 +231,7 @@ class SipServer:
         """Return how much there is of everything now, and what was counted since start."""
         return {
             "connections": self._transports.connections,
-            "dialogs": self.notifier.dialogs,
+            "dialogs": len(self.notifier.subscriptions.dialogs),
             "subscriptions": sum(1 for _ in self.notifier),
             "bindings": sum(
                 len(self._registrar.bindings(account)) for account in self._accounts
@@ -483,7 +493,7 @@ class SipServer:
 
     def _lost(self, flow: Flow) -> None:
         self.proxy.lost(flow)
-        self.notifier.lost(flow)
+        self._dialog_flows.lost(flow)
         self._requests.lost(flow)
 
     def _unreachable(self, data: bytes) -> None:
@@ -557,7 +567,7 @@ class SipServer:
 
     def _heard(self, account: Account, request: Request, flow: Flow) -> None:
         """Tell the notifier and the observer that a phone of a line is there."""
-        self.notifier.heard(account, request, flow)
+        self._dialog_flows.heard(account, request, flow)
         if self._phones is not None:
             self._phones.heard(account, request)
 

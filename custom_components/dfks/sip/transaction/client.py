@@ -7,7 +7,7 @@ all that timer K is for.
 
 from collections.abc import Callable
 import os
-from typing import override
+from typing import Protocol, override
 
 from ..clock import Clock, Timer, Timers
 from ..transport.flow import Flow, FlowError
@@ -23,11 +23,31 @@ LARGE_SENDINGS = 3
 BRANCH_OCTETS = 8
 
 
-class ClientTransaction[SubjectT](Timer):
-    """One request of ours that waits for its final response; its own timer E and F.
+class ClientUser(Protocol):
+    """Who has a request sent (RFC 3261 5, TU): one of the first three is called once.
 
-    `subject` is what the request is about.
+    None is where the request is forgotten, or never went out.
     """
+
+    def succeeded(self) -> None:
+        """Take a 2xx."""
+
+    def refused(self, response: Response) -> None:
+        """Take another final response."""
+
+    def failed(self) -> None:
+        """Take the end of a request that got no final response, or could not be sent."""
+
+    def unanswered(self) -> bool:
+        """Return whether another request takes the place of this one.
+
+        Asked after the third sending that nothing answered; the request is forgotten
+        by then where it is so.
+        """
+
+
+class ClientTransaction(Timer):
+    """One request of ours that waits for its final response; its own timer E and F."""
 
     __slots__ = (
         "_data",
@@ -39,28 +59,31 @@ class ClientTransaction[SubjectT](Timer):
         "branch",
         "call_id",
         "flow",
-        "subject",
+        "method",
+        "user",
     )
 
     def __init__(
         self,
-        owner: ClientTransactions[SubjectT],
+        owner: ClientTransactions,
+        method: str,
         branch: str,
         call_id: str,
         data: bytes,
         flow: Flow,
-        subject: SubjectT,
+        user: ClientUser,
         deadline: float | None,
     ) -> None:
-        """Send the request; the owner hears once what became of it."""
+        """Send the request; the user hears once what became of it."""
         # Set here instead of by a call: one of these is made with every NOTIFY.
         self.queue = None
         self._owner = owner
+        self.method = method
         self.branch = branch
         self.call_id = call_id
         self._data = data
         self.flow = flow
-        self.subject = subject
+        self.user = user
         self._interval = T1
         self._sendings = 1
         self._provisional = False
@@ -96,7 +119,7 @@ class ClientTransaction[SubjectT](Timer):
         if (
             self._sendings == LARGE_SENDINGS
             and not self._provisional
-            and self._owner.replaced(self)
+            and self.user.unanswered()
         ):
             return
         try:
@@ -110,31 +133,14 @@ class ClientTransaction[SubjectT](Timer):
         self._owner.timers.start(min(self._interval, self._deadline - now), self)
 
 
-class ClientTransactions[SubjectT]:
+class ClientTransactions:
     """The requests of ours that wait for their final responses."""
 
-    def __init__(
-        self,
-        clock: Clock,
-        timers: Timers,
-        on_success: Callable[[SubjectT], None],
-        on_error: Callable[[SubjectT, Response], None],
-        on_failure: Callable[[SubjectT], None],
-        on_silence: Callable[[SubjectT], bool],
-    ) -> None:
-        """Call one of the first three once for each request that is not forgotten.
-
-        On 2xx, on another final response, or where none came. `on_silence` is asked
-        after the third sending that nothing answered whether another request takes the
-        place of this one, which is forgotten then.
-        """
+    def __init__(self, clock: Clock, timers: Timers) -> None:
+        """Start with none."""
         self.clock = clock
         self.timers = timers
-        self._on_success = on_success
-        self._on_error = on_error
-        self._on_failure = on_failure
-        self._on_silence = on_silence
-        self._waiting: dict[str, ClientTransaction[SubjectT]] = {}
+        self._waiting: dict[str, ClientTransaction] = {}
         # How often a request was sent again.
         self.repeats = 0
         # Called with each request that has gone out, and its flow.
@@ -155,19 +161,20 @@ class ClientTransactions[SubjectT]:
 
     def send(
         self,
+        method: str,
         branch: str,
         call_id: str,
         data: bytes,
         flow: Flow,
-        subject: SubjectT,
+        user: ClientUser,
         deadline: float | None = None,
-    ) -> ClientTransaction[SubjectT]:
+    ) -> ClientTransaction:
         """Send a request; raises FlowError where it cannot even be tried.
 
         It fails at `deadline`, in seconds of the clock; by timer F without one.
         """
         transaction = ClientTransaction(
-            self, branch, call_id, data, flow, subject, deadline
+            self, method, branch, call_id, data, flow, user, deadline
         )
         self._waiting[branch] = transaction
         return transaction
@@ -180,7 +187,7 @@ class ClientTransactions[SubjectT]:
         transaction = self._waiting.get(response.branch)
         if (
             transaction is None
-            or response.method != "NOTIFY"
+            or response.method != transaction.method
             or response.get("call-id") != transaction.call_id
         ):
             return
@@ -190,7 +197,7 @@ class ClientTransactions[SubjectT]:
             self.succeed(response.branch, transaction.call_id)
         else:
             self.forget(transaction)
-            self._on_error(transaction.subject, response)
+            transaction.user.refused(response)
 
     def succeed(self, branch: str, call_id: str) -> None:
         """Take a 2xx for the request of this branch; a stray one is dropped."""
@@ -198,7 +205,7 @@ class ClientTransactions[SubjectT]:
         if transaction is not None and transaction.call_id == call_id:
             del self._waiting[branch]
             self.timers.cancel(transaction)
-            self._on_success(transaction.subject)
+            transaction.user.succeeded()
 
     def unreachable(self, branch: str) -> None:
         """Take an error of the transport for the request of this branch (18.4)."""
@@ -215,17 +222,13 @@ class ClientTransactions[SubjectT]:
         ]:
             self.fail(transaction)
 
-    def replaced(self, transaction: ClientTransaction[SubjectT]) -> bool:
-        """Whether another request takes the place of one that nothing answered."""
-        return self._on_silence(transaction.subject)
-
-    def fail(self, transaction: ClientTransaction[SubjectT]) -> None:
+    def fail(self, transaction: ClientTransaction) -> None:
         """End a transaction as failed."""
         self._waiting.pop(transaction.branch, None)
         self.timers.cancel(transaction)
-        self._on_failure(transaction.subject)
+        transaction.user.failed()
 
-    def forget(self, transaction: ClientTransaction[SubjectT]) -> None:
+    def forget(self, transaction: ClientTransaction) -> None:
         """End a transaction whose outcome nobody needs any more."""
         self._waiting.pop(transaction.branch, None)
         self.timers.cancel(transaction)

@@ -13,8 +13,15 @@ from ..transaction.server import ServerTransaction
 from ..transport.flow import Flow
 from ..wire.headers import HeaderError, parse_parameters
 from ..wire.message import Request, SipError
-from .notifier import Dialog, EventPackage, Notifier, Subscription
-from .registrar import DEFAULT_EXPIRES, parse_expires
+from .dialog import Dialog, EventPackage, Subscription, same_ends
+from .next_hop import NextHops
+from .notifier import Notifier
+from .registrar import DEFAULT_EXPIRES, instance_of, parse_expires
+
+# Why a subscription ends whose phone is there: the line has too many. It may try again
+# in five minutes (RFC 6665 4.1.3), not at once, or phones would push each other out in a
+# circle.
+CROWDED_OUT = "probation;retry-after=300"
 
 
 class Subscribe:
@@ -23,6 +30,7 @@ class Subscribe:
     def __init__(
         self,
         notifier: Notifier,
+        next_hops: NextHops,
         accounts: Accounts,
         packages: Mapping[str, EventPackage],
         domains: Domains,
@@ -30,12 +38,17 @@ class Subscribe:
         *,
         min_expires: int,
         max_expires: int,
+        max_per_account: int | None = None,
     ) -> None:
         """Grant between `min_expires` and `max_expires` seconds.
 
-        `contact` writes our Contact for a user on a flow.
+        `contact` writes our Contact for a user on a flow. `max_per_account` limits the
+        subscriptions of one line.
         """
         self._notifier = notifier
+        self._subscriptions = notifier.subscriptions
+        self._next_hops = next_hops
+        self._max_per_account = max_per_account
         self._accounts = accounts
         self._packages = packages
         self._domains = domains
@@ -94,7 +107,7 @@ class Subscribe:
         command = None
         if transaction.may_change:
             command = _content(request, account, package)
-        subscription = self._notifier.open(
+        subscription = self._new_subscription(
             account, package, event_id, request, flow, fetch=not seconds
         )
         request.to_text = subscription.dialog.local
@@ -109,8 +122,7 @@ class Subscribe:
     ) -> None:
         """Process a SUBSCRIBE in a dialog: a refresh, a change, the end."""
         request = transaction.request
-        notifier = self._notifier
-        dialog = notifier.find_dialog(request)
+        dialog = self._subscriptions.find_dialog(request)
         if dialog is None:
             raise SipError(481)
         if dialog.subscriptions[0].account is not account:
@@ -122,7 +134,7 @@ class Subscribe:
             if not self._accounts.has(account):
                 # The line has been removed; its dialogs end.
                 raise SipError(481)
-            notifier.check_room(account, dialog)
+            self._check_room(account, dialog)
         elif subscription.ending is not None:
             raise SipError(481)
         check_require(request)
@@ -133,11 +145,11 @@ class Subscribe:
             dialog.remote_cseq = request.cseq
             transaction.refuse(err)
             if subscription is not None:
-                package.subscribed(subscription, None)
+                package.send_full_state(subscription)
             return
-        notifier.refresh(dialog, request, transaction.flow)
+        self._refresh(dialog, request, transaction.flow)
         if subscription is None:
-            subscription = notifier.add(account, package, dialog, event_id, request)
+            subscription = self._add(account, package, dialog, event_id, request)
         subscription.event = sys.intern(request.get("event") or subscription.event)
         self._accept(transaction, subscription, seconds, command)
 
@@ -159,7 +171,114 @@ class Subscribe:
         routes = transaction.request.lines("record-route")
         fields += [f"Record-Route: {route}" for route in routes]
         transaction.reply(200, fields)
-        subscription.package.subscribed(subscription, command)
+        if command is None:
+            subscription.package.send_full_state(subscription)
+        else:
+            subscription.package.command(subscription, command)
+
+    # Dialogs and subscriptions
+
+    def _new_subscription(
+        self,
+        account: Account,
+        package: EventPackage,
+        event_id: str | None,
+        request: Request,
+        flow: Flow,
+        *,
+        fetch: bool,
+    ) -> Subscription:
+        """Make dialog and subscription of an initial SUBSCRIBE. Raises SipError.
+
+        An older subscription of the same phone goes in silence: it rebooted, and a
+        last NOTIFY would only make it subscribe once more. A fetch leaves it alone.
+        """
+        dialog = Dialog.from_request(request, flow)
+        subscription = self._add(account, package, dialog, event_id, request)
+        try:
+            if dialog.routes:
+                self._next_hops.check_route(dialog)
+            for other in self._subscriptions.of(account):
+                if not fetch and _is_same_phone(other, subscription):
+                    self._notifier.remove(other)
+                    self._notifier.go_on_in(other.dialog)
+            self._make_room(subscription)
+        except SipError:
+            self._notifier.remove(subscription)
+            raise
+        self._subscriptions.add_dialog(dialog)
+        self._subscriptions.follow_stream(dialog, None)
+        return subscription
+
+    def _refresh(self, dialog: Dialog, request: Request, flow: Flow) -> None:
+        """Take an accepted request in a dialog. Raises SipError."""
+        before, target = dialog.flow, dialog.target
+        dialog.refresh(request, flow)
+        dialog.remote_cseq = request.cseq
+        self._subscriptions.follow_stream(dialog, before)
+        if dialog.target != target or not same_ends(flow, before):
+            self._notifier.changed(urgent=True)
+
+    def _add(
+        self,
+        account: Account,
+        package: EventPackage,
+        dialog: Dialog,
+        event_id: str | None,
+        request: Request,
+    ) -> Subscription:
+        """Add a subscription to a dialog; `_check_room` has found room for it."""
+        subscription = Subscription(
+            account,
+            package,
+            dialog,
+            request.get("event") or package.name,
+            event_id,
+            instance_of(request),
+            request.text("user-agent"),
+            self._notifier,
+        )
+        self._subscriptions.add(subscription)
+        if self._subscriptions.has(dialog):
+            self._make_room(subscription)
+        return subscription
+
+    def _check_room(self, account: Account, dialog: Dialog) -> None:
+        """Refuse one more subscription in a dialog where none can make room for it.
+
+        Raises SipError.
+        """
+        self._surplus(account, dialog, 1)
+
+    def _make_room(self, subscription: Subscription) -> None:
+        """End what a new subscription leaves no room for. Raises SipError."""
+        account, dialog = subscription.account, subscription.dialog
+        for other in self._surplus(account, dialog, 0):
+            if _absence(other):
+                self._notifier.remove(other)
+                self._notifier.go_on_in(other.dialog)
+            else:
+                self._notifier.end(other, CROWDED_OUT)
+
+    def _surplus(
+        self, account: Account, dialog: Dialog, more: int
+    ) -> list[Subscription]:
+        """Return what a line has to lose for `more` subscriptions in a dialog.
+
+        The oldest, those that end first and then those of phones that are not there: a
+        phone that connects anew each time from another port leaves them behind. Raises
+        SipError where too few are in other dialogs.
+        """
+        if self._max_per_account is None:
+            return []
+        subscriptions = self._subscriptions.of(account)
+        count = len(subscriptions) + more - self._max_per_account
+        if count <= 0:
+            return []
+        others = [item for item in subscriptions if item.dialog is not dialog]
+        if len(others) < count:
+            raise SipError(503, "Too many subscriptions", ("Retry-After: 300",))
+        return sorted(others, key=_absence, reverse=True)[:count]
 
     def _expires(self, request: Request) -> int:
         """Return the seconds that a SUBSCRIBE gets (RFC 6665 4.2.1.1)."""
@@ -193,3 +312,24 @@ def _subscription_of(dialog: Dialog, event_id: str | None) -> Subscription | Non
         if subscription.event_id == event_id:
             return subscription
     return None
+
+
+def _absence(subscription: Subscription) -> int:
+    """Return how little is lost with a subscription; 0 where its phone is there."""
+    if subscription.ending is not None:
+        return 4
+    dialog = subscription.dialog
+    gone = dialog.flow.closed and not dialog.routes
+    return 2 * gone + subscription.suspended
+
+
+def _is_same_phone(old: Subscription, new: Subscription) -> bool:
+    """Whether a new subscription replaces an old one: the phone has rebooted."""
+    if old.event_id != new.event_id or old is new:
+        return False
+    if old.instance or new.instance:
+        return old.instance == new.instance
+    return (
+        old.dialog.target == new.dialog.target
+        and old.dialog.flow.remote[0] == new.dialog.flow.remote[0]
+    )
