@@ -216,7 +216,7 @@ async def test_b25_what_comes_while_starting_is_answered_when_ready(
         with pytest.raises(ConnectionRefusedError):
             await Caller.open(("127.0.0.1", built_server.port), "tcp")
 
-    monkeypatch.setattr(built_server, "_restore", slow)
+    monkeypatch.setattr(built_server._remembering, "restore", slow)
     await built_server.start(memory={"dialogs": [], "bindings": []})
     (caller,) = callers
 
