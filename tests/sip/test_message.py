@@ -9,7 +9,7 @@ import pytest
 from custom_components.dfks.sip.wire import parser
 from custom_components.dfks.sip.wire.message import NotSip, Request, Response, SipError
 from custom_components.dfks.sip.wire.parser import MAX_HEAD, parse, read_tag
-from custom_components.dfks.sip.wire.plain import parse_plain_ok
+from custom_components.dfks.sip.wire.plain import parse_plain_ok, read_plain_request
 
 HEAD = (
     "OPTIONS sip:201@h SIP/2.0\r\n"
@@ -481,6 +481,22 @@ def test_usual_requests_take_the_short_way(lines: list[str | None]) -> None:
 
     assert isinstance(found, Request)
     assert found.plain_user == "201"
+
+
+@pytest.mark.parametrize(
+    ("port", "is_usual"),
+    [
+        *((port, True) for port in (1, 5060, 59_999, 60_000, 64_999, 65_499, 65_535)),
+        *((port, False) for port in ("0", "05060", "65536", "66000", "100000")),
+    ],
+)
+def test_any_port_is_usual(port: int | str, is_usual: bool) -> None:
+    """TCP phones write from the highest ones too."""
+    lines = [f"OPTIONS sip:201@h:{port} SIP/2.0", *(e[0] for e in SAYINGS[:5])]
+    head = "\r\n".join(filter(None, lines)).replace("SUBSCRIBE", "OPTIONS")
+    data = f"{head}\r\n\r\n".encode()
+
+    assert (read_plain_request(data, len(data) - 4) is not None) is is_usual
 
 
 def test_a_head_of_usual_lines_has_a_limit() -> None:

@@ -23,7 +23,10 @@ PLAIN_NAME = r'(?:"[ !#-\[\]-~\x80-\xff]*+"[ \t]*+|(?! )[ !#-;=-~\x80-\xff]*+)'
 PLAIN_SPEC = r"[ -=?-~\x80-\xff]*+"
 # What most URIs look like: nothing in them is escaped, quoted or optional.
 PLAIN_WORD = r"[A-Za-z0-9._-]++"
-PLAIN_PORT = r"[1-5][0-9]{4}|[1-9][0-9]{0,3}"
+PLAIN_PORT = (
+    r"[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
+    r"|[1-9][0-9]{0,3}"
+)
 _PLAIN_URI = re.compile(rf"sip:({PLAIN_WORD})@({PLAIN_WORD})(?::({PLAIN_PORT}))?+")
 # What most Contacts look like: such a URI in <>.
 _PLAIN_CONTACT = re.compile(
