@@ -1,9 +1,11 @@
 """Who may be passed, and where to: proven flows, and no open relay."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
+from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import Digest
@@ -94,6 +96,44 @@ async def test_a_phone_that_reconnects_may_go_on_from_its_address(
     assert (await pbx_peer.next_request()).method == "INVITE"
     other = await open_phone("203", transport="tcp")
     assert (await other.ask(other.request("INVITE"))).status == 403
+
+
+@pytest.mark.requirement("P67")
+@pytest.mark.parametrize("in_dialog", [False, True])
+async def test_a_pbx_that_trusts_addresses_is_told_nothing_unproven(
+    registered: ProxiedPhone,
+    open_phone: OpenPhone,
+    pbx_peer: Pbx,
+    server: SipServer,
+    pbx_config: PbxConfig,
+    in_dialog: bool,
+) -> None:
+    """It would ask for no password: by option only a proven flow is passed."""
+    registered.send(registered.request("INVITE"))
+    invite = await pbx_peer.next_request()
+    headers = {}
+    if in_dialog:
+        headers = {
+            "To": f"<sip:202@{DOMAIN}>;tag=x",
+            "Route": invite.values("Record-Route"),
+        }
+    moved = await open_phone()
+    moved.send(moved.request("BYE" if in_dialog else "INVITE", None, headers))
+    assert (await pbx_peer.next_request()).method in ("BYE", "INVITE")
+    server.add_pbx(replace(pbx_config, challenges=False))
+    # Another PBX, which does challenge, knows the user from there.
+    other = replace(pbx_config, id="pbx-2", domains=("other.example",), port=9)
+    server.add_pbx(other)
+    (binding,) = server.proxy.location.of_line("pbx-1", "201")
+    server.proxy.location.update(replace(binding, token="f" * 12, pbx="pbx-2"))
+    if in_dialog:
+        answer = await moved.ask(moved.request("BYE", None, headers))
+        assert answer.status in (403, 503)
+    await pbx_peer.silence()
+    server.remove_pbx("pbx-2")
+    assert (await moved.ask(moved.request("INVITE"))).status == 403
+    registered.send(registered.request("INVITE"))
+    await pbx_peer.next_request()
 
 
 @pytest.mark.requirement("P64")

@@ -246,7 +246,7 @@ class Proxy:
             named = self.location.find_in_dialog(token)
             if named is not None and (
                 any(_is_same_line(named, other) for other in proven)
-                or self._seen_from(flow.remote[0], named.user) is not None
+                or self._seen_from(flow.remote[0], named.user, named.pbx) is not None
             ):
                 return named
         for binding in proven:
@@ -256,10 +256,15 @@ class Proxy:
             return proven[0]
         return self._seen_from(flow.remote[0], user)
 
-    def _seen_from(self, host: str, user: str) -> ProxyBinding | None:
-        """Return the binding of a user from an address, at a PBX that challenges."""
+    def _seen_from(
+        self, host: str, user: str, only: str | None = None
+    ) -> ProxyBinding | None:
+        """Return the binding of a user from an address, at a PBX that challenges.
+
+        `only` is the one PBX that is asked for.
+        """
         for pbx, upstream in self.upstreams.items():
-            if upstream.config.challenges:
+            if upstream.config.challenges and only in (None, pbx):
                 for binding in self.location.of_line(pbx, user):
                     if binding.flow.remote[0] == host:
                         return binding
