@@ -402,7 +402,9 @@ def build(*, let_in: bool) -> SipServer:
     )
     server = SipServer(config, Still())
     line = LineConfig(id=USER, user=USER, password="password", auth_name=USER)
-    FeatureSync(server).add_line(line)
+    sync = FeatureSync(server)
+    server.add_package(sync)
+    sync.add_line(line)
     return server
 
 

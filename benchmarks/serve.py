@@ -41,7 +41,7 @@ from custom_components.dfks.sip import (  # noqa: E402
 from custom_components.dfks.sip.access.accounts import Account  # noqa: E402
 from custom_components.dfks.sip.access.guard import parse_networks  # noqa: E402
 from custom_components.dfks.sip.clock import LoopClock  # noqa: E402
-from custom_components.dfks.sip.snapshot import Memory  # noqa: E402
+from custom_components.dfks.sip.snapshot import Snapshot  # noqa: E402
 
 # The one PBX that there may be.
 PBX = "pbx"
@@ -75,7 +75,7 @@ class WatchedSelector(selectors.DefaultSelector):
 class Kept(TypedDict):
     """What an earlier run knew: phones, what they have registered at PBXs, the secret."""
 
-    memory: Memory
+    memory: Snapshot
     passed: list[ProxyBindingRecord]
     secret: str
 
@@ -154,6 +154,7 @@ def build_with_lines(
     )
     server = SipServer(config, LoopClock(asyncio.get_running_loop()))
     sync = FeatureSync(server)
+    server.add_package(sync)
     return server, sync
 
 
@@ -207,7 +208,7 @@ def add_lines(server: SipServer, users: Iterable[str]) -> None:
         make_account(user)
 
 
-def remembered_lines(memory: Memory) -> set[str]:
+def remembered_lines(memory: Snapshot) -> set[str]:
     """Return the lines of the phones of an earlier run."""
     return {
         subscription["line"]
@@ -324,7 +325,9 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     kept = Kept(
-        memory=Memory(dialogs=[], bindings=[]), passed=[], secret=secrets.token_hex(32)
+        memory=Snapshot(dialogs=[], bindings=[]),
+        passed=[],
+        secret=secrets.token_hex(32),
     )
     file: Path | None = arguments.memory
     if file is not None and file.exists():

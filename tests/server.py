@@ -63,6 +63,7 @@ async def running_server(
     """
     server = SipServer(config, clock)
     sync = FeatureSync(server)
+    server.add_package(sync)
     for line in map(line_config, PASSWORDS) if lines is None else lines:
         sync.add_line(line, (states or {}).get(line.id))
     await server.start()

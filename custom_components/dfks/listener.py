@@ -126,6 +126,7 @@ class DfksListener:
 
     def _wire(self) -> None:
         """Connect who tells something with who wants to know it."""
+        self.server.add_package(self.sync)
         self.sync.hooks = self.hooks
         self.server.trace(self.trace)
         self.server.observe(self.monitor)

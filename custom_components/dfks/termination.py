@@ -32,6 +32,7 @@ async def async_say_goodbye(hass: HomeAssistant, entry: DfksConfigEntry) -> None
     states = await StateStore(hass, entry.entry_id).async_load()
     server = SipServer(server_config(entry), LoopClock(hass.loop))
     sync = FeatureSync(server)
+    server.add_package(sync)
     for line_id, subentry in line_subentries(entry).items():
         stored = states.get(line_id)
         sync.add_line(line_config(subentry), stored and stored.states)

@@ -54,6 +54,7 @@ type Switch = Callable[..., Awaitable[None]]
 def sync(built_server: SipServer) -> FeatureSync:
     """Return the event package with the lines 201 and 202."""
     sync = FeatureSync(built_server)
+    built_server.add_package(sync)
     for user in PASSWORDS:
         sync.add_line(line_config(user))
     return sync

@@ -14,6 +14,7 @@ def build(clock: ManualClock) -> tuple[SipServer, FeatureSync]:
     )
     server = SipServer(config, clock)
     sync = FeatureSync(server)
+    server.add_package(sync)
     for user in PASSWORDS:
         sync.add_line(line_config(user))
     return server, sync

@@ -16,7 +16,7 @@ import pytest
 
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip import snapshot
-from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
+from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Snapshot
 from custom_components.dfks.storage.dialogs import PhoneStore
 from tests.phone import (
     DND as DND_FEATURE,
@@ -260,12 +260,12 @@ class TestRestart:
         arrivals = iter([True, True, False])
         asked = 0
 
-        async def records() -> Memory:
+        async def records() -> Snapshot:
             nonlocal asked
             asked += 1
             if next(arrivals):
                 store.async_changed(urgent=True)
-            return Memory(dialogs=[], bindings=[])
+            return Snapshot(dialogs=[], bindings=[])
 
         store.async_follow(records)
         await store.async_finish()
@@ -439,7 +439,7 @@ class TestWrites:
         begun: list[asyncio.Event] = []
         running = most = 0
 
-        async def records() -> Memory:
+        async def records() -> Snapshot:
             nonlocal running, most
             running += 1
             most = max(most, running)
@@ -447,7 +447,7 @@ class TestWrites:
             begun.append(go_on)
             await go_on.wait()
             running -= 1
-            return Memory(dialogs=[], bindings=[])
+            return Snapshot(dialogs=[], bindings=[])
 
         async def let_a_second_go_by() -> int:
             later = dt_util.utcnow() + timedelta(seconds=1)
@@ -477,10 +477,10 @@ class TestWrites:
         binding: Any = {}
         writes = 0
 
-        async def records() -> Memory:
+        async def records() -> Snapshot:
             nonlocal writes
             writes += 1
-            return Memory(dialogs=[], bindings=[binding] * 10_000)
+            return Snapshot(dialogs=[], bindings=[binding] * 10_000)
 
         store.async_follow(records)
         store.async_changed(urgent=True)

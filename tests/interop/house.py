@@ -19,7 +19,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.clock import Clock, LoopClock, TimerHandle
-from custom_components.dfks.sip.snapshot import Memory
+from custom_components.dfks.sip.snapshot import Snapshot
 from custom_components.dfks.sip.transport.flow import Flow
 from tests.loopback import HOST, LOOPBACK, PASSWORDS
 from tests.phone import Lamp, Phone
@@ -113,7 +113,7 @@ async def house(
     config: ServerConfig | None = None,
     *,
     clock: Clock | None = None,
-    memory: Memory | None = None,
+    memory: Snapshot | None = None,
     states: Mapping[str, States] | None = None,
 ) -> AsyncIterator[House]:
     """Run the lower floors with two lines; raises CheckFailed for what they log."""
@@ -122,6 +122,7 @@ async def house(
         clock or LoopClock(asyncio.get_running_loop()),
     )
     sync = FeatureSync(server)
+    server.add_package(sync)
     for line in map(line_config, PASSWORDS):
         sync.add_line(line, (states or {}).get(line.id))
     running = House(server, sync)

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 import pytest
 import pytest_socket
 
-from custom_components.dfks.sip import Memory, ServerConfig, SipServer
+from custom_components.dfks.sip import ServerConfig, SipServer, Snapshot
 from tests.clock import ManualClock
 from tests.loopback import LOOPBACK, PASSWORDS
 from tests.phone.link import Address
@@ -161,10 +161,10 @@ async def restart(server: SipServer, clock: ManualClock) -> AsyncIterator[Restar
             grace: float = 0.0,
             forget: bool = False,
             lines: tuple[str, ...] = ("201", "202"),
-            change: Callable[[Memory], None] = lambda _: None,
+            change: Callable[[Snapshot], None] = lambda _: None,
         ) -> Echo:
             nonlocal running
-            memory = cast("Memory", json.loads(json.dumps(await running.records())))
+            memory = cast("Snapshot", json.loads(json.dumps(await running.records())))
             change(memory)
             await running.stop()
             clock.advance(away)

@@ -12,7 +12,7 @@ from custom_components.dfks.sip.access.guard import (
     parse_networks,
 )
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.snapshot import Memory
+from custom_components.dfks.sip.snapshot import Snapshot
 from tests.clock import ManualClock
 from tests.loopback import PASSWORDS, loopback_config
 from tests.phone import Digest
@@ -487,8 +487,8 @@ async def test_h17_after_a_restart_it_is_known_who_has_logged_in_where(
     memory = await server.records()
     sources = []
     for part in (
-        Memory(bindings=memory["bindings"], dialogs=[]),
-        Memory(bindings=[], dialogs=memory["dialogs"]),
+        Snapshot(bindings=memory["bindings"], dialogs=[]),
+        Snapshot(bindings=[], dialogs=memory["dialogs"]),
     ):
         later = SipServer(loopback_config(), clock)
         line = Echo(later).add_line("201")

@@ -6,7 +6,7 @@ from typing import Literal, cast
 import pytest
 
 from custom_components.dfks.sip import ServerConfig, SipServer
-from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Memory
+from custom_components.dfks.sip.snapshot import CSEQ_RESERVE, Snapshot
 from tests.clock import ManualClock
 from tests.phone import Request
 from tests.phone.wire import address, parameter
@@ -55,7 +55,7 @@ async def test_f28_cseq_rises_though_a_backup_is_restored(
 ) -> None:
     """What was told after the backup was made is not told under the same numbers."""
     subscribed = await caller.subscribe()
-    backup: list[Memory] = []
+    backup: list[Snapshot] = []
     await restart(change=backup.append)
     numbers = [(await subscribed.told()).cseq[0]]
     await caller.log_in()
@@ -77,7 +77,7 @@ async def test_f28_a_wrong_clock_makes_no_cseq_that_is_too_low_or_too_high(
     """In 1970 what is remembered counts, and in 2100 there is room left."""
     subscribed = await caller.subscribe()
 
-    def set_clock(_: Memory) -> None:
+    def set_clock(_: Snapshot) -> None:
         clock.wall_offset = now - clock.monotonic()
 
     await restart(change=set_clock, grace=3600)
@@ -312,7 +312,7 @@ async def test_f28_a_wall_clock_that_was_set_back_makes_nothing_immortal(
 ) -> None:
     """What is remembered lasts an hour at most, whatever time it is now."""
 
-    def set_back(_: Memory) -> None:
+    def set_back(_: Snapshot) -> None:
         clock.wall_offset -= 30 * 86_400
 
     subscribed = await caller.subscribe()
@@ -329,10 +329,10 @@ async def test_f28_a_wall_clock_that_was_set_back_makes_nothing_immortal(
 
 def _spoil(
     kind: Literal["dialogs", "bindings"], name: str, value: object
-) -> Callable[[Memory], None]:
+) -> Callable[[Snapshot], None]:
     """Return what puts nonsense into the first record of a kind; None leaves out."""
 
-    def change(memory: Memory) -> None:
+    def change(memory: Snapshot) -> None:
         record = cast("dict[str, object]", memory[kind][0])
         record[name] = value
         if value is None:
@@ -376,7 +376,7 @@ async def test_f28_a_record_that_is_no_good_is_left_out(
     caller: Caller,
     stranger: Caller,
     restart: Restart,
-    change: Callable[[Memory], None],
+    change: Callable[[Snapshot], None],
 ) -> None:
     """That one alone: the others are taken back, and the server starts."""
     await caller.call("REGISTER")
@@ -401,7 +401,7 @@ async def test_f28_a_dialog_that_is_half_good_is_left_out_as_a_whole(
     await subscribed.send({"Event": "echo;id=2"})
     await subscribed.told()
 
-    def change(memory: Memory) -> None:
+    def change(memory: Snapshot) -> None:
         memory["dialogs"][0]["subscriptions"][1]["expires_at"] = cast("float", "never")
 
     echo = await restart(change=change)
@@ -524,7 +524,7 @@ async def test_f28_an_address_that_is_gone_is_replaced(
 ) -> None:
     """The machine has another one now."""
 
-    def move(memory: Memory) -> None:
+    def move(memory: Snapshot) -> None:
         memory["dialogs"][0]["flow"]["local"][0] = "192.0.2.250"
 
     caller = await connect()

@@ -89,7 +89,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def __init__(
         self, server: SipServer, new_context: Callable[[], object] = lambda: None
     ) -> None:
-        """Become an event package of `server`.
+        """Keep the lines of `server`; `server.add_package` makes it known there.
 
         `new_context` makes the context of a change that brings none: one for the
         whole change, whoever is told of it.
@@ -111,7 +111,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._asking: dict[Line, dict[Subscription, None]] = {}
         self._documents = NotifyDocuments(server.clock)
         self._damping = Damping(server.clock, server.notifier)
-        server.add_package(self)
 
     # Lines
 

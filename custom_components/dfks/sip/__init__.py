@@ -33,7 +33,7 @@ from .proxy.pbx import ContactMode, PbxConfig, Upstream
 from .proxy.site import ProxyObserver
 from .proxy.tokens import SECRET_SIZE
 from .server import SipServer
-from .snapshot import BindingRecord, DialogRecord, Memory, resumed_cseq
+from .snapshot import BindingRecord, DialogRecord, Snapshot, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
 from .transport.flow import Flow
 from .transport.resolver import AddressRecord, Resolver, ServiceRecord
@@ -90,7 +90,6 @@ __all__ = [
     "Hashes",
     "HeaderError",
     "LoopClock",
-    "Memory",
     "NotSip",
     "Notification",
     "Notifier",
@@ -105,6 +104,7 @@ __all__ = [
     "ServiceRecord",
     "SipError",
     "SipServer",
+    "Snapshot",
     "Subscription",
     "TimerHandle",
     "Topics",

@@ -12,7 +12,7 @@ import logging
 from .access.accounts import Account, Accounts
 from .access.guard import Guard
 from .proxy.location import ProxyBindingRecord
-from .snapshot import Memory, flow_ends
+from .snapshot import Snapshot, flow_ends
 from .transport.flow import Flow, FlowError
 from .ua.dialog import EventPackage
 from .ua.registrar import Registrar
@@ -46,9 +46,9 @@ class Remembering:
         self._packages = packages
         self._flow_of = flow_of
 
-    async def records(self) -> Memory:
+    async def records(self) -> Snapshot:
         """Return what is to be remembered, without holding the event loop."""
-        memory = Memory(dialogs=[], bindings=[])
+        memory = Snapshot(dialogs=[], bindings=[])
         for count, dialog in enumerate(self._dialogs.records()):
             memory["dialogs"].append(dialog)
             if not count % MEMORY_SLICE:
@@ -59,7 +59,7 @@ class Remembering:
                 await asyncio.sleep(0)
         return memory
 
-    async def restore(self, memory: Memory, grace: float) -> None:
+    async def restore(self, memory: Snapshot, grace: float) -> None:
         """Take back dialogs and bindings; a record that is no good is left out."""
         accounts = {account.id: account for account in self._accounts}
         flow_of = self._flow_of

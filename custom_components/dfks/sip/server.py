@@ -35,7 +35,7 @@ from .proxy.location import ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.site import ProxyObserver
 from .remembering import Remembering
-from .snapshot import Memory
+from .snapshot import Snapshot
 from .transaction.client import ClientTransactions
 from .transaction.server import ServerTransaction, ServerTransactions
 from .transaction.via import mark_source
@@ -180,7 +180,7 @@ class SipServer:
     async def start(
         self,
         tls: ssl.SSLContext | None = None,
-        memory: Memory | None = None,
+        memory: Snapshot | None = None,
         *,
         grace: float = 0.0,
         passed: Sequence[ProxyBindingRecord] = (),
@@ -209,7 +209,7 @@ class SipServer:
         await self._transports.stop()
         self._timers.stop()
 
-    async def records(self) -> Memory:
+    async def records(self) -> Snapshot:
         """Return what is to be remembered, without holding the event loop."""
         return await self._remembering.records()
 

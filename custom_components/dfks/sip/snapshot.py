@@ -75,7 +75,7 @@ class BindingRecord(TypedDict):
     flow: FlowRecord
 
 
-class Memory(TypedDict):
+class Snapshot(TypedDict):
     """Everything that a server remembers."""
 
     dialogs: list[DialogRecord]

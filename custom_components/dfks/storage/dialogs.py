@@ -23,7 +23,7 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
 
 from ..const import DOMAIN
-from ..sip import BindingRecord, DialogRecord, Memory, resumed_cseq
+from ..sip import BindingRecord, DialogRecord, Snapshot, resumed_cseq
 from .file import StoredFile
 from .writer import DelayedWriter
 
@@ -49,7 +49,7 @@ class PhoneStore:
             hass, self._file, "dfks write phones", REFRESH_DELAY
         )
 
-    async def async_load(self) -> tuple[Memory | None, float]:
+    async def async_load(self) -> tuple[Snapshot | None, float]:
         """Return what is remembered, and the seconds by which it is valid longer.
 
         Whatever the file holds, it does not hinder the start: phones that are not
@@ -65,7 +65,7 @@ class PhoneStore:
             _LOGGER.exception("What is remembered of the phones cannot be read")
             return None, 0.0
 
-    async def async_begin(self, memory: Memory | None) -> None:
+    async def async_begin(self, memory: Snapshot | None) -> None:
         """Get the file ready for a run that goes on with `memory`."""
         if memory is None or not (memory["dialogs"] or memory["bindings"]):
             return
@@ -78,7 +78,7 @@ class PhoneStore:
         await self._file.async_save({"clean": False, **memory, "dialogs": ahead})
 
     @callback
-    def async_follow(self, records: Callable[[], Awaitable[Memory]]) -> None:
+    def async_follow(self, records: Callable[[], Awaitable[Snapshot]]) -> None:
         """Write what `records` returns whenever something has changed from now on."""
         self._writer.async_follow(records)
 
@@ -96,7 +96,7 @@ class PhoneStore:
         await self._file.async_remove()
 
 
-def _understood(data: Mapping[str, Any]) -> Memory:
+def _understood(data: Mapping[str, Any]) -> Snapshot:
     """Return the records of a file that are what they should be."""
     dialogs = of_kind(data["dialogs"], DialogRecord)
     bindings = of_kind(data["bindings"], BindingRecord)
@@ -104,7 +104,7 @@ def _understood(data: Mapping[str, Any]) -> Memory:
     left_out -= len(dialogs) + len(bindings)
     if left_out:
         _LOGGER.warning("%s remembered phones are left out", left_out)
-    return Memory(dialogs=dialogs, bindings=bindings)
+    return Snapshot(dialogs=dialogs, bindings=bindings)
 
 
 def of_kind(records: list[Any], kind: type) -> list[Any]:

@@ -45,6 +45,7 @@ def phone_type() -> type[KeyPhone]:
 def sync(built_server: SipServer) -> FeatureSync:
     """Return the event package with the line 201 at the PBX."""
     sync = FeatureSync(built_server)
+    built_server.add_package(sync)
     sync.add_line(LineConfig(id="201@pbx-1", user="201", pbx="pbx-1"))
     return sync
 

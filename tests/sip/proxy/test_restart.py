@@ -9,7 +9,7 @@ import pytest
 from custom_components.dfks.sip.config import ServerConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
-from custom_components.dfks.sip.snapshot import DialogRecord, Memory
+from custom_components.dfks.sip.snapshot import DialogRecord, Snapshot
 from tests.clock import ManualClock
 
 from .conftest import SECRET
@@ -110,7 +110,7 @@ async def test_a_call_that_comes_during_the_start_waits_for_the_bindings(
     after.add_pbx(pbx_config, SECRET)
     # So many that the start lets others have their turn in between.
     dialogs: list[DialogRecord] = [{} for _ in range(500)]  # type: ignore[typeddict-item]
-    memory = Memory(dialogs=dialogs, bindings=[])
+    memory = Snapshot(dialogs=dialogs, bindings=[])
     starting = asyncio.create_task(after.start(memory=memory, passed=stored))
     while not after.port:
         await asyncio.sleep(0)
