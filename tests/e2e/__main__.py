@@ -16,6 +16,7 @@ from dev.demo import api, installation
 from dev.demo.dashboard import read_templates
 from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
+from tests.pbx import SimulatedPbx
 from tests.phone import ALWAYS, BUSY, DND, Phone
 
 from .browser import Browser, open_browser
@@ -277,6 +278,49 @@ class Visit:
         require(told.reason == "noresource", f"the reason is {told.reason}")
         require(not self._phone.violations, "\n".join(self._phone.violations))
 
+    async def add_pbx(self) -> None:
+        """Add a PBX by its form, which says what is at risk."""
+        users = {RECEPTION.user: RECEPTION.password}
+        self._pbx = await self._stack.enter_async_context(SimulatedPbx(users))
+        await self._browser.start_adding_to_listener("Add PBX")
+        await self._browser.wait_for_part("emergency calls too, stop while")
+        await self._browser.fill("Name", "Office PBX")
+        await self._browser.fill("Address", HOST)
+        await self._browser.fill_optional("Port", str(self._pbx.address[1]))
+        await self._browser.fill_optional("Domain", self._pbx.domain)
+        await self._browser.submit()
+        await self._browser.shows_step("Success")
+        await self._browser.finish()
+
+    async def add_offered_line(self) -> None:
+        """Choose a phone that the PBX has accepted; its line is added, and follows."""
+        phone = Phone(
+            RECEPTION.user,
+            RECEPTION.password,
+            (HOST, self.port),
+            registrar=self._pbx.domain,
+            display_name="Front desk",
+            user_agent="Yealink SIP-T54W 96.86.0.1",
+        )
+        await self._stack.enter_async_context(phone)
+        require((await phone.register()).ok, "the phone cannot register at the PBX")
+        await self._browser.start_adding_to_listener("Add line")
+        await self._browser.choose("Front desk, 201 @ Office PBX, Yealink")
+        await self._browser.submit()
+        await self._browser.shows_step("Success")
+        await self._browser.wait_for_part("Outbound proxy")
+        await self._browser.wait_for_part("account.X.outbound_proxy.2.address=PBX")
+        await self._browser.finish()
+        while not (await phone.subscribe()).ok:
+            # Once the PBX is asked who synchronizes the keys.
+            await asyncio.sleep(1)
+        await phone.notification()
+        await self._browser.open_line("Front desk")
+        await self._browser.wait_for_text("Connected")
+        require((await phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._browser.shows_switch("Do not disturb", True)
+        require(not phone.violations, "\n".join(phone.violations))
+
     async def phone(self, user: str, password: str) -> Phone:
         """Return a phone that has registered and knows the state of its line."""
         phone = Phone(user, password, (HOST, self.port))
@@ -385,6 +429,8 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.use_dashboard,
                 visit.pick_end,
                 visit.delete_line,
+                visit.add_pbx,
+                visit.add_offered_line,
             ):
                 await steps.run((step.__doc__ or "").rstrip("."), step)
                 passed, failed = steps.passed, steps.failed

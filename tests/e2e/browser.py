@@ -78,6 +78,12 @@ class Browser:
         field = form.locator("ha-input").filter(has_text=f"{label}*").first
         await field.locator("input").fill(value)
 
+    async def fill_optional(self, label: str, value: str) -> None:
+        """Fill a field of the dialog that may stay empty."""
+        form = self._page.locator("step-flow-form")
+        field = form.locator("ha-input").filter(has_text=re.compile(rf"^\s*{label}\b"))
+        await field.first.locator("input").fill(value)
+
     async def submit(self) -> None:
         """Send the form of the dialog."""
         await self._leads_on().click()
@@ -90,6 +96,25 @@ class Browser:
                 # A button may be gone, its step being over, before it is clicked.
                 with suppress(PlaywrightTimeout):
                     await self._leads_on().click(timeout=CLICKING)
+
+    async def start_adding_to_listener(self, title: str) -> None:
+        """Start to add something to the listener, by the words of its menu."""
+        path = "/config/integrations/integration/dfks"
+        if not self._page.url.endswith(path):
+            await self.open(path)
+        row = self._page.locator("ha-config-entry-row")
+        button = row.locator("ha-button", has_text=title)
+        item = row.locator("ha-dropdown-item", has_text=title)
+        await row.locator("ha-icon-button[slot=trigger]").first.wait_for()
+        if not await button.count():
+            await row.locator("ha-icon-button[slot=trigger]").first.click()
+        await button.or_(item).first.click()
+
+    async def choose(self, text: str) -> None:
+        """Choose one of the options of the dialog's form, by a part of its label."""
+        form = self._page.locator("step-flow-form")
+        option = form.locator("ha-radio-option, ha-formfield, label")
+        await option.filter(has_text=text).first.click()
 
     async def shows_step(self, title: str, patience: float = PATIENCE / 1000) -> None:
         """Wait for a step of the dialog, for so many seconds at most."""
