@@ -40,6 +40,17 @@ class ListeningPeer:
             self._server.close()
             await self._server.wait_closed()
 
+    async def connected(self) -> None:
+        """Wait for the first connection."""
+        async with asyncio.timeout(PATIENCE):
+            while not self.links:
+                await asyncio.sleep(0)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether no message waits to be taken."""
+        return self._messages.empty()
+
     async def next_request(self) -> Request:
         """Return the next message, which must be a request, and answer it with 200."""
         data, link = await asyncio.wait_for(self._messages.get(), PATIENCE)

@@ -112,6 +112,21 @@ def test_c7_connections_over_ipv6_are_counted_by_network() -> None:
     assert take(connections, hosts[-1])
 
 
+@requirement("C7", "C8")
+@pytest.mark.usefixtures("few_places")
+def test_c7_the_oldest_of_a_known_ipv6_network_makes_room_for_its_next() -> None:
+    """Whichever of its addresses it comes from."""
+    connections = places.Connections[Place](lambda text, *details: None)
+    connections.remember("2001:db8::ffff")
+    first, *others = [Place((f"2001:db8::{number}", 5060)) for number in range(1, 4)]
+    for connection in (first, *others):
+        connections.add(connection)
+
+    assert take(connections, "2001:db8::9")
+    assert first.aborted
+    assert not any(connection.aborted for connection in others)
+
+
 @requirement("C8")
 @pytest.mark.usefixtures("few_places")
 def test_c8_a_login_makes_the_whole_ipv6_network_known() -> None:

@@ -15,7 +15,7 @@ from tests.phone.wire import address
 
 from .caller import Caller, disconnected
 from .conftest import Connect, Restart
-from .echo import DOOR, LIGHT, TOPICS, Echo, Line, echoed, light, say
+from .echo import DOOR, LIGHT, Echo, Line, echoed, light, say
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
@@ -78,16 +78,13 @@ async def test_e14_a_phone_that_closed_its_connection_is_told_at_its_contact(
         there = contact("127.0.0.1", phone.port)
         await stream.subscribe(there)
         await stream.close()
-        await disconnected(reception)
-        silent = not phone.links
+        await phone.connected()
 
         await elsewhere.subscribe(body=light(True))
         notify = await phone.next_request()
 
-        assert silent
         assert f"<{notify.uri}>" == there["Contact"]
-        assert echoed(notify)[LIGHT] == "on"
-        assert list(echoed(notify)) == TOPICS
+        assert echoed(notify) == {LIGHT: "on"}
 
 
 @requirement("E14", "F16", "F21")
@@ -101,7 +98,7 @@ async def test_e14_all_subscriptions_of_the_dialog_are_told_there(
         await subscribed.send({**there, "Event": "echo;id=2"})
         await subscribed.told()
         await stream.close()
-        await disconnected(reception)
+        await phone.connected()
 
         await elsewhere.subscribe(body=light(True))
         events = {(await phone.next_request()).get("Event") for _ in range(2)}
@@ -136,7 +133,7 @@ async def test_e14_a_notify_that_fails_there_is_told_over_a_new_connection(
         there = contact("127.0.0.1", phone.port)
         subscribed = await stream.subscribe(there)
         await stream.close()
-        await disconnected(reception)
+        await phone.connected()
         await elsewhere.subscribe(body=light(True))
         first = await phone.next_request()
         second = await connect("tcp")
@@ -152,6 +149,61 @@ async def test_e14_a_notify_that_fails_there_is_told_over_a_new_connection(
 
 
 @requirement("E14", "F16")
+async def test_e14_a_phone_that_takes_connections_at_its_contact_is_there(
+    stream: Caller, clock: ManualClock, reception: Line
+) -> None:
+    """Though it closes what is idle, that connection too; it is asked nothing."""
+    async with await ListeningPeer.open() as phone:
+        await stream.subscribe(contact("127.0.0.1", phone.port))
+        await stream.close()
+        await phone.connected()
+        clock.advance(60)
+        await phone.links[0].close()
+        await asyncio.sleep(0.05)
+
+        assert reception.connected
+        assert len(phone.links) == 1
+        assert phone.is_silent
+
+
+@requirement("E14", "F16")
+async def test_e14_a_phone_that_is_away_from_its_contact_is_not(
+    stream: Caller, reception: Line
+) -> None:
+    """It was switched off."""
+    async with await ListeningPeer.open() as phone:
+        there = contact("127.0.0.1", phone.port)
+    await stream.subscribe(there)
+
+    await stream.close()
+
+    await disconnected(reception)
+
+
+@requirement("E14", "F16")
+async def test_e14_a_connection_that_replaces_the_lost_one_is_what_counts(
+    stream: Caller, connect: Connect, clock: ManualClock, reception: Line
+) -> None:
+    """Whatever becomes of the one to the Contact."""
+    async with await ListeningPeer.open() as phone:
+        there = contact("127.0.0.1", phone.port)
+        subscribed = await stream.subscribe(there)
+        await stream.close()
+        await phone.connected()
+        second = await connect("tcp")
+        await second.log_in()
+        subscribed.caller = second
+        await subscribed.send(there)
+        await subscribed.told()
+
+        await phone.links[0].close()
+        await second.settle()
+        await asyncio.sleep(0.05)
+
+        assert reception.connected
+
+
+@requirement("E14", "F16")
 async def test_e14_a_phone_that_listens_is_there_without_a_connection(
     stream: Caller, connect: Connect, elsewhere: Caller, reception: Line
 ) -> None:
@@ -160,7 +212,7 @@ async def test_e14_a_phone_that_listens_is_there_without_a_connection(
         there = contact("127.0.0.1", phone.port)
         subscribed = await stream.subscribe(there)
         await stream.close()
-        await disconnected(reception)
+        await phone.connected()
         other = await elsewhere.subscribe(body=light(True))
         await phone.next_request()
         await elsewhere.settle()

@@ -989,13 +989,14 @@ async def test_e14_a_contact_behind_another_nat_is_another_phone(
 async def test_e14_a_lost_phone_is_called_at_its_contact(
     stream: Caller, clock: ManualClock, reception: Line
 ) -> None:
-    """Five minutes after the connection went, over one of the server's own."""
-    async with await ListeningPeer.open() as phone:
-        contact = f"<sip:201@127.0.0.1:{phone.port};transport=tcp>"
-        await stream.subscribe({"Contact": contact})
-        await stream.close()
-        await disconnected(reception)
-
+    """Five minutes after it took no connection there, over one of the server's own."""
+    async with await ListeningPeer.open() as switched_off:
+        port = switched_off.port
+    contact = f"<sip:201@127.0.0.1:{port};transport=tcp>"
+    await stream.subscribe({"Contact": contact})
+    await stream.close()
+    await disconnected(reception)
+    async with await ListeningPeer.open(port=port) as phone:
         clock.advance(300)
         notify = await phone.next_request()
 
@@ -1010,16 +1011,18 @@ async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
     connect: Connect, server: SipServer, clock: ManualClock, reception: Line, more: int
 ) -> None:
     """Its subscription ends with what is tried at its Contact; another is told so."""
-    async with await ListeningPeer.open() as phone:
-        first = await connect("tcp")
-        contact = f"<sip:201@127.0.0.1:{phone.port};transport=tcp>"
-        headers = {"Contact": contact, "Expires": "320"}
-        subscribed = await first.subscribe(headers)
-        for number in range(more):
-            await subscribed.send({**headers, "Event": f"echo;id={number}"})
-            await subscribed.told()
-        await first.close()
-        await disconnected(reception)
+    async with await ListeningPeer.open() as switched_off:
+        port = switched_off.port
+    first = await connect("tcp")
+    contact = f"<sip:201@127.0.0.1:{port};transport=tcp>"
+    headers = {"Contact": contact, "Expires": "320"}
+    subscribed = await first.subscribe(headers)
+    for number in range(more):
+        await subscribed.send({**headers, "Event": f"echo;id={number}"})
+        await subscribed.told()
+    await first.close()
+    await disconnected(reception)
+    async with await ListeningPeer.open(port=port) as phone:
         clock.advance(300)
         await phone.next_request()
         clock.advance(20)

@@ -12,7 +12,7 @@ IPV6_PREFIX: Final = 64
 @lru_cache(maxsize=1024)
 def source_of(host: str) -> str:
     """Return the source of a numeric address: an IPv4 address or an IPv6 network."""
-    ip = ipaddress.ip_address(host.partition("%")[0])
+    ip = ipaddress.ip_address(host)
     if ip.version == 4:
         return str(ip)
     return str(ipaddress.ip_network((ip, IPV6_PREFIX), strict=False))

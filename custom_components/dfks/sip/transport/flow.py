@@ -41,6 +41,11 @@ class Flow(ABC):
     def closed(self) -> bool:
         """Whether the flow is gone for good."""
 
+    @property
+    def lasted(self) -> bool:
+        """Whether the peer has taken the connection, and has not closed it at once."""
+        return True
+
     @abstractmethod
     def send(self, data: bytes) -> None:
         """Send one message. Raises FlowError."""

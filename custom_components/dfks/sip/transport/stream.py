@@ -28,6 +28,9 @@ IDLE_TIMEOUT = 2 * 3600.0
 # connections of one would look for their turn at each message.
 MIN_PAUSE = 0.1
 
+# A peer that closes what we have opened within this many seconds does not want it.
+REFUSED_WITHIN = 1.0
+
 # Seconds for a TLS handshake.
 HANDSHAKE_TIMEOUT = 10.0
 
@@ -67,6 +70,7 @@ class StreamFlow(Flow, asyncio.Protocol):
         "_framer",
         "_held",
         "_inside",
+        "_opened_at",
         "_owner",
         "_unsent",
         "_writer",
@@ -103,6 +107,8 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._writer: asyncio.Transport | None = None
         self._unsent: list[bytes] | None = [] if outgoing else None
         self._inside = False
+        # In seconds of the clock, once it is open.
+        self._opened_at: float | None = None
         # When the connection has been silent too long, in seconds of the clock.
         self._grant(HANDSHAKE_TIMEOUT)
 
@@ -113,6 +119,13 @@ class StreamFlow(Flow, asyncio.Protocol):
             return self._unsent is None
         # It is so as soon as the peer has reset the connection.
         return self._writer.is_closing()
+
+    @property
+    @override
+    def lasted(self) -> bool:
+        if self._opened_at is None:
+            return False
+        return self._owner.clock.monotonic() - self._opened_at >= REFUSED_WITHIN
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -132,6 +145,7 @@ class StreamFlow(Flow, asyncio.Protocol):
             transport.abort()
             return
         _keep_alive(transport.get_extra_info("socket"))
+        self._opened_at = self._owner.clock.monotonic()
         self._grant(IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT)
         for data in unsent:
             transport.write(data)

@@ -4,7 +4,7 @@ What a phone's requests in a dialog say about it is in dialog.py.
 """
 
 from ..access.accounts import Account
-from ..transport.flow import Flow
+from ..transport.flow import Flow, FlowError
 from ..wire.headers import HeaderError, parse_address, parse_uri, same_uri
 from ..wire.message import Request
 from .dialog import Dialog, Subscription, same_ends
@@ -64,19 +64,47 @@ class DialogFlows:
         """Suspend what went over a connection that is gone.
 
         A proxy closes connections that are idle; its Route leads to it all the same. So
-        does the Contact where the end was seen before and another one is in use, where
-        the phone has taken a connection before, and where a NOTIFY was on its way.
+        may the Contact of a phone that closes what is idle and takes connections there,
+        which is found out at once where nobody knows it yet: such a phone is there.
         """
         for dialog in self._subscriptions.take_stream(flow):
+            if flow is not dialog.flow:
+                self._contact_lost(dialog, flow)
+                continue
             hop = dialog.next_hop
             if dialog.routes or (hop is not None and not hop.closed):
                 continue
-            if self._next_hops.may_listen(dialog) and (
-                dialog.listens or _is_told(dialog)
+            if not (
+                self._next_hops.may_listen(dialog)
+                and (dialog.listens or _is_told(dialog) or self._connect(dialog))
             ):
-                continue
-            for subscription in dialog.subscriptions:
-                self._notifier.suspend(subscription)
+                self._suspend(dialog)
+
+    def _connect(self, dialog: Dialog) -> bool:
+        """Open a connection to the Contact of a dialog; False where that cannot be."""
+        try:
+            hop = self._next_hops.find(dialog)
+        except FlowError:
+            return False
+        self._subscriptions.watch_stream(dialog, hop)
+        return True
+
+    def _contact_lost(self, dialog: Dialog, flow: Flow) -> None:
+        """Suspend a dialog whose Contact has not taken the connection to it."""
+        if (
+            flow.lasted
+            or dialog.next_hop is not flow
+            or not dialog.flow.closed
+            # What becomes of a NOTIFY says more.
+            or _is_told(dialog)
+        ):
+            return
+        dialog.listens = False
+        self._suspend(dialog)
+
+    def _suspend(self, dialog: Dialog) -> None:
+        for subscription in dialog.subscriptions:
+            self._notifier.suspend(subscription)
 
     def _has_moved(
         self, subscription: Subscription, request: Request, flow: Flow

@@ -319,7 +319,7 @@ def _absence(subscription: Subscription) -> int:
     if subscription.ending is not None:
         return 4
     dialog = subscription.dialog
-    gone = dialog.flow.closed and not dialog.routes
+    gone = dialog.flow.closed and not dialog.routes and not dialog.listens
     return 2 * gone + subscription.suspended
 
 

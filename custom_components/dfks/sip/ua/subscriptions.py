@@ -76,7 +76,11 @@ class Subscriptions:
         if before is not None:
             self._leave_stream(dialog, before)
         if dialog.flow.reliable:
-            self._by_stream.setdefault(dialog.flow, set()).add(dialog)
+            self.watch_stream(dialog, dialog.flow)
+
+    def watch_stream(self, dialog: Dialog, flow: Flow) -> None:
+        """Count a dialog among those that a connection carries."""
+        self._by_stream.setdefault(flow, set()).add(dialog)
 
     def take_stream(self, flow: Flow) -> Iterable[Dialog]:
         """Return the dialogs that a connection carried; it carries none from now on."""
