@@ -269,6 +269,34 @@ async def test_a_dialog_of_a_line_here_takes_no_proof_but_the_password(
 
 
 @pytest.mark.requirement("P61")
+async def test_a_line_that_nobody_knows_asks_again(
+    open_phone: OpenPhone, pbx_peer: Pbx
+) -> None:
+    """Its Request-URI names the PBX, whose REGISTER may be on its way."""
+    phone = await open_phone("209")
+    assert (await phone.ask(subscribe(phone))).status == 480
+    await pbx_peer.silence()
+
+
+@pytest.mark.requirement("P61", "P56")
+async def test_a_connection_with_a_dialog_of_ours_is_kept(
+    open_phone: OpenPhone, pbx_peer: Pbx, clock: ManualClock
+) -> None:
+    """The phone has connected anew, and its REGISTER is not due yet."""
+    phone = await open_phone(transport="tcp")
+    await pbx_peer.register(phone)
+    response, _ = await open_subscription(phone)
+    again_connected = await open_phone(transport="tcp")
+    data = again(again_connected, response)
+    assert (await again_connected.ask(data)).status == 200
+    again_connected.answer(await again_connected.next_request())
+    await settle(again_connected)
+    clock.advance(300)
+    await settle(again_connected)
+    assert not again_connected.closed.is_set()
+
+
+@pytest.mark.requirement("P61")
 async def test_a_refresh_from_a_new_address_is_taken(
     registered: ProxiedPhone, pbx_peer: Pbx, open_phone: OpenPhone, echo: Echo
 ) -> None:
