@@ -258,3 +258,20 @@ async def test_a_register_for_another_host_is_for_this_server(
     for uri in (f"sip:{pbx_host}:{pbx_port}", f"sip:{DOMAIN}", f"sip:{DOMAIN}:5060"):
         phone.send(phone.request("REGISTER", uri))
         assert (await pbx_peer.next_request()).uri == uri
+
+
+@pytest.mark.requirement("P56")
+async def test_a_connection_that_has_proven_its_line_may_be_silent(
+    open_phone: OpenPhone, pbx_peer: Pbx, server: SipServer, clock: ManualClock
+) -> None:
+    """It counts as logged in; one that has proven nothing is closed after a minute."""
+    phone = await open_phone(transport="tcp")
+    await pbx_peer.register(phone)
+    stranger = await open_phone("203", transport="tcp")
+    assert (await stranger.ask(stranger.request("INVITE"))).status == 403
+    for _ in range(10):
+        clock.advance(30)
+    await stranger.wait_closed()
+    pbx_peer.send(pbx_peer.request("OPTIONS", f"sip:127.0.0.1:{server.port}"))
+    await pbx_peer.next_response()
+    assert not phone.closed.is_set()

@@ -200,6 +200,9 @@ class StreamFlow(Flow, asyncio.Protocol):
         if not self._authenticated:
             self._authenticated = True
             self._owner.authenticated(self)
+            if not self._inside:
+                # What shows it may come later than the phone's own message: from its PBX.
+                self._grant(IDLE_TIMEOUT)
 
     @override
     def send(self, data: bytes) -> None:
