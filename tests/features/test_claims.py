@@ -194,6 +194,18 @@ class TestSeveral:
         assert await desk.release({"meeting": "night"}.get(first, "meeting")) == OFF
         assert await features_told(phone) == [[DND]]
 
+    async def test_one_that_changes_nothing_is_told_to_nobody(
+        self, desk: Desk, phone: Phone
+    ) -> None:
+        """Automations renew theirs again and again; other actions set lamps right."""
+        await desk.set(claim="meeting")
+        assert await features_told(phone) == [[DND]]
+        await desk.set(claim="meeting", until=NOW + 60)
+        await desk.set(claim="night")
+        assert await told(phone) == []
+        await desk.set()
+        assert await features_told(phone) == [[DND]]
+
     async def test_the_newest_that_is_left_decides_where_calls_go(
         self, desk: Desk
     ) -> None:

@@ -138,6 +138,16 @@ async def test_ends_that_come_one_after_the_other(
     assert seen == [["off", "on", "on"], ["off", "off", "on"], ["off", "off", "off"]]
 
 
+async def test_an_end_that_comes_before_another(
+    hass: HomeAssistant, listener: DfksListener, freezer: FrozenDateTimeFactory
+) -> None:
+    """To the second, though it was set later."""
+    await set_feature(hass, entity_id=DND, status=True, duration="02:00:00")
+    await set_feature(hass, entity_id=WORKSHOP_DND, status=True, duration=10)
+    await wait(hass, freezer, seconds=10)
+    assert (state_of(hass, DND), state_of(hass, WORKSHOP_DND)) == ("on", "off")
+
+
 async def test_clock_that_jumps(
     hass: HomeAssistant, listener: DfksListener, freezer: FrozenDateTimeFactory
 ) -> None:
