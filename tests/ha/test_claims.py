@@ -286,7 +286,9 @@ async def test_end_for_which_there_is_no_room_is_tried_again(
     await wait(hass, freezer, minutes=1)
     assert state_of(hass, DND) == "on"
     monkeypatch.undo()
-    await wait(hass, freezer, seconds=10)
+    await wait(hass, freezer, seconds=9)
+    assert state_of(hass, DND) == "on"
+    await wait(hass, freezer, seconds=1)
     assert state_of(hass, DND) == "off"
 
 
