@@ -682,6 +682,22 @@ async def test_f15_retry_after_is_honoured(
 
 
 @requirement("F15")
+async def test_f15_a_phone_that_asks_for_no_pause_gets_a_second(
+    caller: Caller, clock: ManualClock, switch: Switch
+) -> None:
+    """One that never takes it would otherwise be asked as fast as it answers."""
+    subscribed = await caller.subscribe()
+    switch(LIGHT, "on")
+    await subscribed.told(503, retry_after="0")
+
+    clock.advance(0.9)
+    await caller.nothing()
+    clock.advance(0.1)
+
+    assert echoed(await subscribed.told()) == {LIGHT: "on"}
+
+
+@requirement("F15")
 @pytest.mark.parametrize("retry_after", ["soon", "-1", "", "99999999999999"])
 async def test_f15_a_malformed_retry_after_counts_as_none(
     caller: Caller, switch: Switch, retry_after: str

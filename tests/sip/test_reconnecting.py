@@ -36,15 +36,15 @@ class RefusingPeer:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
-        """Listen on 127.0.0.1 for a while."""
+    async def open(cls, host: str = "127.0.0.1") -> AsyncIterator[Self]:
+        """Listen on an address for a while."""
         peer = cls()
 
         def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             peer.attempts.append(writer)
             writer.transport.abort()
 
-        async with await asyncio.start_server(refuse, "127.0.0.1") as server:
+        async with await asyncio.start_server(refuse, host) as server:
             peer.port = server.sockets[0].getsockname()[1]
             yield peer
 
@@ -332,6 +332,36 @@ async def test_e14_a_silent_phone_behind_a_proxy_is_left_alone(
         await asyncio.sleep(0.05)
 
         assert not proxy.links
+
+
+@requirement("E14", "D11", "F16")
+async def test_e14_a_route_that_takes_no_connection_is_tried_once(
+    stream: Caller, elsewhere: Caller, reception: Line
+) -> None:
+    """Though the connection of the SUBSCRIBE stands: the Route is the way."""
+    await elsewhere.call("REGISTER", {"Contact": "<sip:201@127.0.0.2:5060>"})
+    async with RefusingPeer.open("127.0.0.2") as proxy:
+        route = f"<sip:127.0.0.2:{proxy.port};transport=tcp;lr>"
+
+        await stream.call("SUBSCRIBE", {"Record-Route": route})
+        await disconnected(reception)
+
+        assert len(proxy.attempts) == 1
+
+
+@requirement("E14", "F16")
+async def test_e14_a_silent_route_is_given_up(
+    stream: Caller, elsewhere: Caller, clock: ManualClock, reception: Line
+) -> None:
+    """It is not asked anew every 32 s."""
+    await elsewhere.call("REGISTER", {"Contact": "<sip:201@127.0.0.2:5060>"})
+    route = f"<sip:127.0.0.2:{elsewhere.local[1]};lr>"
+    await stream.call("SUBSCRIBE", {"Record-Route": route})
+    await elsewhere.next_request()
+
+    clock.advance(32)
+
+    assert not reception.connected
 
 
 @requirement("E14", "D11")

@@ -46,7 +46,9 @@ _LOGGER = logging.getLogger(__name__)
 # must not lose its lamp until the next refresh.
 PROBE = 300.0
 
-# Retry-After is honoured up to this, in seconds.
+# Retry-After is honoured from this to that, in seconds: to ask a phone that says 0 at
+# once, and again at once, would never end.
+MIN_HOLD = 1
 MAX_HOLD = 3600
 
 # Answers to a NOTIFY that end the subscription (RFC 6665 4.2.2, RFC 5057 5.1).
@@ -312,8 +314,14 @@ class Notifier:
                 self.go_on(subscription)
                 return
             dialog.listens = False
-        elif sent is not None and dialog.flow.reliable and sent.flow is not dialog.flow:
-            # The phone has connected anew since, and is told over that connection.
+        elif (
+            sent is not None
+            and dialog.flow.reliable
+            and sent.flow is not dialog.flow
+            and not dialog.routes
+        ):
+            # The phone has connected anew since, and is told over that connection. A
+            # Route is another flow anyway: to go on over it would never end.
             subscription.last_sent = False
             subscription.owed = join(subscription.owed, subscription.told)
             self.go_on(subscription)
@@ -453,4 +461,4 @@ def _retry_after(response: Response) -> int | None:
         return None
     digits = value.partition(";")[0].partition("(")[0].strip()
     seconds = number(digits, 2**32 - 1)
-    return None if seconds is None else min(seconds, MAX_HOLD)
+    return None if seconds is None else min(max(seconds, MIN_HOLD), MAX_HOLD)
