@@ -16,7 +16,7 @@ from tests.phone import (
     set_forwarding,
 )
 from tests.server import line_config
-from tests.sip.caller import Caller
+from tests.sip.caller import Caller, state_of
 
 from .caller import lamps
 from .conftest import Switch
@@ -153,3 +153,17 @@ async def test_f25_a_key_that_changes_nothing_is_told_to_its_phone_only(
     assert lamps(await sender.told()) == {DND: Lamp(on=False)}
     await colleague.nothing()
     assert other.response.status == 200
+
+
+@requirement("F10", "F25")
+async def test_f10_an_unsubscribe_may_bring_a_change(caller: Caller) -> None:
+    """The last NOTIFY tells everything, the change included."""
+    subscribed = await caller.subscribe()
+
+    await subscribed.send({"Expires": "0"}, set_dnd(True))
+    last = await subscribed.told()
+
+    assert state_of(last) == "terminated;reason=timeout"
+    assert lamps(last)[DND] == Lamp(on=True)
+    assert len(lamps(last)) == 4
+    await caller.nothing()
