@@ -458,6 +458,33 @@ class TestRestart:
 
         assert FILE not in hass_storage
 
+    @pytest.mark.parametrize("loaded", [True, False])
+    async def test_phones_of_one_pbx_are_forgotten_and_those_of_another_stay(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        at_pbx: OpenPhone,
+        hass_storage: Storage,
+        loaded: bool,
+    ) -> None:
+        """Whether the listener runs when the PBX is removed, or not."""
+        await at_pbx()
+        async with SimulatedPbx({"201": "other"}, domain="b.example") as second:
+            form = pbx_form(second.address[1], name="B", domain="b.example")
+            await add_pbx(hass, entry, form)
+            await at_pbx(password="other", registrar="b.example")
+            if not loaded:
+                await hass.config_entries.async_unload(entry.entry_id)
+            hass.config_entries.async_remove_subentry(entry, PBX)
+            await hass.async_block_till_done()
+            if not loaded:
+                assert await hass.config_entries.async_setup(entry.entry_id)
+            await hass.config_entries.async_unload(entry.entry_id)
+
+        bindings = hass_storage[FILE]["data"]["bindings"]
+        assert [binding["domain"] for binding in bindings] == ["b.example"]
+
     async def test_removed_entry_leaves_no_file(
         self,
         hass: HomeAssistant,

@@ -136,9 +136,6 @@ class LinePhone(Publisher[[]]):
             return SyncStatus.NOT_REGISTERED
         if self._line.connected:
             self._idle_since = None
-            if self._line.pbx is not None:
-                # It may go on past us: the PBX is not far.
-                self._look_at(max(binding.expires_at for binding in bindings))
             return SyncStatus.SYNCHRONIZED
         if self._refused_from is not None:
             return SyncStatus.WRONG_PASSWORD
