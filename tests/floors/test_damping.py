@@ -756,6 +756,20 @@ def test_f31_a_wish_for_what_was_answered_just_before_another_is_an_echo(
 
 
 @requirement("F31")
+def test_f31_a_wish_after_the_newest_state_was_answered_is_none(
+    world: World, distant: SimulatedPhone
+) -> None:
+    """Though the phone has answered the state before only a moment ago as well."""
+    world.change(Feature.CALL_FORWARDING_BUSY, True, "1")
+    world.change(Feature.CALL_FORWARDING_BUSY, True, "2")
+    world.clock.advance(0.25)
+
+    wish(distant, set_forwarding("busy", True, "1"))
+
+    assert world.line().state(Feature.CALL_FORWARDING_BUSY).forward_to == "1"
+
+
+@requirement("F31")
 def test_f31_several_echoes_of_a_phone_are_answered_once(
     world: World, distant: SimulatedPhone
 ) -> None:

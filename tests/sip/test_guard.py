@@ -458,6 +458,69 @@ async def test_h17_a_source_that_guesses_many_names_tries_no_new_ones(
     assert await logs_in(newcomer)
 
 
+@requirement("H16", "H17")
+def test_h16_a_login_does_not_clear_the_guesses_from_all_sources(
+    clock: ManualClock,
+) -> None:
+    """57 of 60 tries stay counted where the phone that is guessed logs in."""
+    guard = Guard(clock)
+    for number in range(3):
+        guess(guard, address(number), "201", 19)
+
+    guard.succeeded(address(0), "201")
+
+    assert sum(guess(guard, address(number), "201", 19) for number in range(3, 9)) == 3
+
+
+@requirement("H16", "H17")
+def test_h16_a_login_does_not_clear_the_guesses_at_all_names(
+    clock: ManualClock,
+) -> None:
+    """95 of 100 tries stay counted where somebody logs in at their source."""
+    guard = Guard(clock)
+    for number in range(5):
+        guess(guard, SOURCE, f"name-{number}", 19)
+
+    guard.succeeded(SOURCE, "202")
+
+    assert sum(guess(guard, SOURCE, f"new-{number}", 19) for number in range(9)) == 5
+
+
+@requirement("H12", "H17")
+def test_h12_a_source_that_is_let_in_again_starts_anew(clock: ManualClock) -> None:
+    """Its guesses at all names are forgotten, too."""
+    guard = Guard(clock)
+    for number in range(5):
+        guess(guard, SOURCE, f"name-{number}", 19)
+
+    guard.unblock(SOURCE)
+
+    assert sum(guess(guard, SOURCE, f"new-{number}", 19) for number in range(9)) == 100
+
+
+@requirement("H12")
+def test_h12_a_challenge_comes_four_seconds_later_at_most(clock: ManualClock) -> None:
+    """However many failures the user allows."""
+    guard = Guard(clock, max_failures=100)
+
+    delays = [guard.failed(SOURCE, "201", str(number)) for number in range(99)]
+
+    assert max(delay or 0.0 for delay in delays) == 4.0
+
+
+@requirement("H12")
+def test_h12_a_pbx_is_answered_as_long_as_it_is_configured(clock: ManualClock) -> None:
+    """Also where its address was seen before."""
+    guard = Guard(clock, parse_networks("10.0.0.0/8"))
+    before = guard.lets_in("192.0.2.1")
+
+    guard.allow_pbxs(frozenset({"192.0.2.1"}))
+    configured = guard.lets_in("192.0.2.1")
+    guard.allow_pbxs(frozenset())
+
+    assert (before, configured, guard.lets_in("192.0.2.1")) == (False, True, False)
+
+
 @requirement("H17")
 @pytest.mark.parametrize("pause", [0, 901])
 def test_h17_one_phone_with_an_old_password_is_no_attack(
