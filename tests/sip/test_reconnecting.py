@@ -403,6 +403,26 @@ async def test_f27_a_phone_that_connects_anew_each_time_gets_in_each_time(
     assert server.counters()["subscriptions"] == 2
 
 
+@requirement("F27", "C7", "E14")
+@TWO
+async def test_f27_a_phone_that_listens_at_its_contact_is_told_of_its_end(
+    stream: Caller, elsewhere: Caller
+) -> None:
+    """It is there, though its connection is gone."""
+    async with await ListeningPeer.open() as phone:
+        await stream.subscribe(contact("127.0.0.1", phone.port))
+        await stream.close()
+        await phone.connected()
+
+        for name in "ab":
+            await elsewhere.subscribe({"Contact": f"<sip:{name}@h>"})
+        last = await phone.next_request()
+
+        assert last.get("Subscription-State") == (
+            "terminated;reason=probation;retry-after=300"
+        )
+
+
 @requirement("F27", "C7")
 @TWO
 async def test_f27_a_lost_connection_makes_room_before_a_silent_phone(
