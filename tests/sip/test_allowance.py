@@ -260,13 +260,16 @@ async def test_e21_a_stream_is_read_no_further_for_a_while(
 
 
 @requirement("E21")
+@pytest.mark.parametrize("waited", [0.0, 0.1, 1.0])
 async def test_e21_a_stream_over_its_allowance_fills_the_peers_buffers(
-    stream: Caller, server: SipServer
+    stream: Caller, server: SipServer, clock: ManualClock, waited: float
 ) -> None:
-    """What is not read stays where it came from."""
+    """What is not read stays where it came from, until all before it is taken."""
     stream.send(b"".join(stream.request("OPTIONS") for _ in range(100)))
     for _ in range(UNAUTHENTICATED_BURST):
         await stream.next_response()
+
+    clock.advance(waited)
 
     (flow,) = server._transports._streams
     assert flow._writer is not None
