@@ -756,6 +756,25 @@ def test_f31_a_wish_for_what_was_answered_just_before_another_is_an_echo(
 
 
 @requirement("F31")
+@pytest.mark.parametrize(("later", "echo"), [(0.1, True), (0.18, False)])
+def test_f31_what_was_answered_since_makes_no_wish_an_echo_for_longer(
+    world: World, distant: SimulatedPhone, later: float, echo: bool
+) -> None:
+    """Each state counts from its own answer, however many follow it."""
+    world.change(Feature.CALL_FORWARDING_BUSY, True, "1")
+    world.clock.advance(0.1)
+    world.switch(True)
+    world.clock.advance(0.1)
+    world.change(Feature.CALL_FORWARDING_ALWAYS, True, "3")
+    world.clock.advance(later)
+    world.change(Feature.CALL_FORWARDING_BUSY, False)
+
+    wish(distant, set_forwarding("busy", True, "1"))
+
+    assert world.line().state(Feature.CALL_FORWARDING_BUSY).status is not echo
+
+
+@requirement("F31")
 def test_f31_a_wish_after_the_newest_state_was_answered_is_none(
     world: World, distant: SimulatedPhone
 ) -> None:

@@ -588,6 +588,22 @@ def test_h17_new_credentials_of_a_line_have_not_been_guessed(
     assert guard.judges(SOURCE, "201", known=False)
 
 
+@requirement("H17")
+def test_h17_failures_with_the_old_credentials_of_a_line_do_not_count(
+    server: SipServer, reception: Line
+) -> None:
+    """The first phone with a mistyped new password blocks nobody."""
+    guard = server._guard
+    for number in range(59):
+        guard.failed(address(number), "201", "guess")
+
+    hashes = server.hash_password("201", "other")
+    server.change_account(reception, "201", "201", hashes)
+    guard.failed(address(59), "201", "guess")
+
+    assert guard.judges(SOURCE, "201", known=False)
+
+
 # Memory
 
 

@@ -1315,6 +1315,33 @@ async def test_f27_the_oldest_subscription_makes_room_for_the_newest(
     [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
     ids=["two"],
 )
+async def test_f27_a_fetch_takes_nobodys_place(
+    caller: Caller, server: SipServer, reception: Line
+) -> None:
+    """It is answered and ends; fetches that do not answer make room for each other."""
+    await caller.subscribe({"Contact": "<sip:a@h>"})
+    await caller.subscribe({"Contact": "<sip:b@h>"})
+
+    statuses = [
+        (
+            await caller.call(
+                "SUBSCRIBE", {"Contact": f"<sip:{contact}@h>", "Expires": "0"}
+            )
+        ).status
+        for contact in "cdef"
+    ]
+
+    assert statuses == [200] * 4
+    assert reception.watchers == 2
+    assert server.counters()["subscriptions"] == 3
+
+
+@requirement("F27", "C7")
+@pytest.mark.parametrize(
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
+    ids=["two"],
+)
 async def test_f27_subscriptions_that_end_go_before_those_of_phones_that_are_there(
     caller: Caller, server: SipServer, reception: Line
 ) -> None:

@@ -306,7 +306,9 @@ class Guard:
 
     def unblock_name(self, username: str) -> None:
         """Look at a user name from all sources again: it has new credentials."""
-        self._blocks.pop(Subject(None, username), None)
+        subject = Subject(None, username)
+        self._blocks.pop(subject, None)
+        self._names.clear(subject)
 
     def _count(self, counts: _Counts, subject: Subject, now: float) -> bool:
         """Count a failure; return whether its subject is blocked for it."""

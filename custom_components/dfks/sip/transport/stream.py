@@ -196,7 +196,7 @@ class StreamFlow(Flow, asyncio.Protocol):
 
     @override
     def mark_authenticated(self) -> None:
-        """Give the connection the time of a friend."""
+        """Extend the idle timeout: the peer has authenticated."""
         if not self._authenticated:
             self._authenticated = True
             self._owner.authenticated(self)

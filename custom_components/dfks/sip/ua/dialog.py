@@ -244,6 +244,7 @@ class Subscription(Timer, ClientUser):
         "suspended",
         "taken",
         "taken_at",
+        "taken_before",
         "telling",
         "told",
         "told_as",
@@ -283,11 +284,12 @@ class Subscription(Timer, ClientUser):
         self.owed: Topics = NOTHING
         # What the NOTIFY in flight tells, and what one that was refused has not told.
         self.told: Topics = NOTHING
-        # What it says; what those have said that were answered, each within `JUST_TOLD`
-        # seconds of the one before; and when the last of them was answered.
+        # What it says; what the last one has said that was answered, and when that was;
+        # what those before it have said, as far as it is not `JUST_TOLD` seconds old.
         self.telling: Values = ()
         self.taken: Values = ()
         self.taken_at = 0.0
+        self.taken_before: tuple[tuple[float, Values], ...] = ()
         # The media type of the last body.
         self.told_as = ""
         self.missed: Topics = NOTHING
@@ -299,16 +301,25 @@ class Subscription(Timer, ClientUser):
     def just_told(self, now: float) -> Values:
         """Return what the NOTIFY in flight says, and those that were just answered."""
         telling = () if self.in_flight is None else self.telling
-        return telling + self.taken if now - self.taken_at < JUST_TOLD else telling
+        if now - self.taken_at >= JUST_TOLD:
+            return telling
+        told = telling + self.taken
+        for at, values in self.taken_before:
+            if now - at < JUST_TOLD:
+                told += values
+        return told
 
     def answered(self, now: float) -> None:
         """Note the final response to the NOTIFY in flight."""
         self.in_flight = self.deadline = None
-        taken = self.telling
+        before: list[tuple[float, Values]] = []
         if now - self.taken_at < JUST_TOLD:
-            topics = {topic for topic, _ in taken}
-            taken += tuple(item for item in self.taken if item[0] not in topics)
-        self.taken, self.taken_at = taken, now
+            topics = {topic for topic, _ in self.telling}
+            for at, values in ((self.taken_at, self.taken), *self.taken_before):
+                left = tuple(item for item in values if item[0] not in topics)
+                if left and now - at < JUST_TOLD:
+                    before.append((at, left))
+        self.taken, self.taken_at, self.taken_before = self.telling, now, tuple(before)
 
     @property
     def live(self) -> bool:

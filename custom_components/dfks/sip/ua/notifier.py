@@ -385,7 +385,8 @@ class Notifier:
             # A later expiry is looked at again when the timer is due.
             self._timers.cancel(subscription)
             self._timers.start(seconds, subscription)
-        if subscription.live is not was_live:
+        # A fetch may have been counted while it made room for itself.
+        if subscription.live is not was_live or not seconds:
             subscription.package.watchers_changed(subscription.account)
 
     def watch_expiry(self, subscription: Subscription) -> None:

@@ -202,7 +202,7 @@ class Subscribe:
                 if not fetch and _is_same_phone(other, subscription):
                     self._notifier.remove(other)
                     self._notifier.go_on_in(other.dialog)
-            self._make_room(subscription)
+            self._make_room(subscription, fetch=fetch)
         except SipError:
             self._notifier.remove(subscription)
             raise
@@ -240,7 +240,7 @@ class Subscribe:
         )
         self._subscriptions.add(subscription)
         if self._subscriptions.has(dialog):
-            self._make_room(subscription)
+            self._make_room(subscription, fetch=False)
         return subscription
 
     def _check_room(self, account: Account, dialog: Dialog) -> None:
@@ -250,14 +250,17 @@ class Subscribe:
         """
         self._surplus(account, dialog, 1)
 
-    def _make_room(self, subscription: Subscription) -> None:
-        """End what a new subscription leaves no room for. Raises SipError."""
+    def _make_room(self, subscription: Subscription, *, fetch: bool) -> None:
+        """End what a new subscription leaves no room for. Raises SipError.
+
+        A fetch, which ends at once, takes nobody's place who is there.
+        """
         account, dialog = subscription.account, subscription.dialog
         for other in self._surplus(account, dialog, 0):
             if _absence(other):
                 self._notifier.remove(other)
                 self._notifier.go_on_in(other.dialog)
-            else:
+            elif not fetch:
                 self._notifier.end(other, CROWDED_OUT)
 
     def _surplus(
