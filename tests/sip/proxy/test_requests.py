@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.clock import ManualClock
 from tests.phone.raw import renewed
 from tests.phone.wire import parse
 
@@ -258,3 +259,57 @@ async def test_compact_folded_and_listed_fields_are_understood(
         assert part in passed
     assert b"branch=z9hG4bKfolded" in passed
     assert b"z9hG4bKtwo" in passed
+
+
+# A PBX with several threads
+
+
+@pytest.mark.requirement("P35")
+async def test_a_request_that_overtakes_the_answer_to_its_register_arrives(
+    phone: ProxiedPhone, pbx_peer: Pbx
+) -> None:
+    """After that answer: Asterisk sends the lamp's NOTIFY before the 200 at times."""
+    phone.send(phone.request("REGISTER"))
+    register = await pbx_peer.next_request()
+
+    pbx_peer.send(pbx_peer.call(register, "NOTIFY", {"Event": "message-summary"}))
+    await both_silent(phone, pbx_peer)
+    pbx_peer.accept(register)
+
+    assert (await phone.next_response()).status == 200
+    assert (await phone.next_request()).method == "NOTIFY"
+
+
+@pytest.mark.requirement("P37", "P61")
+@pytest.mark.parametrize("status", [403, None])
+async def test_a_request_for_a_phone_that_is_not_accepted_does_not_arrive(
+    phone: ProxiedPhone, pbx_peer: Pbx, clock: ManualClock, status: int | None
+) -> None:
+    """Refused or not answered at all: the PBX is told so after a second."""
+    phone.send(phone.request("REGISTER"))
+    register = await pbx_peer.next_request()
+    pbx_peer.send(pbx_peer.call(register, "NOTIFY", {"Event": "message-summary"}))
+    if status is not None:
+        pbx_peer.send(register.response(status).encode())
+        assert (await phone.next_response()).status == status
+    await both_silent(phone, pbx_peer)
+
+    clock.advance(1)
+
+    assert (await pbx_peer.next_response()).status == 404
+    await both_silent(phone, pbx_peer)
+
+
+@pytest.mark.requirement("P37", "C6")
+async def test_few_requests_wait_for_the_answer_to_a_register(
+    phone: ProxiedPhone, pbx_peer: Pbx
+) -> None:
+    """The next one is answered at once."""
+    phone.send(phone.request("REGISTER"))
+    register = await pbx_peer.next_request()
+
+    for _ in range(65):
+        pbx_peer.send(pbx_peer.call(register, "NOTIFY"))
+
+    assert (await pbx_peer.next_response()).status == 404
+    await both_silent(phone, pbx_peer)

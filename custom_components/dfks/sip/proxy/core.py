@@ -152,8 +152,11 @@ class Proxy:
 
     # Coming in
 
-    def take(self, data: bytes, flow: Flow) -> bool:
-        """Pass a message, or answer it; False where it is for the server itself."""
+    def take(self, data: bytes, flow: Flow, *, is_late: bool = False) -> bool:
+        """Pass a message, or answer it; False where it is for the server itself.
+
+        `is_late`: it has waited already for its phone to be known.
+        """
         if not self.upstreams:
             return False
         try:
@@ -167,6 +170,11 @@ class Proxy:
             return self._take_request(message, flow)
         except HeaderError as err:
             self._refuse(message, flow, SipError(400, str(err)))
+        except _TooEarly as err:
+            if is_late or not self.registrations.hold(
+                err.token, err.pbx, lambda: self.take(data, flow, is_late=True)
+            ):
+                self._refuse(message, flow, err)
         except SipError as err:
             self._refuse(message, flow, err)
         except FlowError as err:
@@ -310,6 +318,8 @@ class Proxy:
         if message.method == "NOTIFY" and message.event() in self._packages:
             self._note_keys(upstream)
         if binding is None or binding.pbx != upstream.config.id:
+            if token is not None and not in_dialog:
+                raise _TooEarly(token, upstream.config.id)
             raise SipError(481 if in_dialog else 404)
         follow_strict(message)
         try:
@@ -543,6 +553,16 @@ class Proxy:
     def _tag(self, message: PassedMessage) -> str:
         """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
         return self._tokens.tag(message.uri, message.first("via") or "")
+
+
+class _TooEarly(SipError):
+    """A request for a phone that is not known, or not yet."""
+
+    def __init__(self, token: str, pbx: str) -> None:
+        """Name the phone's token, and the PBX that wants to reach it."""
+        super().__init__(404)
+        self.token = token
+        self.pbx = pbx
 
 
 def _is_same_line(one: ProxyBinding, other: ProxyBinding) -> bool:

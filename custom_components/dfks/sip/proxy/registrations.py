@@ -8,6 +8,7 @@ registration (RFC 3261 10.2.4). A 2xx proves the flow that the REGISTER came by.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..clock import Clock, Timers
 from ..transport.flow import Flow
@@ -39,6 +40,11 @@ PENDING_SECONDS = 32.0
 MAX_REFUSALS = 5
 REFUSAL_SECONDS = 300.0
 MAX_REFUSAL_SOURCES = 1024
+
+# Requests that have overtaken the answer to their phone's REGISTER, and the seconds that
+# they wait for it: a PBX with several threads sends a lamp's NOTIFY before the 200.
+MAX_EARLY = 64
+EARLY_SECONDS = 1.0
 
 # Seconds between looks for answers and refreshes that have not come.
 SWEEP = 30.0
@@ -108,6 +114,8 @@ class Registrations:
         # Bindings that the observer has been told of, by token.
         self._told: dict[str, ProxyBinding] = {}
         self._sweeping = False
+        # What takes an early request once more, by the token that it is for.
+        self._early: dict[str, list[Callable[[], object]]] = {}
 
     def observe(self, observer: ProxyObserver) -> None:
         """Tell an observer what is learned from now on, and what is known so far."""
@@ -149,6 +157,27 @@ class Registrations:
         self._drop_old()
         self._pending.setdefault(branch, pending)
         self._watch()
+
+    def hold(self, token: str, pbx: str, take: Callable[[], object]) -> bool:
+        """Hold a request of a PBX whose answer to the REGISTER is still to come.
+
+        Whether it does, and `take` is called then, or after a while. Nothing is sent to
+        a phone that the PBX has not accepted.
+        """
+        if sum(map(len, self._early.values())) >= MAX_EARLY or not any(
+            contact.token == token
+            for pending in self._pending.values()
+            if not pending.answered and pending.upstream.config.id == pbx
+            for contact in pending.contacts
+        ):
+            return False
+        self._early.setdefault(token, []).append(take)
+        self._timers.after(EARLY_SECONDS, partial(self._release, token))
+        return True
+
+    def _release(self, token: str) -> None:
+        for take in self._early.pop(token, ()):
+            take()
 
     def came_back(self, branch: str) -> None:
         """Take a REGISTER that ICMP has sent back."""
@@ -300,6 +329,7 @@ class Registrations:
             self._changed()
             self._site.accepted(binding, before)
             self._tell(binding)
+            self._release(contact.token)
 
     def _end(self, binding: ProxyBinding) -> None:
         self._location.end(binding)
