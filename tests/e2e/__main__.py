@@ -170,8 +170,9 @@ class Visit:
         require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
         await self._phone.until(lambda lamps: lamps[ALWAYS].target == "300", TELLING)
         require((await self._phone.set_dnd(False)).ok, "the phone's key was refused")
-        await self._browser.open("/config/automation/trace/lunch")
-        await self._browser.trace_says("Call forwarding always turned on", "Lunch")
+        await self._browser.trace_says(
+            "lunch", "Call forwarding always turned on", "Lunch"
+        )
 
     async def see_who_it_was(self) -> None:
         """Activity names who it was: a key, a click, an action, an automation, an end."""

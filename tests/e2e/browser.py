@@ -20,6 +20,10 @@ from playwright.async_api import (  # type: ignore[import-not-found]
 
 from dev.demo.settings import PASSWORD, USERNAME
 
+# How often the page of a trace is opened anew, and milliseconds for what it shows.
+TRACE_TRIES = 8
+TRACE_PAUSE = 3000.0
+
 # Milliseconds that a page may take for anything.
 PATIENCE = 15_000
 
@@ -157,16 +161,27 @@ class Browser:
         await field.press("Enter")
         await field.blur()
 
-    async def activity_says(self, *texts: str) -> None:
-        """Wait until one entry of Activity has all of these texts."""
+    async def activity_says(self, *texts: str, timeout: float | None = None) -> None:
+        """Wait until one entry of Activity has all of these texts.
+
+        Raises PlaywrightTimeout after `timeout` milliseconds, None for the usual ones.
+        """
         entry = self._page.locator("ha-logbook-entry")
         for text in texts:
             entry = entry.filter(has_text=text)
-        await entry.first.wait_for()
+        await entry.first.wait_for(timeout=timeout)
 
-    async def trace_says(self, *texts: str) -> None:
-        """Wait until an entry of what a trace led to has all of these texts."""
-        await self._page.get_by_text("Related activity").first.click()
+    async def trace_says(self, automation: str, *texts: str) -> None:
+        """Wait until an entry of what a trace led to has all of these texts.
+
+        The page asks once, and the recorder writes every five seconds.
+        """
+        for _ in range(TRACE_TRIES):
+            await self.open(f"/config/automation/trace/{automation}")
+            await self._page.get_by_text("Related activity").first.click()
+            with suppress(PlaywrightTimeout):
+                await self.activity_says(*texts, timeout=TRACE_PAUSE)
+                return
         await self.activity_says(*texts)
 
     async def render(self, template: str) -> str:
