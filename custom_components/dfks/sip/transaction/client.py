@@ -29,6 +29,9 @@ class ClientUser(Protocol):
     None is where the request is forgotten, or never went out.
     """
 
+    # Of some there are thousands: without this each would have a `__dict__`.
+    __slots__ = ()
+
     def succeeded(self) -> None:
         """Take a 2xx."""
 
