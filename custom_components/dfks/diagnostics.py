@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.config_entries import ConfigSubentry
 from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_PORT
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.device_registry import AnyDeviceEntry
@@ -43,7 +43,7 @@ from .const import (
 )
 from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
-from .listener import DfksConfigEntry, DfksListener
+from .listener import DfksConfigEntry, DfksListener, running_listener
 from .settings import line_config, line_subentries, line_unique_id, pbx_subentries
 from .sip import (
     REDACTED,
@@ -109,7 +109,7 @@ async def _async_diagnostics(
         _name(subentry, aliases)
     for pbx in pbxs.values():
         aliases.name(pbx.title)
-    listener = entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
+    listener = running_listener(entry)
     messages: list[Traced] = list(listener.trace) if listener else []
     if only_these:
         users = {subentry.data[CONF_USER] for subentry in subentries.values()}

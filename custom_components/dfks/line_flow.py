@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from homeassistant.config_entries import (
-    ConfigEntryState,
     ConfigSubentry,
     ConfigSubentryFlow,
     SubentryFlowResult,
@@ -44,7 +43,7 @@ from .const import (
 )
 from .features.model import NotifyStyle
 from .forms import Errors, Words, filled, form_section
-from .listener import DfksListener
+from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
@@ -293,11 +292,7 @@ class LineSubentryFlow(ConfigSubentryFlow):
 
     def _listener(self) -> DfksListener | None:
         """Return the running listener."""
-        entry = self._get_entry()
-        if entry.state is not ConfigEntryState.LOADED:
-            return None
-        listener: DfksListener = entry.runtime_data
-        return listener
+        return running_listener(self._get_entry())
 
     def _unknown_phones(self) -> UnknownPhones:
         """Return the phones that tried to register and are not known."""

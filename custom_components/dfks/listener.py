@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import logging
 from typing import Final
 
-from homeassistant.config_entries import ConfigEntry, ConfigSubentry
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentry
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
 from homeassistant.helpers import (
@@ -79,6 +79,11 @@ def _not_ready(host: str, port: int) -> Iterator[None]:
                 "reason": bind_reason(err),
             },
         ) from err
+
+
+def running_listener(entry: DfksConfigEntry) -> DfksListener | None:
+    """Return the listener of an entry, None while the entry is not loaded."""
+    return entry.runtime_data if entry.state is ConfigEntryState.LOADED else None
 
 
 class DfksListener:

@@ -7,7 +7,6 @@ from typing import Any, Final
 from homeassistant.components import network
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
-    ConfigEntryState,
     ConfigSubentry,
     ConfigSubentryFlow,
     SubentryFlowResult,
@@ -34,7 +33,7 @@ from .const import (
     PBX_URL,
 )
 from .forms import Errors, Words, address_of, filled, is_host
-from .listener import DfksListener
+from .listener import running_listener
 from .pbx.manager import async_prepare_tls
 from .phones.identifiers import is_plain
 from .settings import pbx_subentries
@@ -90,11 +89,8 @@ class PbxSubentryFlow(ConfigSubentryFlow):
 
     def _seen_domains(self) -> list[str]:
         """Return the hosts that phones register at and that are no PBX's yet."""
-        entry = self._get_entry()
-        if entry.state is not ConfigEntryState.LOADED:
-            return []
-        listener: DfksListener = entry.runtime_data
-        return list(listener.server.seen_domains())
+        listener = running_listener(self._get_entry())
+        return [] if listener is None else list(listener.server.seen_domains())
 
     async def _async_is_ourselves(self, data: Mapping[str, Any]) -> bool:
         """Whether a PBX is the listener itself, by address and port."""

@@ -3,11 +3,10 @@
 from typing import Any
 
 from homeassistant.components import system_health
-from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
 
 from .const import CONF_TLS, DOMAIN
-from .listener import DfksConfigEntry, DfksListener
+from .listener import DfksConfigEntry, DfksListener, running_listener
 from .sip import bracketed, split_hosts
 
 
@@ -27,9 +26,9 @@ async def system_health_info(hass: HomeAssistant) -> dict[str, Any]:
     if not entries:
         return {"listener": _failed("there is none")}
     (entry,) = entries
-    if entry.state is not ConfigEntryState.LOADED:
+    if (listener := running_listener(entry)) is None:
         return {"listener": _failed(entry.reason or entry.state.value)}
-    return _running(entry, entry.runtime_data)
+    return _running(entry, listener)
 
 
 def _failed(reason: str) -> dict[str, str]:
