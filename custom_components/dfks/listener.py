@@ -35,6 +35,7 @@ from .features.model import (
 )
 from .features.sync import FeatureSync
 from .pbx.manager import PbxManager
+from .pbx.resolver import DnsResolver
 from .phones.blocked import BlockedSources
 from .phones.monitor import PhoneMonitor
 from .phones.passed import PassedPhones
@@ -120,6 +121,7 @@ class DfksListener:
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
+        self._resolver = DnsResolver()
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
         self._blocked_sources = BlockedSources(hass, self._name_of_user)
@@ -132,6 +134,7 @@ class DfksListener:
     def _wire(self) -> None:
         """Connect who tells something with who wants to know it."""
         self.server.add_package(self.sync)
+        self.server.use_resolver(self._resolver)
         self.sync.hooks = self.hooks
         self.server.trace(self.trace)
         self.server.observe(self.monitor)
@@ -213,6 +216,7 @@ class DfksListener:
         # No phone must be able to come in between these.
         await self._phones.async_finish()
         await self.pbxs.async_stop()
+        await self._resolver.async_close()
         await self.server.stop()
         self.monitor.stop()
         await self._store.async_flush()

@@ -29,7 +29,6 @@ from ..sip import Clock, PbxConfig, ProxyBinding, ProxyBindingRecord, SipServer
 from ..storage.bindings import BindingStore
 from .issues import PbxIssues
 from .lines import line_data, new_line
-from .resolver import DnsResolver
 
 # Adds the entities of a PBX.
 type AddPbxEntities = Callable[[Pbx], None]
@@ -79,8 +78,6 @@ class PbxManager:
         self._monitor = monitor
         self._store = BindingStore(hass, entry.entry_id)
         self._phones = phones
-        self._resolver = DnsResolver()
-        server.use_resolver(self._resolver)
         self.issues = PbxIssues(hass, entry, clock)
         self._secret = b""
         self._recalling = False
@@ -122,7 +119,6 @@ class PbxManager:
         """Write what is not written yet."""
         self.issues.async_stop()
         await self._store.async_finish()
-        await self._resolver.async_close()
 
     @callback
     def async_add_platform(self, add_entities: AddPbxEntities) -> None:
