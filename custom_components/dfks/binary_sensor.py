@@ -58,7 +58,7 @@ async def async_setup_entry(
 
     @callback
     def add_pbx(pbx: Pbx) -> None:
-        async_add_entities([PbxReachable(entry, pbx)], config_subentry_id=pbx.config.id)
+        async_add_entities([PbxReachable(entry, pbx)], config_subentry_id=pbx.id)
 
     entry.runtime_data.pbxs.async_add_platform(add_pbx)
 
@@ -85,13 +85,13 @@ class PbxReachable(BinarySensorEntity):
         """Tie the entity to its PBX."""
         self.entity_description = PBX_REACHABLE
         self._pbx = pbx
-        identifier = line_unique_id(entry, pbx.config.id)
+        identifier = line_unique_id(entry, pbx.id)
         self._attr_unique_id = f"{identifier}_{PBX_REACHABLE.key}"
         self._attr_device_info = DeviceInfo(
             identifiers={(DOMAIN, identifier)},
             manufacturer="DFKS",
             model="PBX",
-            name=entry.subentries[pbx.config.id].title,
+            name=entry.subentries[pbx.id].title,
         )
 
     @property

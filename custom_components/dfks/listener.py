@@ -15,15 +15,12 @@ from typing import Final
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigSubentry
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.exceptions import ConfigEntryNotReady
-from homeassistant.helpers import (
-    device_registry as dr,
-    entity_registry as er,
-    issue_registry as ir,
-)
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 
 from .changes import Authors
 from .claim_timer import ClaimTimer
 from .const import DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL
+from .devices import find_device, rename_device
 from .features.model import (
     ClaimsChanged,
     Feature,
@@ -286,7 +283,7 @@ class DfksListener:
         self._add_entities(line, (None, *config.assigned))
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
-        self._rename_device(subentry)
+        rename_device(self._hass, self._entry, subentry)
         before, config = line.assigned, line_config(subentry)
         if not self.sync.update_line(config):
             return
@@ -298,19 +295,14 @@ class DfksListener:
         for add_entities in self._platforms:
             add_entities(line, features)
 
-    def _device(self, line_id: str) -> dr.DeviceEntry | None:
-        return dr.async_get(self._hass).async_get_device_by_identifier(
-            (DOMAIN, line_unique_id(self._entry, line_id)), self._entry.entry_id
-        )
-
     def device_id(self, line: Line) -> str | None:
         """Return the id of a line's device, None before it has one."""
-        device = self._device(line.id)
+        device = find_device(self._hass, self._entry, line.id)
         return device.id if device is not None else None
 
     def line_name(self, line: Line) -> str:
         """Return what the user calls a line."""
-        device = self._device(line.id)
+        device = find_device(self._hass, self._entry, line.id)
         name = device and (device.name_by_user or device.name)
         return name or line.user
 
@@ -319,11 +311,6 @@ class DfksListener:
         account = self.server.claimed_account(username, None)
         line = None if account is None else self.sync.lines.get(account.id)
         return None if line is None else self.line_name(line)
-
-    def _rename_device(self, subentry: ConfigSubentry) -> None:
-        device = self._device(subentry.subentry_id)
-        if device is not None and device.name != subentry.title:
-            dr.async_get(self._hass).async_update_device(device.id, name=subentry.title)
 
     def _remove_unassigned_entities(self) -> None:
         """Forget the entities of features that their lines no longer have."""

@@ -9,22 +9,16 @@ from collections.abc import Callable, Iterator
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr
 from homeassistant.util.ssl import client_context
 
-from ..const import CONF_ADD_LINES, CONF_TRANSPORT, DOMAIN
+from ..const import CONF_ADD_LINES, CONF_TRANSPORT
+from ..devices import rename_device
 from ..features.publisher import Publisher
 from ..phones.identifiers import is_user
 from ..phones.monitor import PhoneMonitor
 from ..phones.passed import PassedPhones
 from ..phones.unknown import MAX_USER
-from ..settings import (
-    line_subentries,
-    line_unique_id,
-    pbx_config,
-    pbx_subentries,
-    stored_unique_id,
-)
+from ..settings import line_subentries, pbx_config, pbx_subentries, stored_unique_id
 from ..sip import Clock, PbxConfig, ProxyBinding, ProxyBindingRecord, SipServer
 from ..storage.bindings import BindingStore
 from .issues import PbxIssues
@@ -167,7 +161,7 @@ class PbxManager:
             upstream.ask_about_keys(lambda _: None)
 
     def _update(self, pbx: Pbx, subentry: ConfigSubentry) -> None:
-        self._rename_device(subentry)
+        rename_device(self._hass, self._entry, subentry)
         config = pbx_config(subentry)
         if config == pbx.config:
             return
@@ -196,15 +190,6 @@ class PbxManager:
             self._entry.async_create_background_task(
                 self._hass, self._store.async_remove(), "dfks remove bindings"
             )
-
-    def _rename_device(self, subentry: ConfigSubentry) -> None:
-        registry = dr.async_get(self._hass)
-        identifier = line_unique_id(self._entry, subentry.subentry_id)
-        device = registry.async_get_device_by_identifier(
-            (DOMAIN, identifier), self._entry.entry_id
-        )
-        if device is not None and device.name != subentry.title:
-            registry.async_update_device(device.id, name=subentry.title)
 
     # Lines
 
