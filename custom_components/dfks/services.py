@@ -27,9 +27,9 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
-from .const import ATTR_CLAIMS, ATTR_FEATURE, ATTR_UNTIL, DOMAIN, FEATURE_KEYS
+from .const import ATTR_FEATURE, ATTR_UNTIL, DOMAIN, FEATURE_KEYS
 from .errors import invalid, refused
-from .features.claims import last_end, names
+from .features.claims import names
 from .features.model import (
     ChangeRefused,
     ChangeRequest,
@@ -51,6 +51,7 @@ from .scripting.variables import (
     read_status,
     read_target,
     read_time,
+    shown_claims,
     shown_time,
     shown_value,
 )
@@ -218,7 +219,7 @@ async def _async_make(
                 **target.as_json(),
                 ATTR_FEATURE: feature.value,
                 **_state_as_json(feature, outcome.state),
-                **_claims_as_json(target, feature),
+                **shown_claims(target.line.claims(feature)),
                 "before": _state_as_json(feature, outcome.before),
                 "told": outcome.told,
             }
@@ -379,7 +380,7 @@ def _line_as_json(target: LineTarget) -> JsonObjectType:
         "features": {
             feature.value: {
                 **_state_as_json(feature, line.state(feature)),
-                **_claims_as_json(target, feature),
+                **shown_claims(line.claims(feature)),
             }
             for feature in line.assigned
         },
@@ -388,12 +389,3 @@ def _line_as_json(target: LineTarget) -> JsonObjectType:
 
 def _state_as_json(feature: Feature, state: FeatureState) -> JsonObjectType:
     return {"status": state.status, "value": {**shown_value(feature, state)}}
-
-
-def _claims_as_json(target: LineTarget, feature: Feature) -> JsonObjectType:
-    claims = target.line.claims(feature)
-    end = last_end(claims)
-    return {
-        ATTR_UNTIL: None if end is None else shown_time(end),
-        ATTR_CLAIMS: [*names(claims)],
-    }

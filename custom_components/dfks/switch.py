@@ -10,13 +10,12 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import ATTR_CLAIMS, ATTR_UNTIL, FEATURE_KEYS
+from .const import FEATURE_KEYS
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
     async_setup_line_entities,
 )
-from .features.claims import last_end, names
 from .features.model import (
     FORWARDINGS,
     ClaimsChanged,
@@ -25,7 +24,7 @@ from .features.model import (
     LineEvent,
 )
 from .listener import DfksConfigEntry
-from .scripting.variables import shown_time
+from .scripting.variables import shown_claims
 
 PARALLEL_UPDATES = 0
 
@@ -89,12 +88,9 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
     @override
     def extra_state_attributes(self) -> dict[str, Any]:
         """Which feature it is, until when it is on, and what claims it."""
-        claims = self._line.claims(self._feature)
-        end = last_end(claims)
         return {
             **self._attr_extra_state_attributes,
-            ATTR_UNTIL: None if end is None else shown_time(end),
-            ATTR_CLAIMS: names(claims),
+            **shown_claims(self._line.claims(self._feature)),
         }
 
     @override

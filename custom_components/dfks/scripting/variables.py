@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from homeassistant.helpers import config_validation as cv
 from homeassistant.util import dt as dt_util
+from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
-from ..const import FEATURE_KEYS
-from ..features.claims import MAX_END
+from ..const import ATTR_CLAIMS, ATTR_UNTIL, FEATURE_KEYS
+from ..features.claims import MAX_END, last_end, names
 from ..features.hooks import Ruling
-from ..features.model import MAX_RING_COUNT, Feature, FeatureState, Origin
+from ..features.model import MAX_RING_COUNT, Claims, Feature, FeatureState, Origin
 from ..features.targets import dialable
 
 FIELD_FORWARD_TO: Final = "forwardTo"
@@ -194,6 +195,15 @@ def shown_value(feature: Feature, state: FeatureState) -> dict[str, str | int]:
 def shown_time(seconds: float) -> str:
     """Return a time in ISO 8601, in the time zone of Home Assistant."""
     return dt_util.as_local(dt_util.utc_from_timestamp(seconds)).isoformat()
+
+
+def shown_claims(claims: Claims | None) -> JsonObjectType:
+    """Return until when a feature is on, and what claims it."""
+    end = last_end(claims)
+    return {
+        ATTR_UNTIL: None if end is None else shown_time(end),
+        ATTR_CLAIMS: [*names(claims)],
+    }
 
 
 def shown_origin(origin: Origin) -> str:
