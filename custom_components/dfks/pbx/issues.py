@@ -92,12 +92,13 @@ class PbxIssues:
         if self._shown.pop(issue_id, None) is not None:
             ir.async_delete_issue(self._hass, DOMAIN, issue_id)
 
-    def _name_of(self, pbx: str, user: str) -> str | None:
-        """Return what the user calls a line at a PBX, None where it is not added."""
-        for subentry in line_subentries(self._entry).values():
-            if (subentry.data.get(CONF_PBX), subentry.data[CONF_USER]) == (pbx, user):
-                return subentry.title
-        return None
+    def _line_names(self, pbx: str) -> dict[str, str]:
+        """Return what the lines at a PBX are called, by their users."""
+        return {
+            subentry.data[CONF_USER]: subentry.title
+            for subentry in line_subentries(self._entry).values()
+            if subentry.data.get(CONF_PBX) == pbx
+        }
 
     # Whether it answers, and who synchronizes the keys
 
@@ -138,7 +139,7 @@ class PbxIssues:
                 ISSUE_PASSWORD,
                 pbx,
                 ir.IssueSeverity.WARNING,
-                line=self._name_of(pbx, user) or printable(user, MAX_USER),
+                line=self._line_names(pbx).get(user) or printable(user, MAX_USER),
                 source=source,
             )
 
@@ -182,14 +183,15 @@ class PbxIssues:
     def _show_quiet(self, pbx: str) -> None:
         """Show the lines at a PBX whose phones got nothing for too long."""
         until = self._clock.monotonic() - SILENCE
-        names = {
-            self._name_of(pbx, binding.user)
+        names = self._line_names(pbx)
+        quiet = {
+            names[binding.user]
             for since, binding in self._quiet_since.values()
-            if binding.pbx == pbx and since <= until
-        } - {None}
+            if binding.pbx == pbx and since <= until and binding.user in names
+        }
         issue_id = f"{ISSUE_PAST}_{pbx}"
-        if names:
-            lines = ", ".join(sorted(filter(None, names)))
+        if quiet:
+            lines = ", ".join(sorted(quiet))
             self._create(
                 issue_id, ISSUE_PAST, pbx, ir.IssueSeverity.WARNING, lines=lines
             )
