@@ -15,8 +15,8 @@ from homeassistant.core import HomeAssistant, callback
 
 from ..const import DOMAIN
 from ..sip import SECRET_SIZE, ProxyBindingRecord
-from .dialogs import of_kind
 from .file import StoredFile
+from .records import of_kind
 from .writer import DelayedWriter
 
 _LOGGER = logging.getLogger(__name__)

@@ -15,9 +15,8 @@ the dialogs go on, as high as the server begins; see sip/snapshot.py.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
 import logging
-from typing import Any, Final, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Final
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.util import dt as dt_util
@@ -25,6 +24,7 @@ from homeassistant.util import dt as dt_util
 from ..const import DOMAIN
 from ..sip import BindingRecord, DialogRecord, Snapshot, resumed_cseq
 from .file import StoredFile
+from .records import of_kind
 from .writer import DelayedWriter
 
 _LOGGER = logging.getLogger(__name__)
@@ -105,29 +105,3 @@ def _understood(data: Mapping[str, Any]) -> Snapshot:
     if left_out:
         _LOGGER.warning("%s remembered phones are left out", left_out)
     return Snapshot(dialogs=dialogs, bindings=bindings)
-
-
-def of_kind(records: list[Any], kind: type) -> list[Any]:
-    """Return the records from JSON that are of a TypedDict's kind."""
-    return [record for record in records if _is_of(record, kind)]
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    """Whether a value from JSON is of a type as they stand in the SIP floor."""
-    if is_typeddict(kind):
-        return isinstance(value, dict) and all(
-            name in value and _is_of(value[name], field)
-            for name, field in _fields(kind)
-        )
-    if get_origin(kind) is list:
-        (item_kind,) = get_args(kind)
-        return isinstance(value, list) and all(
-            _is_of(item, item_kind) for item in value
-        )
-    # A round number of seconds is written without a point.
-    return isinstance(value, kind) or (kind is float and isinstance(value, int))
-
-
-@cache
-def _fields(kind: type) -> tuple[tuple[str, Any], ...]:
-    return tuple(get_type_hints(kind).items())
