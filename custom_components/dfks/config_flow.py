@@ -29,9 +29,6 @@ from homeassistant.helpers.selector import (
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
-    SelectSelector,
-    SelectSelectorConfig,
-    SelectSelectorMode,
     TextSelector,
 )
 import voluptuous as vol
@@ -68,7 +65,16 @@ from .const import (
     SUBENTRY_TYPE_LINE,
     SUBENTRY_TYPE_PBX,
 )
-from .forms import HOST_NAME, Errors, Words, address_of, filled, form_section, is_host
+from .forms import (
+    HOST_NAME,
+    Errors,
+    Words,
+    address_of,
+    choice,
+    filled,
+    form_section,
+    is_host,
+)
 from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry
 from .pbx_flow import PbxSubentryFlow
@@ -118,12 +124,8 @@ def _options_schema(errors: Errors) -> vol.Schema:
                 ),
                 vol.Coerce(int),
             ),
-            vol.Required(CONF_DIGEST, default=DEFAULT_DIGEST): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(DIGEST_ALGORITHMS),
-                    mode=SelectSelectorMode.LIST,
-                    translation_key=CONF_DIGEST,
-                )
+            vol.Required(CONF_DIGEST, default=DEFAULT_DIGEST): choice(
+                CONF_DIGEST, list(DIGEST_ALGORITHMS)
             ),
             vol.Optional(CONF_SCRIPTS): form_section(
                 {

@@ -1,11 +1,17 @@
 """What the forms of the listener, its lines and its PBXs share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from homeassistant.data_entry_flow import FlowHandler, section
+from homeassistant.helpers.selector import (
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+)
 import voluptuous as vol
 
 if TYPE_CHECKING:
@@ -40,6 +46,17 @@ def filled(
     # Home Assistant puts probatio in the place of voluptuous: only a type checker
     # sees two.
     return flow.add_suggested_values_to_schema(cast("Schema", schema), values)
+
+
+def choice(
+    key: str,
+    options: Sequence[str] | Sequence[SelectOptionDict],
+    mode: SelectSelectorMode = SelectSelectorMode.LIST,
+) -> SelectSelector:
+    """Return the field of one of some options, which are translated under `key`."""
+    return SelectSelector(
+        SelectSelectorConfig(options=options, mode=mode, translation_key=key)
+    )
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:

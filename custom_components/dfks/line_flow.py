@@ -42,7 +42,7 @@ from .const import (
     TROUBLESHOOTING_URL,
 )
 from .features.model import NotifyStyle
-from .forms import Errors, Words, filled, form_section
+from .forms import Errors, Words, choice, filled, form_section
 from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
 from .phones.identifiers import is_auth_name, is_plain, is_user
@@ -94,17 +94,9 @@ class LineSubentryFlow(ConfigSubentryFlow):
             for key, binding in offered.items()
         ]
         options.append(SelectOptionDict(value=ANOTHER, label=ANOTHER))
-        schema = {
-            vol.Required(CONF_PHONE): SelectSelector(
-                SelectSelectorConfig(
-                    options=options,
-                    mode=SelectSelectorMode.LIST,
-                    translation_key=CONF_PHONE,
-                )
-            )
-        }
+        schema = vol.Schema({vol.Required(CONF_PHONE): choice(CONF_PHONE, options)})
         return self.async_show_form(
-            step_id="phone", data_schema=filled(self, vol.Schema(schema), {})
+            step_id="phone", data_schema=filled(self, schema, {})
         )
 
     def _offered(self) -> Iterator[tuple[str, ProxyBinding]]:
@@ -186,12 +178,8 @@ class LineSubentryFlow(ConfigSubentryFlow):
             ),
         ]
         return {
-            vol.Required(CONF_PBX, default=HERE): SelectSelector(
-                SelectSelectorConfig(
-                    options=options,
-                    mode=SelectSelectorMode.DROPDOWN,
-                    translation_key=CONF_PBX,
-                )
+            vol.Required(CONF_PBX, default=HERE): choice(
+                CONF_PBX, options, SelectSelectorMode.DROPDOWN
             )
         }
 
@@ -338,18 +326,16 @@ def _fields(
         vol.Required(CONF_USER): user,
         **pbx,
         **password,
-        vol.Required(CONF_VENDOR, default=OTHER): SelectSelector(
-            SelectSelectorConfig(
-                options=[
-                    *(
-                        SelectOptionDict(value=key, label=vendor.name)
-                        for key, vendor in VENDORS.items()
-                    ),
-                    SelectOptionDict(value=OTHER, label=OTHER),
-                ],
-                mode=SelectSelectorMode.DROPDOWN,
-                translation_key=CONF_VENDOR,
-            )
+        vol.Required(CONF_VENDOR, default=OTHER): choice(
+            CONF_VENDOR,
+            [
+                *(
+                    SelectOptionDict(value=key, label=vendor.name)
+                    for key, vendor in VENDORS.items()
+                ),
+                SelectOptionDict(value=OTHER, label=OTHER),
+            ],
+            SelectSelectorMode.DROPDOWN,
         ),
         vol.Optional(CONF_AUTH_NAME): TextSelector(),
         vol.Required(
@@ -362,12 +348,8 @@ def _fields(
                 translation_key=CONF_FEATURES,
             )
         ),
-        vol.Required(CONF_STYLE, default=DEFAULT_STYLE.value): SelectSelector(
-            SelectSelectorConfig(
-                options=[style.value for style in NotifyStyle],
-                mode=SelectSelectorMode.LIST,
-                translation_key=CONF_STYLE,
-            )
+        vol.Required(CONF_STYLE, default=DEFAULT_STYLE.value): choice(
+            CONF_STYLE, [style.value for style in NotifyStyle]
         ),
     }
 

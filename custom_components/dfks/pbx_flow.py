@@ -32,7 +32,7 @@ from .const import (
     KEYS_HERE,
     PBX_URL,
 )
-from .forms import Errors, Words, address_of, filled, is_host
+from .forms import Errors, Words, address_of, choice, filled, is_host
 from .listener import running_listener
 from .pbx.manager import async_prepare_tls
 from .phones.identifiers import is_plain
@@ -160,21 +160,13 @@ def _schema(domains: list[str]) -> vol.Schema:
             ),
             vol.Required(CONF_ADD_LINES, default=False): BooleanSelector(),
             vol.Optional(CONF_DOMAIN): host,
-            vol.Required(CONF_KEYS, default=KEYS_HERE): _choice(
-                CONF_KEYS, (KEYS_HERE, KEYS_AT_PBX)
+            vol.Required(CONF_KEYS, default=KEYS_HERE): choice(
+                CONF_KEYS, [KEYS_HERE, KEYS_AT_PBX]
             ),
-            vol.Required(CONF_CONTACT, default=ContactMode.MIRROR.value): _choice(
+            vol.Required(CONF_CONTACT, default=ContactMode.MIRROR.value): choice(
                 CONF_CONTACT, [mode.value for mode in ContactMode]
             ),
         }
-    )
-
-
-def _choice(key: str, options: Any) -> SelectSelector:
-    return SelectSelector(
-        SelectSelectorConfig(
-            options=list(options), mode=SelectSelectorMode.LIST, translation_key=key
-        )
     )
 
 
