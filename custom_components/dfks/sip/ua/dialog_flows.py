@@ -38,9 +38,7 @@ class DialogFlows:
                 if not dialog.subscriptions:
                     # It had ended, and goes with the NOTIFY that was in vain.
                     continue
-                dialog.move_to(flow)
-                self._subscriptions.follow_stream(dialog, before)
-                self._notifier.changed(urgent=True)
+                self._move(dialog, flow)
                 self._notifier.go_on_in(dialog)
             if subscription.suspended:
                 self._notifier.resume(subscription)
@@ -51,14 +49,18 @@ class DialogFlows:
             dialog = subscription.dialog
             if dialog.routes or not same_ends(dialog.flow, before):
                 continue
-            old = dialog.flow
-            dialog.move_to(flow)
-            self._subscriptions.follow_stream(dialog, old)
-            self._notifier.changed(urgent=True)
+            self._move(dialog, flow)
             if subscription.suspended:
                 self._notifier.resume(subscription)
             else:
                 self._notifier.go_on(subscription)
+
+    def _move(self, dialog: Dialog, flow: Flow) -> None:
+        """Go on over another flow with a dialog."""
+        before = dialog.flow
+        dialog.move_to(flow)
+        self._subscriptions.follow_stream(dialog, before)
+        self._notifier.changed(urgent=True)
 
     def lost(self, flow: Flow) -> None:
         """Suspend what went over a connection that is gone.

@@ -99,7 +99,7 @@ class NextHops:
         target = parse_uri(dialog.target)
         if flow.reliable:
             return self._towards(target, dialog) if flow.closed else flow
-        if plain_host(target.host) == plain_host(host):
+        if _is_source(target.host, flow):
             there = target.port or DEFAULT_PORT
             if there != port:
                 return self._reach("UDP", target.host, there, dialog)

@@ -234,9 +234,6 @@ class Notifier:
 
     def go_on_in(self, dialog: Dialog) -> None:
         """Send what has waited for an answer to another NOTIFY of the dialog."""
-        if len(dialog.subscriptions) == 1:
-            self.go_on(dialog.subscriptions[0])
-            return
         for subscription in dialog.subscriptions:
             self.go_on(subscription)
 
@@ -296,9 +293,7 @@ class Notifier:
         self.requests.forget(transaction)
         subscription.deadline = transaction.deadline
         subscription.in_flight = None
-        subscription.last_sent = False
-        subscription.owed = join(subscription.owed, subscription.told)
-        self.go_on(subscription)
+        self._tell_again(subscription)
         return True
 
     def failed(self, subscription: Subscription) -> None:
@@ -309,9 +304,7 @@ class Notifier:
             over_own = sent is not None and sent.flow is dialog.flow
             if over_own and (dialog.routes or self._next_hops.may_listen(dialog)):
                 # Its connection went with it; Route or Contact is another way.
-                subscription.last_sent = False
-                subscription.owed = join(subscription.owed, subscription.told)
-                self.go_on(subscription)
+                self._tell_again(subscription)
                 return
             dialog.listens = False
         elif (
@@ -322,9 +315,7 @@ class Notifier:
         ):
             # The phone has connected anew since, and is told over that connection. A
             # Route is another flow anyway: to go on over it would never end.
-            subscription.last_sent = False
-            subscription.owed = join(subscription.owed, subscription.told)
-            self.go_on(subscription)
+            self._tell_again(subscription)
             return
         subscription.package.unreachable(subscription)
         _LOGGER.debug(
@@ -334,13 +325,17 @@ class Notifier:
         self.suspend(subscription)
         self.go_on_in(dialog)
 
+    def _tell_again(self, subscription: Subscription) -> None:
+        """Tell in another form or by another way what a NOTIFY was to tell."""
+        subscription.last_sent = False
+        subscription.owed = join(subscription.owed, subscription.told)
+        self.go_on(subscription)
+
     # Silence
 
     def suspend(self, subscription: Subscription) -> None:
         """Stop talking to a phone that is not there."""
-        if subscription.in_flight is not None:
-            self.requests.forget(subscription.in_flight)
-            subscription.in_flight = None
+        self._drop_in_flight(subscription)
         subscription.deadline = None
         if subscription.ending is not None:
             self.remove(subscription)
@@ -419,9 +414,7 @@ class Notifier:
         """Forget a subscription, and its dialog with the last one (RFC 6665 4.4.1)."""
         self._timers.cancel(subscription)
         self._drop_hold(subscription)
-        if subscription.in_flight is not None:
-            self.requests.forget(subscription.in_flight)
-            subscription.in_flight = None
+        self._drop_in_flight(subscription)
         subscription.owed = NOTHING
         subscription.ending = subscription.ending or "gone"
         self.subscriptions.remove(subscription)
@@ -433,6 +426,11 @@ class Notifier:
         """Forget everything without a word: a restart is no end of a subscription."""
         for subscription in list(self):
             self.remove(subscription, tell=False)
+
+    def _drop_in_flight(self, subscription: Subscription) -> None:
+        if subscription.in_flight is not None:
+            self.requests.forget(subscription.in_flight)
+            subscription.in_flight = None
 
     def _drop_hold(self, subscription: Subscription) -> None:
         if subscription.hold is not None:

@@ -150,6 +150,7 @@ class Subscribe:
         self._refresh(dialog, request, transaction.flow)
         if subscription is None:
             subscription = self._add(account, package, dialog, event_id, request)
+            self._make_room(subscription, fetch=False)
         subscription.event = sys.intern(request.get("event") or subscription.event)
         self._accept(transaction, subscription, seconds, command)
 
@@ -227,7 +228,7 @@ class Subscribe:
         event_id: str | None,
         request: Request,
     ) -> Subscription:
-        """Add a subscription to a dialog; `_check_room` has found room for it."""
+        """Add a subscription to a dialog."""
         subscription = Subscription(
             account,
             package,
@@ -239,8 +240,6 @@ class Subscribe:
             self._notifier,
         )
         self._subscriptions.add(subscription)
-        if self._subscriptions.has(dialog):
-            self._make_room(subscription, fetch=False)
         return subscription
 
     def _check_room(self, account: Account, dialog: Dialog) -> None:

@@ -41,10 +41,6 @@ class Subscriptions:
         dialog = self.find_dialog(request)
         return None if dialog is None else dialog.subscriptions[0].account
 
-    def has(self, dialog: Dialog) -> bool:
-        """Whether requests find a dialog."""
-        return dialog.local_tag in self._dialogs
-
     def add_dialog(self, dialog: Dialog) -> None:
         """Let requests find a dialog."""
         self._dialogs[dialog.local_tag] = dialog
