@@ -230,9 +230,7 @@ class Transports:
 
     def check_family(self, host: str) -> None:
         """Raise FlowError where no socket is of the kind of a numeric address."""
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        if all(udp.family != family for udp in self._udp):
-            raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
+        self._socket_for(host)
 
     def flow_to(
         self,
@@ -276,9 +274,9 @@ class Transports:
         self.run(self._connect(stream, allows))
         return stream
 
-    def flow_from_here(self, host: str, port: int) -> Flow:
+    def flow_from_here(self, host: str, port: int) -> UdpFlow:
         """Return a UDP flow to an address that has not written to us. Raises FlowError."""
-        return self._udp_flow(host, port)
+        return self._socket_for(host).flow_to(host, port)
 
     def uplink(
         self,
@@ -291,7 +289,7 @@ class Transports:
 
         With `tls`, a context and the name that the certificate must be for, over TLS.
         """
-        local = self._udp_flow(host, port).local
+        local = self.flow_from_here(host, port).local
         return Uplink(self, self.run, (host, port), local, events, tls)
 
     def listener(self, transport: str, family: int) -> socket.socket | None:
@@ -309,11 +307,7 @@ class Transports:
         self._streams.remember(remote[0])
         if transport != "UDP":
             return GoneFlow(transport, remote, local)
-        family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
-        for udp in self._udp:
-            if udp.family == family:
-                return udp.remembered_flow(remote, local[0])
-        raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
+        return self._socket_for(remote[0]).remembered_flow(remote, local[0])
 
     def _udp_flow_to(
         self, host: str, port: int, near: Flow, allows: Callable[[str], bool]
@@ -324,13 +318,14 @@ class Transports:
             return flow
         if isinstance(near, UdpFlow) and (len(near.address) == 4) == (":" in host):
             return near.towards(host, port)
-        return self._udp_flow(host, port)
+        return self.flow_from_here(host, port)
 
-    def _udp_flow(self, host: str, port: int) -> UdpFlow:
+    def _socket_for(self, host: str) -> UdpSocket:
+        """Return a socket of the kind of a numeric address. Raises FlowError."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         for udp in self._udp:
             if udp.family == family:
-                return udp.flow_to(host, port)
+                return udp
         raise FlowError(errno.EAFNOSUPPORT, "No socket for this kind of address")
 
     def run(self, work: Coroutine[None, None, None]) -> None:
