@@ -2,9 +2,8 @@
 
 from typing import Protocol
 
-from .transport.flow import Flow
-from .ua.dialog import contact_uri
-from .wire.headers import bracketed, default_port, plain_host
+from .transport.flow import Flow, transport_parameter
+from .wire.headers import bracketed, default_port, encode_user, plain_host
 
 
 class Ports(Protocol):
@@ -44,11 +43,17 @@ class OwnAddresses:
         return sent_by
 
     def contact(self, user: str, flow: Flow) -> str:
-        """Return our Contact for a line: where the phone reached us (12.1.1)."""
+        """Return our Contact for a line: where the phone reached us (12.1.1).
+
+        Plain, and unique to this server (RFC 6665 4.5.1).
+        """
         wanted = user, flow.transport, flow.local[0]
         if wanted != self._contact_for:
             self._contact_for = wanted
-            self._contact_text = contact_uri(user, self.sent_by(flow), flow.transport)
+            self._contact_text = (
+                f"<sip:{encode_user(user)}@{self.sent_by(flow)}"
+                f"{transport_parameter(flow)}>"
+            )
         return self._contact_text
 
     def is_own(self, host: str, port: int | None, flow: Flow) -> bool:

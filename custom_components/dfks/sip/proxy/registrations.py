@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ..clock import Clock, Timers
-from ..transport.flow import Flow
+from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import (
     Uri,
     encode_user,
@@ -403,11 +403,6 @@ class Registrations:
         if left > 0:
             raise SipError(403, "Wrong password", (f"Retry-After: {int(left) + 1}",))
         del self._refusals[source, user]
-
-
-def transport_parameter(flow: Flow) -> str:
-    """Return what a URI says of a flow's transport; UDP needs no word."""
-    return "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
 
 
 def _with_uri(text: str, old: str, new: str) -> str:

@@ -1,10 +1,10 @@
 """Route and Record-Route: how dialogs stay on the way through here (RFC 3261 16.4)."""
 
-from ..transport.flow import Flow
+from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import Uri, parse_address, parse_uri
 from ..wire.splice import PassedMessage
 from .location import Location
-from .registrations import PARAMETER, transport_parameter
+from .registrations import PARAMETER
 from .site import Site
 from .tokens import is_token
 

@@ -75,6 +75,11 @@ class GoneFlow(Flow):
         raise FlowError(errno.ENOTCONN, "The connection is gone")
 
 
+def transport_parameter(flow: Flow) -> str:
+    """Return what a URI says of a flow's transport; UDP needs no word."""
+    return "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+
+
 def is_numeric(host: str) -> bool:
     """Whether a host is an address, and no name that must be looked up."""
     try:

@@ -14,13 +14,7 @@ from ..access.accounts import Account
 from ..clock import Timer
 from ..transaction.client import ClientTransaction, ClientUser
 from ..transport.flow import Flow
-from ..wire.headers import (
-    HeaderError,
-    encode_user,
-    parse_address,
-    parse_uri,
-    uri_of_plain_contact,
-)
+from ..wire.headers import HeaderError, parse_address, parse_uri, uri_of_plain_contact
 from ..wire.message import MAX_VALUES, Request, Response, SipError
 
 # Seconds after its answer to a NOTIFY in which a phone counts as just told.
@@ -409,9 +403,3 @@ def join(topics: Topics, more: Topics) -> Topics:
     if FULL in topics or FULL in more:
         return ALL
     return topics | more if topics else more
-
-
-def contact_uri(user: str, sent_by: str, transport: str) -> str:
-    """Write a Contact of ours: plain, unique to this server (RFC 6665 4.5.1)."""
-    suffix = "" if transport == "UDP" else f";transport={transport.lower()}"
-    return f"<sip:{encode_user(user)}@{sent_by}{suffix}>"
