@@ -5,7 +5,14 @@ starting.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 import contextlib
 import logging
 
@@ -49,29 +56,23 @@ class Remembering:
     async def records(self) -> Snapshot:
         """Return what is to be remembered, without holding the event loop."""
         memory = Snapshot(dialogs=[], bindings=[])
-        for count, dialog in enumerate(self._dialogs.records()):
+        async for dialog in _in_slices(self._dialogs.records()):
             memory["dialogs"].append(dialog)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-        for count, account in enumerate(self._accounts):
+        async for account in _in_slices(self._accounts):
             memory["bindings"].extend(self._registrar.records(account))
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
         return memory
 
     async def restore(self, memory: Snapshot, grace: float) -> None:
         """Take back dialogs and bindings; a record that is no good is left out."""
         accounts = {account.id: account for account in self._accounts}
         flow_of = self._flow_of
-        for count, dialog in enumerate(memory["dialogs"]):
+        async for dialog in _in_slices(memory["dialogs"]):
             with _skipping():
                 flow = flow_of(*flow_ends(dialog["flow"]))
                 self._dialogs.restore(dialog, flow, accounts, self._packages, grace)
                 for subscription in dialog["subscriptions"]:
                     self._remember_source(accounts.get(subscription["line"]), flow)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
-        for count, binding in enumerate(memory["bindings"]):
+        async for binding in _in_slices(memory["bindings"]):
             account = accounts.get(binding["line"])
             if account is None:
                 continue
@@ -79,8 +80,6 @@ class Remembering:
                 flow = flow_of(*flow_ends(binding["flow"]))
                 self._registrar.restore(account, binding, flow, grace)
                 self._remember_source(account, flow)
-            if not count % MEMORY_SLICE:
-                await asyncio.sleep(0)
 
     def _remember_source(self, account: Account | None, flow: Flow) -> None:
         """Know where a phone of an earlier run has logged in."""
@@ -99,6 +98,14 @@ class Remembering:
         for record in records:
             with _skipping():
                 restore(record)
+
+
+async def _in_slices[T](items: Iterable[T]) -> AsyncIterator[T]:
+    """Iterate over items, and give the event loop its turn after each slice of them."""
+    for count, item in enumerate(items):
+        yield item
+        if not count % MEMORY_SLICE:
+            await asyncio.sleep(0)
 
 
 @contextlib.contextmanager
