@@ -16,7 +16,6 @@ from .clock import Clock, Timers
 from .proxy.core import Proxy
 from .proxy.location import ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
-from .proxy.site import ProxyObserver
 from .proxy.tokens import SECRET_SIZE, Tokens
 from .transport.flow import Flow
 from .transport.layer import Transports
@@ -138,10 +137,6 @@ class Passing:
     def undelivered(self, data: bytes) -> None:
         """Answer a request that could not be sent to a PBX."""
         self.proxy.unreachable(data)
-
-    def observe(self, observer: ProxyObserver) -> None:
-        """Tell an observer what is learned from now on; there is one at a time."""
-        self.proxy.observe(observer)
 
     # Bindings
 

@@ -316,7 +316,7 @@ class SipServer:
 
         It is told of the bindings that there are. There is one observer at a time.
         """
-        self._passing.observe(observer)
+        self.proxy.observe(observer)
 
     def proxy_records(self) -> list[ProxyBindingRecord]:
         """Return what is to be remembered of what phones have registered at PBXs."""

@@ -110,10 +110,10 @@ class Proxy:
 
     def add_upstream(self, upstream: Upstream) -> None:
         """Pass to a PBX from now on."""
-        self.close_upstream(upstream.config.id)
+        self._close_upstream(upstream.config.id)
         self.upstreams[upstream.config.id] = upstream
 
-    def close_upstream(self, pbx: str) -> None:
+    def _close_upstream(self, pbx: str) -> None:
         """Pass nothing to a PBX any more, as long as it is not added again."""
         upstream = self.upstreams.pop(pbx, None)
         if upstream is not None:
@@ -121,7 +121,7 @@ class Proxy:
 
     def remove_upstream(self, pbx: str) -> None:
         """Pass nothing to a PBX any more, and forget its bindings."""
-        self.close_upstream(pbx)
+        self._close_upstream(pbx)
         self.location.remove_pbx(pbx)
 
     def lost(self, flow: Flow) -> None:

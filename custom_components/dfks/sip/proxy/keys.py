@@ -19,15 +19,16 @@ class KeysQuestion:
     def __init__(self, told: Told) -> None:
         """Tell the answer once."""
         self._told = told
-        self._branches: set[str] = set()
+        # Of the SUBSCRIBE that was passed last.
+        self._branch: str | None = None
 
     def passed(self, branch: str) -> None:
         """Wait for the answer to a SUBSCRIBE."""
-        self._branches = {branch}
+        self._branch = branch
 
     def is_answer(self, branch: str, status: int) -> bool:
         """Whether a response answers the question."""
-        return status >= 200 and status not in _CHALLENGES and branch in self._branches
+        return status >= 200 and status not in _CHALLENGES and branch == self._branch
 
     def answer(self, status: int) -> None:
         """Tell what a response says."""
