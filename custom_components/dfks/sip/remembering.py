@@ -86,8 +86,8 @@ class Remembering:
         if account is not None and account.pbx is not None:
             self._guard.mark_authenticated(flow.remote[0])
         elif account is not None:
-            self._guard.succeeded(flow.remote[0], account.username)
-            account.add_source(self._guard.standing(flow.remote[0]).source)
+            source = self._guard.succeeded(flow.remote[0], account.username)
+            account.add_source(source)
 
     @staticmethod
     def restore_passed(

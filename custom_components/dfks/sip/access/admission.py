@@ -123,10 +123,7 @@ class Admission:
         assert account is not None
         transaction.flow.mark_authenticated()
         address = transaction.flow.remote[0]
-        self._guard.succeeded(address, username)
-        source = self._guard.standing(address).source
-        if source not in account.sources:
-            account.add_source(source)
+        account.add_source(self._guard.succeeded(address, username))
         if self._is_full(address):
             raise SipError(503, "Too many requests", ("Retry-After: 32",))
         transaction.account = account

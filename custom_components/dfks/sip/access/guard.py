@@ -270,12 +270,16 @@ class Guard:
         excess = count.failures - FREE_FAILURES
         return min(max(0.0, excess * DELAY_STEP), MAX_DELAY)
 
-    def succeeded(self, address: str, username: str) -> None:
-        """Forget the failures of a user name where it has logged in."""
+    def succeeded(self, address: str, username: str) -> str:
+        """Forget the failures of a user name where it has logged in.
+
+        Returns the source of the address.
+        """
         self.mark_authenticated(address)
+        source = self.standing(address).source
         if self._names_at_sources.by_subject:
-            source = self.standing(address).source
             self._names_at_sources.clear(Subject(source, username))
+        return source
 
     def mark_authenticated(self, address: str) -> None:
         """Give the source of an address the allowance of one that is known."""
