@@ -2,7 +2,7 @@
 
 from typing import override
 
-from hypothesis import settings, strategies as st
+from hypothesis import strategies as st
 from hypothesis.stateful import rule
 import pytest
 
@@ -16,7 +16,7 @@ from custom_components.dfks.features.model import (
 )
 from custom_components.dfks.sip import SipServer
 from tests.phone import Lamp, Request, set_dnd, set_forwarding
-from tests.sip.dialog_machine import TIMER_F, PhonesOfALine
+from tests.sip.dialog_machine import SETTINGS, PhonesOfALine, give_up_a_notify
 
 from .caller import FeatureCaller, lamps
 from .wire import build
@@ -108,18 +108,8 @@ def _lamp(feature: Feature, state: FeatureState) -> Lamp:
 @pytest.mark.parametrize("waits", range(9))
 def test_a_notify_that_is_given_up_leaves_room_for_the_next(waits: int) -> None:
     """After 32 s to the tick, whenever it was sent."""
-    machine = Line201()
-    for _ in range(waits):
-        machine.wait(0.4)
-    machine.subscribe(number=0, expires=3600)
-
-    machine.wait(TIMER_F)
-    machine.register(number=0)
-
-    machine.teardown()
+    give_up_a_notify(Line201(), waits)
 
 
-Line201.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None
-)
+Line201.TestCase.settings = SETTINGS
 TestLine201 = Line201.TestCase

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import override
 
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from custom_components.dfks.sip import Account, SipServer
@@ -29,6 +29,9 @@ PHONES = 3
 BODIES = 6
 
 phones = st.integers(0, PHONES - 1)
+
+# How long each machine runs.
+SETTINGS = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 class TimedWire(Wire):
@@ -290,3 +293,18 @@ class PhonesOfALine(RuleBasedStateMachine):
             phone.since = now
         else:
             self.check_given_up(waiting, notify, silence)
+
+
+def give_up_a_notify(machine: PhonesOfALine, waits: int) -> None:
+    """Leave a NOTIFY without an answer until Timer F; the phone is told again then.
+
+    It is sent after so many waits of 0.4 s.
+    """
+    for _ in range(waits):
+        machine.wait(0.4)
+    machine.subscribe(number=0, expires=3600)
+
+    machine.wait(TIMER_F)
+    machine.register(number=0)
+
+    machine.teardown()

@@ -2,14 +2,14 @@
 
 from typing import override
 
-from hypothesis import settings, strategies as st
+from hypothesis import strategies as st
 from hypothesis.stateful import rule
 import pytest
 
 from custom_components.dfks.sip import SipServer
 from tests.phone import Request
 
-from .dialog_machine import TIMER_F, PhonesOfALine
+from .dialog_machine import SETTINGS, PhonesOfALine, give_up_a_notify
 from .echo import BELL, DOOR, LIGHT, TOPICS, UNSAID, Echo, Line, echoed, light, say
 from .wire import build
 
@@ -59,18 +59,8 @@ class EchoingPhones(PhonesOfALine):
 @pytest.mark.parametrize("waits", range(9))
 def test_a_notify_that_is_given_up_leaves_room_for_the_next(waits: int) -> None:
     """After 32 s to the tick, whenever it was sent."""
-    machine = EchoingPhones()
-    for _ in range(waits):
-        machine.wait(0.4)
-    machine.subscribe(number=0, expires=3600)
-
-    machine.wait(TIMER_F)
-    machine.register(number=0)
-
-    machine.teardown()
+    give_up_a_notify(EchoingPhones(), waits)
 
 
-EchoingPhones.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None
-)
+EchoingPhones.TestCase.settings = SETTINGS
 TestEchoingPhones = EchoingPhones.TestCase
