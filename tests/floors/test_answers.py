@@ -6,14 +6,7 @@ import pytest
 
 from tests.sip.caller import Caller
 from tests.sip.echo import Echo
-from tests.sip.test_limits import (
-    REALM_NAMES,
-    REALMS,
-    compact,
-    compact_with_rport,
-    malformed,
-    usual,
-)
+from tests.sip.test_limits import ANY_FORM, ANY_REALM, ANY_REQUEST, compact_with_rport
 
 from .caller import FeatureCaller
 
@@ -21,12 +14,9 @@ requirement = pytest.mark.requirement
 
 
 @requirement("E18")
-@pytest.mark.parametrize(
-    "method",
-    ["REGISTER", "SUBSCRIBE", "OPTIONS", "MESSAGE", "INVITE", "NOTIFY", "CANCEL", "X"],
-)
-@pytest.mark.parametrize("build", [usual, compact, compact_with_rport, malformed])
-@pytest.mark.parametrize("config", REALMS, ids=REALM_NAMES)
+@ANY_REQUEST
+@ANY_FORM
+@ANY_REALM
 async def test_e18_an_answer_to_a_stranger_is_at_most_200_octets_larger(
     caller: Caller, method: str, build: Callable[[str, str, int], bytes]
 ) -> None:

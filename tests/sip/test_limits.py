@@ -322,8 +322,15 @@ def test_e17_the_log_says_one_thing_a_minute_about_each_source(
     assert len(sources._logged) <= 1_000
 
 
-REALMS = [loopback_config(), loopback_config(realm="Telephones, all: of our house")]
-REALM_NAMES = ["usual realm", "long realm"]
+ANY_REALM = pytest.mark.parametrize(
+    "config",
+    [loopback_config(), loopback_config(realm="Telephones, all: of our house")],
+    ids=["usual realm", "long realm"],
+)
+ANY_REQUEST = pytest.mark.parametrize(
+    "method",
+    ["REGISTER", "SUBSCRIBE", "OPTIONS", "MESSAGE", "INVITE", "NOTIFY", "CANCEL", "X"],
+)
 
 
 def usual(method: str, host: str, port: int) -> bytes:
@@ -355,13 +362,15 @@ def malformed(method: str, host: str, port: int) -> bytes:
     return compact(method, host, port).replace(b"CSeq:1", b"CSeq:-")
 
 
-@requirement("E18")
-@pytest.mark.parametrize(
-    "method",
-    ["REGISTER", "SUBSCRIBE", "OPTIONS", "MESSAGE", "INVITE", "NOTIFY", "CANCEL", "X"],
+ANY_FORM = pytest.mark.parametrize(
+    "build", [usual, compact, compact_with_rport, malformed]
 )
-@pytest.mark.parametrize("build", [usual, compact, compact_with_rport, malformed])
-@pytest.mark.parametrize("config", REALMS, ids=REALM_NAMES)
+
+
+@requirement("E18")
+@ANY_REQUEST
+@ANY_FORM
+@ANY_REALM
 async def test_e18_an_answer_to_a_stranger_is_at_most_200_octets_larger(
     caller: Caller, method: str, build: Callable[[str, str, int], bytes]
 ) -> None:
@@ -391,7 +400,7 @@ async def test_e18_both_challenges_fit_into_the_answer_to_a_small_request(
 
 @requirement("E18", "H1")
 @pytest.mark.parametrize("build", [compact, compact_with_rport])
-@pytest.mark.parametrize("config", REALMS, ids=REALM_NAMES)
+@ANY_REALM
 async def test_e18_a_short_challenge_can_be_answered(
     caller: Caller, build: Callable[[str, str, int], bytes]
 ) -> None:
