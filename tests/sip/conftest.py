@@ -24,6 +24,13 @@ HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3", "::1"]
 # Stops the server and starts another one on its port, with what the first remembers.
 type Restart = Callable[..., Awaitable[Echo]]
 
+# A server on which a line has no more than two subscriptions.
+ROOM_FOR_TWO = pytest.mark.parametrize(
+    "config",
+    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
+    ids=["two"],
+)
+
 
 class Connect(Protocol):
     """Opens callers that are closed at the end of the test."""

@@ -10,7 +10,7 @@ from tests.clock import ManualClock
 from tests.phone.wire import address
 
 from .caller import Caller, Subscribed, reason_of, state_of
-from .conftest import Connect
+from .conftest import ROOM_FOR_TWO, Connect
 from .echo import BELL, DOOR, LIGHT, TOPICS, Echo, Line, echoed, light, say
 
 requirement = pytest.mark.requirement
@@ -1282,11 +1282,7 @@ async def test_f27_another_address_is_another_phone(
 
 
 @requirement("F27", "C7")
-@pytest.mark.parametrize(
-    "config",
-    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
-    ids=["two"],
-)
+@ROOM_FOR_TWO
 async def test_f27_the_oldest_subscription_makes_room_for_the_newest(
     caller: Caller, stranger: Caller, reception: Line
 ) -> None:
@@ -1310,11 +1306,7 @@ async def test_f27_the_oldest_subscription_makes_room_for_the_newest(
 
 
 @requirement("F27", "C7")
-@pytest.mark.parametrize(
-    "config",
-    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
-    ids=["two"],
-)
+@ROOM_FOR_TWO
 async def test_f27_a_fetch_takes_nobodys_place(
     caller: Caller, server: SipServer, reception: Line
 ) -> None:
@@ -1337,11 +1329,7 @@ async def test_f27_a_fetch_takes_nobodys_place(
 
 
 @requirement("F27", "C7")
-@pytest.mark.parametrize(
-    "config",
-    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
-    ids=["two"],
-)
+@ROOM_FOR_TWO
 async def test_f27_subscriptions_that_end_go_before_those_of_phones_that_are_there(
     caller: Caller, server: SipServer, reception: Line
 ) -> None:
@@ -1354,11 +1342,7 @@ async def test_f27_subscriptions_that_end_go_before_those_of_phones_that_are_the
 
 
 @requirement("F27", "F7", "C7")
-@pytest.mark.parametrize(
-    "config",
-    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
-    ids=["two"],
-)
+@ROOM_FOR_TWO
 async def test_f27_subscriptions_of_one_dialog_are_limited_too(
     caller: Caller, reception: Line
 ) -> None:

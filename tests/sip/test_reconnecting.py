@@ -8,23 +8,17 @@ from typing import Self
 
 import pytest
 
-from custom_components.dfks.sip import ServerConfig, SipServer
+from custom_components.dfks.sip import SipServer
 from tests.clock import ManualClock
 from tests.phone import Response
 from tests.phone.wire import address
 
-from .caller import Caller, disconnected
-from .conftest import Connect, Restart
+from .caller import Caller, Subscribed, disconnected
+from .conftest import ROOM_FOR_TWO, Connect, Restart
 from .echo import DOOR, LIGHT, Echo, Line, echoed, light, say
 from .listening import ListeningPeer
 
 requirement = pytest.mark.requirement
-
-TWO = pytest.mark.parametrize(
-    "config",
-    [ServerConfig(host="127.0.0.1", port=0, max_subscriptions_per_line=2)],
-    ids=["two"],
-)
 
 
 @dataclass
@@ -52,6 +46,16 @@ class RefusingPeer:
 def contact(host: str, port: int) -> dict[str, str]:
     """Return the Contact of a phone that listens for TCP connections."""
     return {"Contact": f"<sip:201@{host}:{port};transport=tcp>"}
+
+
+async def move(
+    subscribed: Subscribed, connect: Connect, headers: dict[str, str]
+) -> Caller:
+    """Refresh a subscription over a new connection, which is returned."""
+    subscribed.caller = await connect("tcp")
+    await subscribed.caller.log_in()
+    await subscribed.send(headers)
+    return subscribed.caller
 
 
 def bound(response: Response) -> list[str]:
@@ -136,10 +140,7 @@ async def test_e14_a_notify_that_fails_there_is_told_over_a_new_connection(
         await phone.connected()
         await elsewhere.subscribe(body=light(True))
         first = await phone.next_request()
-        second = await connect("tcp")
-        await second.log_in()
-        subscribed.caller = second
-        await subscribed.send(there)
+        await move(subscribed, connect, there)
 
         await phone.links[0].close()
         again = await subscribed.told()
@@ -190,10 +191,7 @@ async def test_e14_a_connection_that_replaces_the_lost_one_is_what_counts(
         subscribed = await stream.subscribe(there)
         await stream.close()
         await phone.connected()
-        second = await connect("tcp")
-        await second.log_in()
-        subscribed.caller = second
-        await subscribed.send(there)
+        second = await move(subscribed, connect, there)
         await subscribed.told()
 
         await phone.links[0].close()
@@ -218,10 +216,7 @@ async def test_e14_a_phone_that_listens_is_there_without_a_connection(
         await elsewhere.settle()
         await phone.links[0].close()
 
-        second = await connect("tcp")
-        await second.log_in()
-        subscribed.caller = second
-        await subscribed.send(there)
+        second = await move(subscribed, connect, there)
         await subscribed.told()
         await second.close()
         await elsewhere.settle()
@@ -266,10 +261,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
         await disconnected(reception)
         other = await elsewhere.subscribe(body=light(True))
         await asyncio.sleep(0.05)
-        second = await connect("tcp")
-        await second.log_in()
-        subscribed.caller = second
-        await subscribed.send(there)
+        second = await move(subscribed, connect, there)
         await subscribed.told()
         await second.close()
         await elsewhere.settle()
@@ -386,7 +378,7 @@ async def test_e14_a_notify_that_went_with_its_connection_is_told_at_the_route(
 
 
 @requirement("F27", "C7")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_a_phone_that_connects_anew_each_time_gets_in_each_time(
     connect: Connect, server: SipServer, reception: Line
 ) -> None:
@@ -404,7 +396,7 @@ async def test_f27_a_phone_that_connects_anew_each_time_gets_in_each_time(
 
 
 @requirement("F27", "C7", "E14")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_a_phone_that_listens_at_its_contact_is_told_of_its_end(
     stream: Caller, elsewhere: Caller
 ) -> None:
@@ -424,7 +416,7 @@ async def test_f27_a_phone_that_listens_at_its_contact_is_told_of_its_end(
 
 
 @requirement("F27", "C7")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_a_lost_connection_makes_room_before_a_silent_phone(
     connect: Connect, caller: Caller, clock: ManualClock, reception: Line
 ) -> None:
@@ -446,7 +438,7 @@ async def test_f27_a_lost_connection_makes_room_before_a_silent_phone(
 
 
 @requirement("F27", "C7", "F16")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_a_silent_phone_makes_room(
     caller: Caller, colleague: Caller, clock: ManualClock, reception: Line
 ) -> None:
@@ -463,7 +455,7 @@ async def test_f27_a_silent_phone_makes_room(
 
 
 @requirement("F27", "C7", "F28")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_what_was_left_before_a_restart_makes_room(
     connect: Connect, restart: Restart, reception: Line
 ) -> None:
@@ -485,7 +477,7 @@ async def test_f27_what_was_left_before_a_restart_makes_room(
 
 
 @requirement("F27", "C7", "F21")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_nothing_makes_room_in_its_own_dialog(
     caller: Caller, server: SipServer, clock: ManualClock
 ) -> None:
@@ -504,7 +496,7 @@ async def test_f27_nothing_makes_room_in_its_own_dialog(
 
 
 @requirement("F27", "C7", "B1")
-@TWO
+@ROOM_FOR_TWO
 async def test_f27_nothing_makes_room_for_what_is_refused(
     connect: Connect, caller: Caller, reception: Line
 ) -> None:
