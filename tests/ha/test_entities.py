@@ -285,6 +285,23 @@ class TestSwitch:
         assert state.context is not context
 
 
+async def set_in_vain(
+    hass: HomeAssistant, user: User, entity_id: str, **value: str
+) -> None:
+    """Set what is refused, as a user does at the page."""
+    with (
+        patch("custom_components.dfks.entity.BLANK", 0),
+        pytest.raises(ServiceValidationError),
+    ):
+        await hass.services.async_call(
+            entity_id.partition(".")[0],
+            "set_value",
+            {"entity_id": entity_id, **value},
+            blocking=True,
+            context=Context(user_id=user.id),
+        )
+
+
 class TestText:
     """Where forwardings go."""
 
@@ -368,17 +385,7 @@ class TestText:
         """The page shows the stored one again, as it hears of a state in between."""
         await write_text(hass, ALWAYS_TARGET, "300")
         seen = states_seen(hass, ALWAYS_TARGET)
-        with (
-            patch("custom_components.dfks.entity.BLANK", 0),
-            pytest.raises(ServiceValidationError),
-        ):
-            await hass.services.async_call(
-                "text",
-                "set_value",
-                {"entity_id": ALWAYS_TARGET, "value": "hello"},
-                blocking=True,
-                context=Context(user_id=hass_owner_user.id),
-            )
+        await set_in_vain(hass, hass_owner_user, ALWAYS_TARGET, value="hello")
 
         assert seen == ["unknown", "300"]
 
@@ -479,17 +486,8 @@ class TestUntil:
         tomorrow = (dt_util.utcnow() + timedelta(days=1)).isoformat(timespec="seconds")
         await pick(hass, DND_UNTIL, tomorrow)
         seen = states_seen(hass, DND_UNTIL)
-        with (
-            patch("custom_components.dfks.entity.BLANK", 0),
-            pytest.raises(ServiceValidationError),
-        ):
-            await hass.services.async_call(
-                "datetime",
-                "set_value",
-                {"entity_id": DND_UNTIL, "datetime": "2020-01-01T00:00:00+00:00"},
-                blocking=True,
-                context=Context(user_id=hass_owner_user.id),
-            )
+        past = "2020-01-01T00:00:00+00:00"
+        await set_in_vain(hass, hass_owner_user, DND_UNTIL, datetime=past)
 
         assert seen == ["unknown", tomorrow]
 
