@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from typing import Protocol
 from unittest.mock import patch
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
 import pytest
 from syrupy.assertion import SnapshotAssertion
@@ -24,7 +25,9 @@ from .common import (
     WORKSHOP_DATA,
     HomeAssistantSnapshotExtension,
     MockConfigEntry,
+    entry_state,
     listener_entry,
+    runtime,
     set_up,
 )
 
@@ -76,6 +79,16 @@ def entry(port: int) -> MockConfigEntry:
 async def listener(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
     """Set `entry` up and return its listener."""
     return await set_up(hass, entry)
+
+
+@pytest.fixture
+def listener_stays(entry: MockConfigEntry, listener: DfksListener) -> Iterator[None]:
+    """Make sure that listener and server are the same afterwards."""
+    server = listener.server
+    yield
+    assert entry_state(entry) is ConfigEntryState.LOADED
+    assert runtime(entry) is listener
+    assert listener.server is server
 
 
 @pytest.fixture

@@ -36,22 +36,29 @@ def suggested(result: ShownForm) -> dict[str, Any]:
     }
 
 
+async def show_form(
+    hass: HomeAssistant, entry: MockConfigEntry, kind: str
+) -> SubentryFlowResult:
+    """Open what adds a "line" or a "pbx"."""
+    return await hass.config_entries.subentries.async_init(
+        (entry.entry_id, kind), context={"source": SOURCE_USER}
+    )
+
+
 async def show_line_form(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> SubentryFlowResult:
     """Open the form that adds a line."""
-    result = await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "line"), context={"source": SOURCE_USER}
-    )
+    result = await show_form(hass, entry, "line")
     assert result["type"] is FlowResultType.FORM
     assert result["step_id"] == "user"
     return result
 
 
-async def submit_line(
+async def submit(
     hass: HomeAssistant, result: SubentryFlowResult, form: dict[str, Any]
 ) -> SubentryFlowResult:
-    """Submit a form of a line."""
+    """Submit a form of a line or a PBX."""
     result = await hass.config_entries.subentries.async_configure(
         result["flow_id"], form
     )

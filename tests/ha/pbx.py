@@ -10,8 +10,10 @@ import pytest
 
 from tests.pbx import SimulatedPbx
 from tests.phone import Phone
+from tests.phone.calls import Bell
 
 from .common import LOCALHOST, RECEPTION, RECEPTION_DATA, MockConfigEntry
+from .forms import show_form, submit
 
 PBX = "pbx1"
 REACHABLE = "binary_sensor.office_pbx_reachable"
@@ -117,12 +119,24 @@ async def add_pbx(
     hass: HomeAssistant, entry: MockConfigEntry, form: dict[str, Any]
 ) -> Any:
     """Add a PBX by its form."""
-    result = await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "pbx"), context={"source": "user"}
-    )
-    assert result["step_id"] == "pbx"
-    result = await hass.config_entries.subentries.async_configure(
-        result["flow_id"], form
+    shown = await show_form(hass, entry, "pbx")
+    assert shown["step_id"] == "pbx"
+    return await submit(hass, shown, form)
+
+
+async def change_pbx(
+    hass: HomeAssistant, entry: MockConfigEntry, *, title: str = "Office", **data: Any
+) -> None:
+    """Store other data of the PBX, or another name."""
+    subentry = entry.subentries[PBX]
+    hass.config_entries.async_update_subentry(
+        entry, subentry, title=title, data={**subentry.data, **data}
     )
     await hass.async_block_till_done()
-    return result
+
+
+async def bell_at(at_pbx: OpenPhone, user: str = "201") -> Bell:
+    """Open a phone that is registered at the PBX and takes calls."""
+    bell = Bell(await at_pbx(user))
+    bell.connect()
+    return bell

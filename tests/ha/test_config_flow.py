@@ -31,7 +31,7 @@ from .forms import (
     gate_form,
     placeholders,
     show_line_form,
-    submit_line,
+    submit,
     suggested,
 )
 
@@ -498,7 +498,7 @@ class TestLine:
         """With all features and one notification for all, unless said otherwise."""
         shown = await show_line_form(hass, entry)
         form = {"name": " Gate ", "user": " 203 ", "password": "gate-203"}
-        result = await submit_line(hass, shown, form)
+        result = await submit(hass, shown, form)
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert result["title"] == "Gate"
@@ -514,7 +514,7 @@ class TestLine:
     ) -> None:
         """The digest user name may differ from the user."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(auth_name="gate@home"))
+        result = await submit(hass, shown, gate_form(auth_name="gate@home"))
 
         assert result["data"]["auth_name"] == "gate@home"
         added = next(li for li in listener.sync.lines.values() if li.user == "203")
@@ -530,7 +530,7 @@ class TestLine:
     ) -> None:
         """Not only digits."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user=user))
+        result = await submit(hass, shown, gate_form(user=user))
 
         assert result["data"]["user"] == user
 
@@ -549,12 +549,12 @@ class TestLine:
     ) -> None:
         """The form keeps what was typed."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(**{field: value}))
+        result = await submit(hass, shown, gate_form(**{field: value}))
 
         assert result["type"] is FlowResultType.FORM
         assert result["errors"] == {field: message}
         assert suggested(result)[field] == value
-        result = await submit_line(hass, result, gate_form())
+        result = await submit(hass, result, gate_form())
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
     async def test_duplicates_name_the_line_that_is_in_the_way(
@@ -562,7 +562,7 @@ class TestLine:
     ) -> None:
         """So that the user knows where to look."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="202"))
+        result = await submit(hass, shown, gate_form(user="202"))
 
         assert placeholders(result)["line"] == "Workshop"
 
@@ -571,10 +571,10 @@ class TestLine:
     ) -> None:
         """A user is the authentication name too where none is given."""
         shown = await show_line_form(hass, entry)
-        await submit_line(hass, shown, gate_form(auth_name="204"))
+        await submit(hass, shown, gate_form(auth_name="204"))
 
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="204"))
+        result = await submit(hass, shown, gate_form(user="204"))
         assert result["errors"] == {"auth_name": "auth_name_in_use"}
 
 
@@ -607,7 +607,7 @@ class TestReconfigureLine:
         form = reception_form(name="Front desk")
         del form["password"]
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
-        result = await submit_line(hass, shown, {**form, **left_empty})
+        result = await submit(hass, shown, {**form, **left_empty})
 
         assert result["type"] is FlowResultType.ABORT
         assert result["reason"] == "reconfigure_successful"
@@ -627,7 +627,7 @@ class TestReconfigureLine:
             "features": ["call_forwarding_busy", "do_not_disturb"],
             "notify_style": "separate",
         }
-        await submit_line(hass, shown, form)
+        await submit(hass, shown, form)
 
         assert entry.subentries[RECEPTION].unique_id == "301"
         changed = line(entry)
@@ -651,11 +651,11 @@ class TestReconfigureLine:
     ) -> None:
         """As when the line is added; the line's own user is not in its own way."""
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
-        result = await submit_line(hass, shown, reception_form(**{field: value}))
+        result = await submit(hass, shown, reception_form(**{field: value}))
 
         assert result["step_id"] == "reconfigure"
         assert result["errors"] == {field: message}
-        result = await submit_line(hass, result, reception_form())
+        result = await submit(hass, result, reception_form())
         assert result["reason"] == "reconfigure_successful"
 
     async def test_works_while_the_listener_does_not_run(
@@ -669,7 +669,7 @@ class TestReconfigureLine:
         assert entry_state(entry) is ConfigEntryState.SETUP_RETRY
 
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
-        result = await submit_line(hass, shown, reception_form(name="Front desk"))
+        result = await submit(hass, shown, reception_form(name="Front desk"))
 
         assert result["reason"] == "reconfigure_successful"
         assert entry.subentries[RECEPTION].title == "Front desk"

@@ -27,7 +27,7 @@ from .common import (
     write_number,
     write_text,
 )
-from .forms import gate_form, show_line_form, submit_line
+from .forms import gate_form, show_line_form, submit
 
 KINDS = {
     "always": ("call_forwarding_always", desk.ALWAYS),
@@ -172,7 +172,7 @@ async def test_rename_and_other_lines_leave_the_dialog_alone(
     hass.config_entries.async_update_subentry(entry, reception, title="Front desk")
     hass.config_entries.async_remove_subentry(entry, "workshop")
     shown = await show_line_form(hass, entry)
-    await submit_line(hass, shown, gate_form())
+    await submit(hass, shown, gate_form())
     await phone.quiet()
 
     await phone.set_dnd(True)
@@ -204,7 +204,7 @@ async def test_added_line_serves_its_phone(
 ) -> None:
     """At once, without a reload."""
     shown = await show_line_form(hass, entry)
-    await submit_line(hass, shown, gate_form())
+    await submit(hass, shown, gate_form())
 
     phone = Phone("203", "gate-203", (LOCALHOST, listener.server.port))
     await stack.enter_async_context(phone)

@@ -1,16 +1,15 @@
 """Lines come, change and go while the listener runs on."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState, ConfigSubentry
+from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 
 from custom_components.dfks.features.model import Feature
-from custom_components.dfks.listener import DfksListener
 
 from .common import (
     ALWAYS,
@@ -41,16 +40,8 @@ GATE = ConfigSubentry(
 )
 
 
-@pytest.fixture(autouse=True)
-def listener_stays(
-    hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
-) -> Iterator[None]:
-    """Whatever happens to lines: the listener is the same, and so is its server."""
-    server = listener.server
-    yield
-    assert entry.state is ConfigEntryState.LOADED
-    assert runtime(entry) is listener
-    assert listener.server is server
+# Whatever happens to the lines.
+pytestmark = pytest.mark.usefixtures("listener_stays")
 
 
 async def change(

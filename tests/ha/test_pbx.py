@@ -1,7 +1,6 @@
 """A PBX comes, changes and goes while the listener runs on, and survives a restart."""
 
 import asyncio
-from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -9,13 +8,8 @@ import socket
 import ssl
 from typing import Any
 
-from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import (
-    device_registry as dr,
-    entity_registry as er,
-    issue_registry as ir,
-)
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 import pytest
 
 from custom_components.dfks.features.model import Feature
@@ -23,7 +17,7 @@ from custom_components.dfks.listener import DfksListener
 from tests.clock import ManualClock
 from tests.pbx import SimulatedPbx
 from tests.phone import DND as DND_LAMP, PATIENCE, Phone
-from tests.phone.calls import Bell, CallState
+from tests.phone.calls import CallState
 
 from .common import (
     DND,
@@ -38,7 +32,6 @@ from .common import (
     line,
     line_data,
     listener_entry,
-    runtime,
     set_up,
     state_of,
     stop,
@@ -51,6 +44,8 @@ from .pbx import (
     OpenPhone,
     add_pbx,
     at_pbx,
+    bell_at,
+    change_pbx,
     line_at_pbx,
     pbx,
     pbx_data,
@@ -95,6 +90,13 @@ def issue(hass: HomeAssistant, issue_id: str) -> ir.IssueEntry | None:
     return ir.async_get(hass).async_get_issue("dfks", issue_id)
 
 
+def words_of(hass: HomeAssistant, issue_id: str) -> dict[str, str]:
+    """Return what a repair issue that must be there fills into its text."""
+    shown = issue(hass, issue_id)
+    assert shown is not None
+    return shown.translation_placeholders or {}
+
+
 class TestPassing:
     """A phone whose outbound proxy is Home Assistant."""
 
@@ -131,9 +133,7 @@ class TestPassing:
         self, at_pbx: OpenPhone, pbx: SimulatedPbx
     ) -> None:
         """It rings with the Contact that the phone wrote, and ends at both sides."""
-        caller, called = Bell(await at_pbx("201")), Bell(await at_pbx("202"))
-        caller.connect()
-        called.connect()
+        caller, called = await bell_at(at_pbx), await bell_at(at_pbx, "202")
         dialled = await caller.dial("202")
         ringing = await called.incoming_call()
         called.pick_up(ringing)
@@ -186,19 +186,9 @@ class TestPassing:
         assert state_of(hass, DND) == "off"
 
 
+@pytest.mark.usefixtures("listener_stays")
 class TestComeAndGo:
     """PBXs are added, changed and removed without a reload."""
-
-    @pytest.fixture(autouse=True)
-    def listener_stays(
-        self, entry: MockConfigEntry, listener: DfksListener
-    ) -> Iterator[None]:
-        """Make sure that listener and server are the same afterwards."""
-        server = listener.server
-        yield
-        assert entry.state is ConfigEntryState.LOADED
-        assert runtime(entry) is listener
-        assert listener.server is server
 
     async def test_first_pbx_of_a_running_listener(
         self,
@@ -252,11 +242,7 @@ class TestComeAndGo:
         """And says that it synchronizes the keys itself (P112)."""
         async with SimulatedPbx({"201": "secret-one"}) as other:
             other.knows_keys = True
-            subentry = entry.subentries[PBX]
-            hass.config_entries.async_update_subentry(
-                entry, subentry, data={**subentry.data, "port": other.address[1]}
-            )
-            await hass.async_block_till_done()
+            await change_pbx(hass, entry, port=other.address[1])
             phone = await at_pbx()
             await phone.subscribe()
 
@@ -280,9 +266,7 @@ class TestComeAndGo:
         assert FILE not in hass_storage
         assert (await phone.register()).status == 401
         assert state_of(hass, SYNC_STATUS) == "not_registered"
-        shown = issue(hass, "lines_without_pbx")
-        assert shown is not None
-        assert shown.translation_placeholders == {"lines": "Reception"}
+        assert words_of(hass, "lines_without_pbx") == {"lines": "Reception"}
 
         hass.config_entries.async_remove_subentry(entry, RECEPTION)
         await hass.async_block_till_done()
@@ -293,18 +277,12 @@ class TestComeAndGo:
         hass: HomeAssistant,
         entry: MockConfigEntry,
         at_pbx: OpenPhone,
-        device_registry: dr.DeviceRegistry,
     ) -> None:
         """A new name and another domain cost nobody a registration."""
         phone = await at_pbx()
-        subentry = entry.subentries[PBX]
-        hass.config_entries.async_update_subentry(
-            entry,
-            subentry,
-            title="Head office",
-            data={**subentry.data, "domain": "pbx.example, voice.example"},
+        await change_pbx(
+            hass, entry, title="Head office", domain="pbx.example, voice.example"
         )
-        await hass.async_block_till_done()
 
         device = find_device(hass, PBX)
         assert device is not None
@@ -316,11 +294,7 @@ class TestComeAndGo:
     ) -> None:
         """Until a phone has tried."""
         await at_pbx()
-        subentry = entry.subentries[PBX]
-        hass.config_entries.async_update_subentry(
-            entry, subentry, data={**subentry.data, "host": "127.0.0.2"}
-        )
-        await hass.async_block_till_done()
+        await change_pbx(hass, entry, host="127.0.0.2")
 
         assert state_of(hass, REACHABLE) == "unknown"
 
@@ -372,10 +346,7 @@ class TestRestart:
         hass_storage: Storage,
     ) -> None:
         """A file of the moment is all that is left; the PBX's Contact is good."""
-        called = Bell(await at_pbx())
-        called.connect()
-        caller = Bell(await at_pbx("202"))
-        caller.connect()
+        called, caller = await bell_at(at_pbx), await bell_at(at_pbx, "202")
         async_fire_time_changed(hass, fire_all=True)
         await hass.async_block_till_done()
         disk = deepcopy(hass_storage)
@@ -544,9 +515,7 @@ class TestReachable:
                 await phone.register()
             clock.advance(62)
         assert state_of(hass, REACHABLE) == "off"
-        shown = issue(hass, f"pbx_unreachable_{PBX}")
-        assert shown is not None
-        assert shown.translation_placeholders == {"pbx": "Office"}
+        assert words_of(hass, f"pbx_unreachable_{PBX}") == {"pbx": "Office"}
 
         pbx.silent = False
         phone.timeout = 8.0
@@ -592,19 +561,14 @@ class TestRepairs:
         wrong = await at_pbx(password="wrong", registered=False)
         for _ in range(7):
             await wrong.register()
-        shown = issue(hass, f"pbx_password_refused_{PBX}_201")
-        assert shown is not None
-        assert shown.translation_placeholders == {
+        assert words_of(hass, f"pbx_password_refused_{PBX}_201") == {
             "pbx": "Office",
             "line": "Reception",
             "source": "127.0.0.1",
         }
         # A phone of nobody is named by its user.
         listener.pbxs.password_refused(PBX, "299", "127.0.0.9")
-        shown = issue(hass, f"pbx_password_refused_{PBX}_299")
-        assert shown is not None
-        assert shown.translation_placeholders is not None
-        assert shown.translation_placeholders["line"] == "299"
+        assert words_of(hass, f"pbx_password_refused_{PBX}_299")["line"] == "299"
 
     async def test_right_password_ends_that(
         self, hass: HomeAssistant, listener: DfksListener, at_pbx: OpenPhone
@@ -631,11 +595,7 @@ class TestRepairs:
         listener.pbxs.synchronizes_keys(PBX)
         assert issue(hass, f"pbx_synchronizes_keys_{PBX}") is not None
 
-        subentry = entry.subentries[PBX]
-        hass.config_entries.async_update_subentry(
-            entry, subentry, data={**subentry.data, "keys": "pbx"}
-        )
-        await hass.async_block_till_done()
+        await change_pbx(hass, entry, keys="pbx")
         assert issue(hass, f"pbx_synchronizes_keys_{PBX}") is None
 
     async def test_certificate_that_is_not_good_is_told_until_it_answers(
@@ -643,9 +603,7 @@ class TestRepairs:
     ) -> None:
         """With what is wrong with it (P75)."""
         listener.pbxs.certificate_refused(PBX, "certificate has expired")
-        shown = issue(hass, f"pbx_certificate_refused_{PBX}")
-        assert shown is not None
-        assert shown.translation_placeholders == {
+        assert words_of(hass, f"pbx_certificate_refused_{PBX}") == {
             "pbx": "Office",
             "reason": "certificate has expired",
         }
@@ -676,10 +634,8 @@ class TestRepairs:
                 await told.wait()
             await shaking
 
-        shown = issue(hass, f"pbx_certificate_refused_{PBX}")
-        assert shown is not None
-        assert shown.translation_placeholders is not None
-        assert "self-signed" in shown.translation_placeholders["reason"]
+        words = words_of(hass, f"pbx_certificate_refused_{PBX}")
+        assert "self-signed" in words["reason"]
 
     @pytest.mark.requirement("P27")
     async def test_line_that_nothing_comes_for_is_told_until_something_does(
@@ -691,8 +647,7 @@ class TestRepairs:
         pbx: SimulatedPbx,
     ) -> None:
         """A day of REGISTERs without a request of the PBX (P27)."""
-        called = Bell(await at_pbx())
-        called.connect()
+        called = await bell_at(at_pbx)
         for _ in range(23):
             clock.advance(3600 - 1)
             await called.phone.register()
@@ -703,12 +658,12 @@ class TestRepairs:
         await called.phone.register()
         clock.advance(100)
         listener.pbxs.issues.async_look()
-        shown = issue(hass, f"pbx_calls_go_past_{PBX}")
-        assert shown is not None
-        assert shown.translation_placeholders == {"pbx": "Office", "lines": "Reception"}
+        assert words_of(hass, f"pbx_calls_go_past_{PBX}") == {
+            "pbx": "Office",
+            "lines": "Reception",
+        }
 
-        caller = Bell(await at_pbx("202"))
-        caller.connect()
+        caller = await bell_at(at_pbx, "202")
         await caller.dial("201")
         await called.incoming_call()
         assert issue(hass, f"pbx_calls_go_past_{PBX}") is None
@@ -786,9 +741,7 @@ async def test_diagnostics_hold_no_secret_number_or_address(
     hass_storage: Storage,
 ) -> None:
     """A call has passed; the PBX is there with what helps (P72, P73)."""
-    caller, called = Bell(await at_pbx("201")), Bell(await at_pbx("202"))
-    caller.connect()
-    called.connect()
+    caller, called = await bell_at(at_pbx), await bell_at(at_pbx, "202")
     await caller.dial("202")
     await called.incoming_call()
     async_fire_time_changed(hass, fire_all=True)

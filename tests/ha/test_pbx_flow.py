@@ -4,7 +4,7 @@ from typing import Any
 
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
-from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import SelectSelector
 import pytest
 
@@ -33,8 +33,9 @@ from .forms import (
     fields,
     gate_form,
     placeholders,
+    show_form,
     show_line_form,
-    submit_line,
+    submit,
     suggested,
 )
 from .pbx import (
@@ -72,11 +73,12 @@ def offered(result: Any, field: str) -> list[tuple[str, str]]:
     return [(one["value"], one["label"]) for one in options(result, field)]
 
 
-async def start_reconfigure(
-    hass: HomeAssistant, entry: MockConfigEntry, subentry_id: str
-) -> Any:
-    """Open the form that changes a line or a PBX."""
-    return await entry.start_subentry_reconfigure_flow(hass, subentry_id)
+def unique_ids(registry: er.EntityRegistry, entry: MockConfigEntry) -> dict[str, str]:
+    """Return the unique ids of all entities, by entity id."""
+    return {
+        entity.entity_id: entity.unique_id
+        for entity in er.async_entries_for_config_entry(registry, entry.entry_id)
+    }
 
 
 class TestAddPbx:
@@ -149,9 +151,7 @@ class TestAddPbx:
         assert result["errors"] == {field: message}
         assert suggested(result)[field] == value
 
-        result = await hass.config_entries.subentries.async_configure(
-            result["flow_id"], form
-        )
+        result = await submit(hass, result, form)
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
     async def test_same_pbx_is_refused(
@@ -241,15 +241,10 @@ class TestAddPbx:
         phone = await at_pbx(registered=False)
         assert (await phone.register()).status == 401
 
-        result = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "pbx"), context={"source": "user"}
-        )
+        result = await show_form(hass, entry, "pbx")
         assert options(result, "host") == ["pbx.example"]
         assert options(result, "domain") == ["pbx.example"]
-        await hass.config_entries.subentries.async_configure(
-            result["flow_id"], pbx_form(pbx.address[1])
-        )
-        await hass.async_block_till_done()
+        await submit(hass, result, pbx_form(pbx.address[1]))
 
         assert (await phone.register()).status == 200
 
@@ -258,9 +253,7 @@ class TestAddPbx:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """By a text that leaves nothing open but where more is said (P103)."""
-        result = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "pbx"), context={"source": "user"}
-        )
+        result = await show_form(hass, entry, "pbx")
         assert placeholders(result)["pbx_url"].endswith("/in-front-of-a-pbx.md")
 
     async def test_can_be_added_while_nothing_runs(
@@ -280,12 +273,12 @@ class TestReconfigurePbx:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """Submitted as it is, nothing changes."""
-        result = await start_reconfigure(hass, entry, PBX)
+        result = await entry.start_subentry_reconfigure_flow(hass, PBX)
         assert result["step_id"] == "pbx"
         shown = suggested(result)
         assert shown == {**entry.subentries[PBX].data, "name": "Office"}
         before = listener.pbxs.pbxs[PBX].config
-        result = await submit_line(hass, result, shown)
+        result = await submit(hass, result, shown)
 
         assert result["type"] is FlowResultType.ABORT
         assert result["reason"] == "reconfigure_successful"
@@ -300,9 +293,9 @@ class TestReconfigurePbx:
     ) -> None:
         """The next REGISTER goes to the new address."""
         async with SimulatedPbx({"201": "secret-one"}) as other:
-            shown = await start_reconfigure(hass, entry, PBX)
+            shown = await entry.start_subentry_reconfigure_flow(hass, PBX)
             form = pbx_form(other.address[1], name="Elsewhere")
-            await submit_line(hass, shown, form)
+            await submit(hass, shown, form)
             await at_pbx()
 
             assert len(other.contacts["201"]) == 1
@@ -323,15 +316,13 @@ class TestOfferedPhones:
     ) -> None:
         """With what the phone says of itself, and no password (P63)."""
         phone = await at_pbx()
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
+        shown = await show_form(hass, entry, "line")
         assert shown["step_id"] == "phone"
         assert offered(shown, "phone") == [
             (f"201@{PBX}", "201 @ Office, Yealink SIP-T54W 96.86.0.1, 127.0.0.1"),
             ("another", "another"),
         ]
-        result = await submit_line(hass, shown, {"phone": f"201@{PBX}"})
+        result = await submit(hass, shown, {"phone": f"201@{PBX}"})
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert result["title"] == "201"
@@ -369,14 +360,12 @@ class TestOfferedPhones:
             user_agent="",
         ) as phone:
             assert (await phone.register()).status == 200
-            shown = await hass.config_entries.subentries.async_init(
-                (entry.entry_id, "line"), context={"source": "user"}
-            )
+            shown = await show_form(hass, entry, "line")
             assert offered(shown, "phone")[0] == (
                 f"201@{PBX}",
                 "Büro, 201 @ Office, 127.0.0.1",
             )
-            result = await submit_line(hass, shown, {"phone": f"201@{PBX}"})
+            result = await submit(hass, shown, {"phone": f"201@{PBX}"})
 
         assert result["title"] == "Büro"
         assert "vendor" not in result["data"]
@@ -390,13 +379,11 @@ class TestOfferedPhones:
     ) -> None:
         """It may be registered here, or at the PBX."""
         await at_pbx()
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
-        shown = await submit_line(hass, shown, {"phone": "another"})
+        shown = await show_form(hass, entry, "line")
+        shown = await submit(hass, shown, {"phone": "another"})
         assert shown["step_id"] == "user"
         assert offered(shown, "pbx") == [("here", "here"), (PBX, "Office")]
-        result = await submit_line(hass, shown, gate_form())
+        result = await submit(hass, shown, gate_form())
 
         assert result["unique_id"] == "203"
         assert "pbx" not in result["data"]
@@ -410,16 +397,14 @@ class TestOfferedPhones:
     ) -> None:
         """The others are shown again."""
         phone, _ = await at_pbx(), await at_pbx("203")
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
+        shown = await show_form(hass, entry, "line")
         assert [value for value, _ in offered(shown, "phone")] == [
             f"203@{PBX}",
             f"201@{PBX}",
             "another",
         ]
         await phone.unregister()
-        shown = await submit_line(hass, shown, {"phone": f"201@{PBX}"})
+        shown = await submit(hass, shown, {"phone": f"201@{PBX}"})
 
         assert shown["step_id"] == "phone"
         assert [value for value, _ in offered(shown, "phone")] == [
@@ -436,14 +421,9 @@ class TestOfferedPhones:
     ) -> None:
         """In another window."""
         await at_pbx()
-        one, other = [
-            await hass.config_entries.subentries.async_init(
-                (entry.entry_id, "line"), context={"source": "user"}
-            )
-            for _ in range(2)
-        ]
-        await submit_line(hass, one, {"phone": f"201@{PBX}"})
-        result = await submit_line(hass, other, {"phone": f"201@{PBX}"})
+        one, other = [await show_form(hass, entry, "line") for _ in range(2)]
+        await submit(hass, one, {"phone": f"201@{PBX}"})
+        result = await submit(hass, other, {"phone": f"201@{PBX}"})
 
         assert result["step_id"] == "phone"
         assert [value for value, _ in offered(result, "phone")] == ["another"]
@@ -458,11 +438,9 @@ class TestOfferedPhones:
     ) -> None:
         """Then it is said, and nothing added."""
         await at_pbx()
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
+        shown = await show_form(hass, entry, "line")
         monkeypatch.setattr("custom_components.dfks.capacity.MAX_ENTITIES", 20)
-        result = await submit_line(hass, shown, {"phone": f"201@{PBX}"})
+        result = await submit(hass, shown, {"phone": f"201@{PBX}"})
 
         assert result["type"] is FlowResultType.ABORT
         assert result["reason"] == "too_many_entities"
@@ -476,8 +454,8 @@ class TestOfferedPhones:
     ) -> None:
         """A line here would be of no use."""
         await at_pbx()
-        shown = await start_reconfigure(hass, entry, PBX)
-        await submit_line(hass, shown, {**suggested(shown), "keys": "pbx"})
+        shown = await entry.start_subentry_reconfigure_flow(hass, PBX)
+        await submit(hass, shown, {**suggested(shown), "keys": "pbx"})
 
         await show_line_form(hass, entry)
 
@@ -490,10 +468,8 @@ class TestOfferedPhones:
     ) -> None:
         """Both may be there (P63)."""
         await at_pbx("202")
-        shown = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
-        result = await submit_line(hass, shown, {"phone": f"202@{PBX}"})
+        shown = await show_form(hass, entry, "line")
+        result = await submit(hass, shown, {"phone": f"202@{PBX}"})
 
         assert result["unique_id"] == f"202@{PBX}"
         assert {line.pbx for line in listener.sync.lines.values()} == {None, PBX}
@@ -537,9 +513,8 @@ class TestAutomaticLines:
         await at_pbx()
         assert not listener.sync.lines
 
-        shown = await start_reconfigure(hass, entry, PBX)
-        await submit_line(hass, shown, {**suggested(shown), "add_lines": True})
-        await hass.async_block_till_done()
+        shown = await entry.start_subentry_reconfigure_flow(hass, PBX)
+        await submit(hass, shown, {**suggested(shown), "add_lines": True})
 
         assert [line.user for line in listener.sync.lines.values()] == ["201"]
 
@@ -569,7 +544,7 @@ class TestLineForm:
     ) -> None:
         """Before its phone registers; what was proposed as password is not stored."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(pbx=PBX, auth_name="x"))
+        result = await submit(hass, shown, gate_form(pbx=PBX, auth_name="x"))
 
         assert result["unique_id"] == f"203@{PBX}"
         assert result["data"]["pbx"] == PBX
@@ -591,11 +566,11 @@ class TestLineForm:
     ) -> None:
         """202 is here; at the PBX it is free, and then taken there too."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="202", pbx=PBX))
+        result = await submit(hass, shown, gate_form(user="202", pbx=PBX))
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="202", pbx=PBX))
+        result = await submit(hass, shown, gate_form(user="202", pbx=PBX))
         assert result["errors"] == {"user": "user_in_use"}
         assert placeholders(result)["line"] == "Gate"
 
@@ -604,9 +579,9 @@ class TestLineForm:
     ) -> None:
         """Beside a line at the PBX, which has none."""
         shown = await show_line_form(hass, entry)
-        await submit_line(hass, shown, gate_form(pbx=PBX))
+        await submit(hass, shown, gate_form(pbx=PBX))
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(auth_name="202"))
+        result = await submit(hass, shown, gate_form(auth_name="202"))
 
         assert result["errors"] == {"auth_name": "auth_name_in_use"}
 
@@ -623,7 +598,7 @@ class TestLineForm:
         ) as phone:
             await phone.register()
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(pbx=PBX))
+        result = await submit(hass, shown, gate_form(pbx=PBX))
 
         assert "vendor" not in result["data"]
         assert listener.monitor.unknown_phones.of("203") is not None
@@ -640,22 +615,16 @@ class TestMoveLine:
         at_pbx: OpenPhone,
         port: int,
         entity_registry: er.EntityRegistry,
-        device_registry: dr.DeviceRegistry,
     ) -> None:
         """Entities, ids, state and the line itself stay; the phone moves."""
-        before = {
-            entity.entity_id: entity.unique_id
-            for entity in er.async_entries_for_config_entry(
-                entity_registry, entry.entry_id
-            )
-        }
+        before = unique_ids(entity_registry, entry)
         running = line(entry, WORKSHOP)
         await turn(hass, "switch.workshop_do_not_disturb", "on")
 
-        shown = await start_reconfigure(hass, entry, WORKSHOP)
+        shown = await entry.start_subentry_reconfigure_flow(hass, WORKSHOP)
         assert suggested(shown)["pbx"] == "here"
         form = {**suggested(shown), "pbx": PBX}
-        result = await submit_line(hass, shown, form)
+        result = await submit(hass, shown, form)
         assert result["reason"] == "reconfigured_at_pbx"
         assert entry.subentries[WORKSHOP].unique_id == f"202@{PBX}"
         assert "password" not in entry.subentries[WORKSHOP].data
@@ -668,13 +637,15 @@ class TestMoveLine:
         await phone.register()
         assert state_of(hass, "sensor.workshop_sync_status") == "synchronized"
 
-        assert "synchronized" in fields(await start_reconfigure(hass, entry, WORKSHOP))
+        assert "synchronized" in fields(
+            await entry.start_subentry_reconfigure_flow(hass, WORKSHOP)
+        )
         await phone.unregister()
-        shown = await start_reconfigure(hass, entry, WORKSHOP)
+        shown = await entry.start_subentry_reconfigure_flow(hass, WORKSHOP)
         assert "not_registered" in fields(shown)
         assert suggested(shown)["pbx"] == PBX
         form = {**suggested(shown), "pbx": "here"}
-        result = await submit_line(hass, shown, form)
+        result = await submit(hass, shown, form)
         assert result["reason"] == "reconfigure_successful"
         assert entry.subentries[WORKSHOP].unique_id == "202"
         password = entry.subentries[WORKSHOP].data["password"]
@@ -686,13 +657,7 @@ class TestMoveLine:
         assert line(entry, WORKSHOP) is running
         assert runtime(entry) is listener
         assert state_of(hass, "switch.workshop_do_not_disturb") == "on"
-        after = {
-            entity.entity_id: entity.unique_id
-            for entity in er.async_entries_for_config_entry(
-                entity_registry, entry.entry_id
-            )
-        }
-        assert after == before
+        assert unique_ids(entity_registry, entry) == before
 
     async def test_line_whose_pbx_is_gone_comes_home(
         self, hass: HomeAssistant, port: int
@@ -701,11 +666,9 @@ class TestMoveLine:
         entry = listener_entry(port, [line_at_pbx(pbx="gone")])
         await set_up(hass, entry)
         assert state_of(hass, SYNC_STATUS) == "not_registered"
-        shown = await start_reconfigure(hass, entry, RECEPTION)
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         assert suggested(shown)["pbx"] == "here"
-        result = await submit_line(
-            hass, shown, {**suggested(shown), "password": "new-one"}
-        )
+        result = await submit(hass, shown, {**suggested(shown), "password": "new-one"})
 
         assert result["reason"] == "reconfigure_successful"
         assert entry.subentries[RECEPTION].data == {

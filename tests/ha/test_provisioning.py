@@ -28,14 +28,7 @@ from .common import (
     state_of,
 )
 from .conftest import Plug
-from .forms import (
-    fields,
-    gate_form,
-    placeholders,
-    show_line_form,
-    submit_line,
-    suggested,
-)
+from .forms import fields, gate_form, placeholders, show_line_form, submit, suggested
 
 YEALINK = "Yealink SIP-T46U 108.86.0.20"
 
@@ -88,7 +81,7 @@ class TestPassword:
         shown = await show_line_form(hass, entry)
         password = suggested(shown)["password"]
         form = gate_form(user="2 03", password=password)
-        shown = await submit_line(hass, shown, form)
+        shown = await submit(hass, shown, form)
 
         assert shown["errors"] == {"user": "invalid_user"}
         assert suggested(shown)["password"] == password
@@ -107,7 +100,7 @@ class TestLastPage:
     ) -> None:
         """All of it, and what the synchronization may be called."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(auth_name="gate"))
+        result = await submit(hass, shown, gate_form(auth_name="gate"))
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert placeholders(result) == {
@@ -136,7 +129,7 @@ class TestLastPage:
     ) -> None:
         """Page, and parameters by model."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor="yealink"))
+        result = await submit(hass, shown, gate_form(vendor="yealink"))
 
         assert result["data"]["vendor"] == "yealink"
         assert placeholders(result)["settings"] == (
@@ -164,7 +157,7 @@ class TestLastPage:
     ) -> None:
         """Poly's phones act by themselves unless they are told not to."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor="poly"))
+        result = await submit(hass, shown, gate_form(vendor="poly"))
 
         words = placeholders(result)
         assert words["local_default"] == "`1`"
@@ -176,7 +169,7 @@ class TestLastPage:
     ) -> None:
         """Or a PBX's account shows the state of this one."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor="yealink"))
+        result = await submit(hass, shown, gate_form(vendor="yealink"))
 
         assert placeholders(result)["accounts"] == (
             "```\nfeatures.dnd_mode=1\nfeatures.fwd_mode=1\n```"
@@ -187,7 +180,7 @@ class TestLastPage:
     ) -> None:
         """A phone that has them dials them."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor="vtech"))
+        result = await submit(hass, shown, gate_form(vendor="vtech"))
 
         assert placeholders(result)["codes"] == (
             "`access_code_dnd_on`, `access_code_dnd_off`"
@@ -198,7 +191,7 @@ class TestLastPage:
     ) -> None:
         """A dash stands for it."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor="snom"))
+        result = await submit(hass, shown, gate_form(vendor="snom"))
 
         words = placeholders(result)
         assert (words["settings"], words["local_default"]) == ("–", "–")
@@ -213,7 +206,7 @@ class TestLastPage:
     ) -> None:
         """No empty place in the text."""
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(vendor=vendor))
+        result = await submit(hass, shown, gate_form(vendor=vendor))
 
         assert all(text.strip() for text in placeholders(result).values())
 
@@ -245,7 +238,7 @@ class TestLastPage:
         """Nobody has closed it."""
         shown = await show_line_form(hass, entry)
         form = gate_form(password=suggested(shown)["password"])
-        await submit_line(hass, shown, form)
+        await submit(hass, shown, form)
 
         phone = await plug(user="203", password=form["password"])
         assert (await phone.register()).status == 200
@@ -256,11 +249,11 @@ class TestLastPage:
     ) -> None:
         """Whether by its button or not, and once."""
         shown = await show_line_form(hass, entry)
-        await submit_line(hass, shown, gate_form())
+        await submit(hass, shown, gate_form())
         with pytest.raises(UnknownFlow):
             hass.config_entries.subentries.async_abort(shown["flow_id"])
         with pytest.raises(UnknownFlow):
-            await submit_line(hass, shown, gate_form())
+            await submit(hass, shown, gate_form())
 
         users = [line.data["user"] for line in entry.subentries.values()]
         assert users == ["201", "202", "203"]
@@ -273,7 +266,7 @@ class TestLastPage:
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         form = reception_form(vendor="poly")
         del form["password"]
-        result = await submit_line(hass, shown, form)
+        result = await submit(hass, shown, form)
 
         assert result["reason"] == "reconfigure_successful"
         assert placeholders(result)["password"] == "`reception-201`"
@@ -291,7 +284,7 @@ class TestLastPage:
         await set_up(hass, entry)
         shown = await show_line_form(hass, entry)
         password = suggested(shown)["password"]
-        await submit_line(hass, shown, gate_form(password=password))
+        await submit(hass, shown, gate_form(password=password))
         phone = await plug(user="203", password=password)
         assert (await phone.register()).status == 200
 
@@ -381,7 +374,7 @@ class TestUnknownPhones:
         """And it is offered no more."""
         await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="300"))
+        result = await submit(hass, shown, gate_form(user="300"))
 
         assert result["data"]["user"] == "300"
         assert result["data"]["vendor"] == "yealink"
@@ -400,7 +393,7 @@ class TestUnknownPhones:
         await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
         form = gate_form(user="300", vendor="poly")
-        result = await submit_line(hass, shown, form)
+        result = await submit(hass, shown, form)
 
         assert result["data"]["vendor"] == "poly"
 
@@ -414,7 +407,7 @@ class TestUnknownPhones:
         """The phone of the line need not be there yet."""
         await try_to_register(plug, "300", YEALINK)
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="203"))
+        result = await submit(hass, shown, gate_form(user="203"))
 
         assert result["data"]["user"] == "203"
         assert "vendor" not in result["data"]
@@ -488,7 +481,7 @@ class TestUnknownPhones:
         """The page says what the synchronization may be called."""
         await try_to_register(plug, "300", "Desk/1.0")
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form(user="300"))
+        result = await submit(hass, shown, gate_form(user="300"))
 
         assert "vendor" not in result["data"]
         assert "`Feature Sync`" in placeholders(result)["settings"]
@@ -499,7 +492,7 @@ class TestUnknownPhones:
         """A line can be added all the same."""
         entry.add_to_hass(hass)
         shown = await show_line_form(hass, entry)
-        result = await submit_line(hass, shown, gate_form())
+        result = await submit(hass, shown, gate_form())
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert placeholders(result)["server"] == f"`{LOCALHOST}`"
@@ -521,12 +514,12 @@ class TestReconfigure:
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         assert suggested(shown)["vendor"] == "yealink"
 
-        await submit_line(hass, shown, reception_form(vendor="poly"))
+        await submit(hass, shown, reception_form(vendor="poly"))
         assert entry.subentries[RECEPTION].data["vendor"] == "poly"
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         assert suggested(shown)["vendor"] == "poly"
 
-        await submit_line(hass, shown, reception_form(vendor="other"))
+        await submit(hass, shown, reception_form(vendor="other"))
         assert entry.subentries[RECEPTION].data == RECEPTION_DATA
 
     async def test_another_vendor_changes_nothing_for_the_phone(
@@ -542,7 +535,7 @@ class TestReconfigure:
         await phone.notification()
         line = listener.sync.lines[RECEPTION]
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
-        await submit_line(hass, shown, reception_form(vendor="poly"))
+        await submit(hass, shown, reception_form(vendor="poly"))
 
         assert runtime(entry).sync.lines[RECEPTION] is line
         assert line.connected
@@ -577,6 +570,6 @@ class TestReconfigure:
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         assert set(SyncStatus) & set(map(str, fields(shown))) == {status}
         assert selector(shown, status).options == {"collapsed": False}
-        result = await submit_line(hass, shown, reception_form(**{status: {}}))
+        result = await submit(hass, shown, reception_form(**{status: {}}))
         assert result["reason"] == "reconfigure_successful"
         assert entry.subentries[RECEPTION].data == RECEPTION_DATA

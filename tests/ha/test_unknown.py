@@ -17,7 +17,7 @@ from custom_components.dfks.sip.wire.parser import parse
 from tests.phone import Phone
 
 from .common import LOCALHOST, MockConfigEntry
-from .forms import gate_form, show_line_form, submit_line
+from .forms import gate_form, show_line_form, submit
 
 
 def request(to: str, user_agent: str = "Desk/1.0") -> Request:
@@ -144,6 +144,6 @@ async def test_phone_is_let_in_when_its_line_is_added(
         assert not guard.judges(LOCALHOST, "300", known=True)
 
         shown = await show_line_form(hass, entry)
-        await submit_line(hass, shown, gate_form(user="300", password="secret"))
+        await submit(hass, shown, gate_form(user="300", password="secret"))
 
         assert (await phone.register()).status == 200
