@@ -128,17 +128,18 @@ def _changes(way: socket.socket, user: bytes, port: int) -> Iterator[bytes]:
     way.settimeout(PATIENCE)
     here = b"%b:%d" % (way.getsockname()[0].encode(), way.getsockname()[1])
     server = f"{HOST}:{port}".encode()
-    dialog: dict[str, bytes | None] = {"to_tag": None, "uri": b"sip:%b@h" % user}
+    to_tag: bytes | None = None
+    uri: bytes | None = b"sip:%b@h" % user
 
     def write(cseq: int, more: bytes, body: bytes = b"") -> bytes:
         return subscribe(
-            uri=dialog["uri"] or b"",
+            uri=uri or b"",
             here=here,
             server=server,
             user=user,
             call_id=b"flood",
             from_tag=b"flood",
-            to_tag=dialog["to_tag"],
+            to_tag=to_tag,
             cseq=cseq,
             event=b"as-feature-event",
             expires=3600,
@@ -149,14 +150,14 @@ def _changes(way: socket.socket, user: bytes, port: int) -> Iterator[bytes]:
     way.send(write(1, b""))
     challenge = challenge_of(way.recv(65_535))
     assert challenge is not None
-    sign = authorization(challenge, user, PASSWORD.encode(), dialog["uri"] or b"", 1)
+    sign = authorization(challenge, user, PASSWORD.encode(), uri, 1)
     way.send(write(2, sign))
-    dialog["to_tag"], dialog["uri"] = dialog_of(way.recv(65_535))
-    assert dialog["uri"] is not None
+    to_tag, uri = dialog_of(way.recv(65_535))
+    assert uri is not None
     way.setblocking(False)
     content_type = b"Content-Type: " + CONTENT_TYPE + b"\r\n"
     for number in count(3):
-        sign = authorization(challenge, user, PASSWORD.encode(), dialog["uri"], number)
+        sign = authorization(challenge, user, PASSWORD.encode(), uri, number)
         body = do_not_disturb(b"true" if number % 2 else b"false")
         yield write(number, content_type + sign, body)
 

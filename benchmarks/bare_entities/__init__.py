@@ -1,9 +1,10 @@
 """What Home Assistant itself takes for a change: a switch and an event on bare asyncio.
 
 An integration of the benchmark's own. Unless it is `limited`, it lifts the limit of what
-a source may send, because all phones of a benchmark are one. Each datagram turns the next of its switches,
-triggers the event entity beside it, with as many attributes as ours, and is sent back.
-An empty one is answered with the longest garbage collection since the last such.
+a source may send, because all phones of a benchmark are one. Each datagram turns the next
+of its switches, triggers the event entity beside it, with as many attributes as ours, and
+is sent back. An empty one is answered with the longest garbage collection since the last
+such.
 """
 
 import asyncio
