@@ -66,11 +66,13 @@ def ending(claims: Claims | None, change: ChangeRequest) -> frozenset[str]:
     return frozenset(c.name for c in claims.held if c.name == change.release)
 
 
-def returning(claims: Claims, change: ChangeRequest) -> ChangeRequest:
-    """Return a change that ends claims with the state that the feature goes back to."""
-    if not (names := ending(claims, change)):
+def returned(line: Line, change: ChangeRequest) -> ChangeRequest:
+    """Return a change with the state that it goes back to, if it ends claims."""
+    claims = line.claims(change.feature)
+    ended = ending(claims, change)
+    if claims is None or not ended:
         return change
-    left = _without(claims, names)
+    left = _without(claims, ended)
     state = claims.before if left is None else left.held[-1].state
     return replace(
         change,
@@ -105,12 +107,6 @@ def last_end(claims: Claims | None) -> float | None:
 def names(claims: Claims | None) -> list[str]:
     """Return the names of the claims that are held; a person's end has none."""
     return [] if claims is None else [c.name for c in claims.held if c.name]
-
-
-def returned(line: Line, change: ChangeRequest) -> ChangeRequest:
-    """Return a change with the state that it goes back to, if it ends claims."""
-    claims = line.claims(change.feature)
-    return change if claims is None else returning(claims, change)
 
 
 def ends_nothing(line: Line, change: ChangeRequest) -> bool:
