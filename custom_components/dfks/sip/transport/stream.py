@@ -69,7 +69,6 @@ class StreamFlow(Flow, asyncio.Protocol):
         "_authenticated",
         "_framer",
         "_held",
-        "_inside",
         "_opened_at",
         "_owner",
         "_unsent",
@@ -106,7 +105,6 @@ class StreamFlow(Flow, asyncio.Protocol):
         self._held: list[bytes] = []
         self._writer: asyncio.Transport | None = None
         self._unsent: list[bytes] | None = [] if outgoing else None
-        self._inside = False
         # In seconds of the clock, once it is open.
         self._opened_at: float | None = None
         # When the connection has been silent too long, in seconds of the clock.
@@ -146,13 +144,14 @@ class StreamFlow(Flow, asyncio.Protocol):
             return
         _keep_alive(transport.get_extra_info("socket"))
         self._opened_at = self._owner.clock.monotonic()
-        self._grant(IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT)
+        self._grant_idle()
         for data in unsent:
             transport.write(data)
 
     @override
     def data_received(self, data: bytes) -> None:
         """Split the stream, hand on the messages and answer pings."""
+        began = self._framer.inside
         try:
             messages, pings = self._framer.feed(data)
         except FramingError as err:
@@ -167,11 +166,8 @@ class StreamFlow(Flow, asyncio.Protocol):
         if pings:
             with contextlib.suppress(FlowError):
                 self.send(b"\r\n" * pings)
-        began, self._inside = self._inside, self._framer.inside
-        if not self._inside:
-            self._grant(
-                IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT
-            )
+        if not self._framer.inside:
+            self._grant_idle()
         elif messages or pings or not began:
             # Not put off by further octets: a message has this long.
             self._grant(MESSAGE_TIMEOUT)
@@ -200,9 +196,9 @@ class StreamFlow(Flow, asyncio.Protocol):
         if not self._authenticated:
             self._authenticated = True
             self._owner.authenticated(self)
-            if not self._inside:
+            if not self._framer.inside:
                 # What shows it may come later than the phone's own message: from its PBX.
-                self._grant(IDLE_TIMEOUT)
+                self._grant_idle()
 
     @override
     def send(self, data: bytes) -> None:
@@ -249,6 +245,9 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self._accepted is not None:
             with contextlib.suppress(OSError):
                 self._accepted.shutdown(socket.SHUT_RDWR)
+
+    def _grant_idle(self) -> None:
+        self._grant(IDLE_TIMEOUT if self._authenticated else UNAUTHENTICATED_TIMEOUT)
 
     def _grant(self, seconds: float) -> None:
         self.deadline = self._owner.clock.monotonic() + seconds
