@@ -79,7 +79,7 @@ from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry
 from .pbx_flow import PbxSubentryFlow
 from .scripting.script_hooks import script_entity_id, script_key
-from .settings import bind_problem, bind_reason
+from .settings import bind_problem, bind_reason, listener_ports
 from .sip import (
     DEFAULT_MAX_FAILURES,
     DEFAULT_PORT,
@@ -439,10 +439,7 @@ def _held(entry: DfksConfigEntry | None) -> tuple[list[str], set[int]]:
     """Return the addresses and ports that a running listener holds."""
     if entry is None or entry.state is not ConfigEntryState.LOADED:
         return [], set()
-    ports = {entry.data[CONF_PORT]}
-    if CONF_TLS in entry.data:
-        ports.add(entry.data[CONF_TLS][CONF_PORT])
-    return split_hosts(entry.data[CONF_HOST]), ports
+    return split_hosts(entry.data[CONF_HOST]), listener_ports(entry)
 
 
 async def _async_bind(host: str, port: int) -> tuple[Errors, Words]:

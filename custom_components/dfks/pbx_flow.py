@@ -26,7 +26,6 @@ from .const import (
     CONF_ADD_LINES,
     CONF_CONTACT,
     CONF_KEYS,
-    CONF_TLS,
     CONF_TRANSPORT,
     KEYS_AT_PBX,
     KEYS_HERE,
@@ -36,7 +35,7 @@ from .forms import Errors, Words, address_of, choice, filled, is_host
 from .listener import running_listener
 from .pbx.manager import async_prepare_tls
 from .phones.identifiers import is_plain
-from .settings import pbx_subentries
+from .settings import listener_ports, pbx_subentries
 from .sip import ContactMode, default_port, plain_host, split_hosts, unbracketed
 
 # What messages go to a PBX over, whatever its phones speak.
@@ -94,17 +93,14 @@ class PbxSubentryFlow(ConfigSubentryFlow):
 
     async def _async_is_ourselves(self, data: Mapping[str, Any]) -> bool:
         """Whether a PBX is the listener itself, by address and port."""
-        listener = self._get_entry().data
-        ports = {listener[CONF_PORT]}
-        if CONF_TLS in listener:
-            ports.add(listener[CONF_TLS][CONF_PORT])
-        if _port(data) not in ports:
+        entry = self._get_entry()
+        if _port(data) not in listener_ports(entry):
             return False
         host = unbracketed(data[CONF_HOST])
         address = address_of("127.0.0.1" if host == "localhost" else host)
         if address is None:
             return False
-        hosts = [ip_address(host) for host in split_hosts(listener[CONF_HOST])]
+        hosts = [ip_address(host) for host in split_hosts(entry.data[CONF_HOST])]
         if address in hosts:
             return True
         own = await network.async_get_enabled_source_ips(self.hass)

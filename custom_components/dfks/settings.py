@@ -93,6 +93,14 @@ def server_config(entry: ConfigEntry[Any]) -> ServerConfig:
     )
 
 
+def listener_ports(entry: ConfigEntry[Any]) -> set[int]:
+    """Return the ports that the listener is set to listen on."""
+    ports: set[int] = {entry.data[CONF_PORT]}
+    if CONF_TLS in entry.data:
+        ports.add(entry.data[CONF_TLS][CONF_PORT])
+    return ports
+
+
 def line_auth_name(line: Mapping[str, Any]) -> str:
     """Return the user name of the digest credentials of a line, given its data."""
     name: str = line.get(CONF_AUTH_NAME) or line[CONF_USER]
