@@ -10,10 +10,9 @@ from homeassistant.components.binary_sensor import (
 )
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import DOMAIN
+from .devices import device_info
 from .entity import (
     DfksConnectionEntity,
     DfksEntityDescription,
@@ -85,14 +84,8 @@ class PbxReachable(BinarySensorEntity):
         """Tie the entity to its PBX."""
         self.entity_description = PBX_REACHABLE
         self._pbx = pbx
-        identifier = line_unique_id(entry, pbx.id)
-        self._attr_unique_id = f"{identifier}_{PBX_REACHABLE.key}"
-        self._attr_device_info = DeviceInfo(
-            identifiers={(DOMAIN, identifier)},
-            manufacturer="DFKS",
-            model="PBX",
-            name=entry.subentries[pbx.id].title,
-        )
+        self._attr_unique_id = f"{line_unique_id(entry, pbx.id)}_{PBX_REACHABLE.key}"
+        self._attr_device_info = device_info(entry, pbx.id, "PBX")
 
     @property
     @override

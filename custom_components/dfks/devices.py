@@ -3,9 +3,20 @@
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.device_registry import DeviceInfo
 
 from .const import DOMAIN
 from .settings import line_unique_id
+
+
+def device_info(entry: ConfigEntry, subentry_id: str, model: str) -> DeviceInfo:
+    """Return what the entities of a subentry say of its device."""
+    return DeviceInfo(
+        identifiers={(DOMAIN, line_unique_id(entry, subentry_id))},
+        manufacturer="DFKS",
+        model=model,
+        name=entry.subentries[subentry_id].title,
+    )
 
 
 @callback

@@ -9,11 +9,11 @@ from typing import Final, override
 
 from homeassistant.core import Context, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
+from .const import ATTR_FEATURE, FEATURE_KEYS
+from .devices import device_info
 from .errors import refused
 from .features.model import (
     ChangeRefused,
@@ -66,14 +66,8 @@ class DfksEntity(Entity):
         self.entity_description = description
         self._entry = entry
         self._line = line
-        identifier = line_unique_id(entry, line.id)
-        self._attr_unique_id = f"{identifier}_{description.key}"
-        self._attr_device_info = DeviceInfo(
-            identifiers={(DOMAIN, identifier)},
-            manufacturer="DFKS",
-            model="SIP phone line",
-            name=entry.subentries[line.id].title,
-        )
+        self._attr_unique_id = f"{line_unique_id(entry, line.id)}_{description.key}"
+        self._attr_device_info = device_info(entry, line.id, "SIP phone line")
 
     @property
     def _line_name(self) -> str:
