@@ -198,7 +198,7 @@ async def test_the_set_script_runs_on_behalf_of_the_phone(
     """Its context is a child of that of the change."""
     parents: list[str | None] = []
     hass.bus.async_listen(
-        "asked", lambda event: parents.append(event.context.parent_id)
+        "asked", callback(lambda event: parents.append(event.context.parent_id))
     )
     await load_scripts(hass, dfks_set=script({"event": "asked"}))
     await press_on(plug, YEALINK)

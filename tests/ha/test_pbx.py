@@ -8,7 +8,7 @@ import socket
 import ssl
 from typing import Any
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 import pytest
 
@@ -620,7 +620,7 @@ class TestRepairs:
         context.load_cert_chain(files.certificate, files.key)
         told = asyncio.Event()
         hass.bus.async_listen(
-            ir.EVENT_REPAIRS_ISSUE_REGISTRY_UPDATED, lambda _: told.set()
+            ir.EVENT_REPAIRS_ISSUE_REGISTRY_UPDATED, callback(lambda _: told.set())
         )
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(PATIENCE)
