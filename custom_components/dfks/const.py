@@ -47,6 +47,7 @@ CONF_DOMAINS: Final = "domains"
 CONF_USER: Final = "user"
 CONF_AUTH_NAME: Final = "auth_name"
 CONF_FEATURES: Final = "features"
+CONF_FINGERPRINT: Final = "fingerprint"
 CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
 # The PBX that the line is registered at: the id of a subentry. Not there: here.

@@ -25,6 +25,7 @@ import voluptuous as vol
 from .const import (
     CONF_ADD_LINES,
     CONF_CONTACT,
+    CONF_FINGERPRINT,
     CONF_KEYS,
     CONF_TRANSPORT,
     KEYS_AT_PBX,
@@ -36,7 +37,14 @@ from .listener import running_listener
 from .pbx.manager import async_prepare_tls
 from .phones.identifiers import is_plain
 from .settings import listener_ports, pbx_subentries
-from .sip import ContactMode, default_port, plain_host, split_hosts, unbracketed
+from .sip import (
+    ContactMode,
+    default_port,
+    plain_host,
+    read_fingerprint,
+    split_hosts,
+    unbracketed,
+)
 
 # What messages go to a PBX over, whatever its phones speak.
 TRANSPORTS: Final = ("UDP", "TCP", "TLS")
@@ -154,6 +162,7 @@ def _schema(domains: list[str]) -> vol.Schema:
                     options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN
                 )
             ),
+            vol.Optional(CONF_FINGERPRINT): TextSelector(),
             vol.Required(CONF_ADD_LINES, default=False): BooleanSelector(),
             vol.Optional(CONF_DOMAIN): host,
             vol.Required(CONF_KEYS, default=KEYS_HERE): choice(
@@ -170,6 +179,7 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     """Return the data of a filled form, and what is wrong with which field."""
     host = user_input[CONF_HOST].strip()
     domains = split_hosts(user_input.get(CONF_DOMAIN, ""))
+    fingerprint = user_input.get(CONF_FINGERPRINT, "").strip()
     errors: Errors = {}
     if not is_plain(user_input[CONF_NAME].strip()):
         errors[CONF_NAME] = "invalid_name"
@@ -177,6 +187,11 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
         errors[CONF_HOST] = "invalid_host"
     if not all(is_host(unbracketed(domain)) for domain in domains):
         errors[CONF_DOMAIN] = "invalid_domain"
+    if fingerprint:
+        try:
+            fingerprint = read_fingerprint(fingerprint)
+        except ValueError:
+            errors[CONF_FINGERPRINT] = "invalid_fingerprint"
     data = {
         CONF_HOST: unbracketed(host),
         CONF_TRANSPORT: user_input[CONF_TRANSPORT],
@@ -188,6 +203,8 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
         data[CONF_PORT] = port
     if domains:
         data[CONF_DOMAIN] = ", ".join(domains)
+    if fingerprint and data[CONF_TRANSPORT] == "TLS":
+        data[CONF_FINGERPRINT] = fingerprint
     return data, errors
 
 

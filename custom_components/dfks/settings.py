@@ -21,6 +21,7 @@ from .const import (
     CONF_DIGEST,
     CONF_DOMAINS,
     CONF_FEATURES,
+    CONF_FINGERPRINT,
     CONF_KEYS,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
@@ -140,6 +141,7 @@ def pbx_config(subentry: ConfigSubentry) -> PbxConfig:
         domains=tuple(split_hosts(data.get(CONF_DOMAIN, ""))),
         contact_mode=ContactMode(data[CONF_CONTACT]),
         keys_here=data[CONF_KEYS] == KEYS_HERE,
+        fingerprint=data.get(CONF_FINGERPRINT),
     )
 
 

@@ -18,9 +18,11 @@ from tests.clock import ManualClock
 from tests.pbx import SimulatedPbx
 from tests.phone import DND as DND_LAMP, PATIENCE, Phone
 from tests.phone.calls import CallState
+from tests.sip.certificates import openssl_fingerprint
 
 from .common import (
     DND,
+    LOCALHOST,
     RECEPTION,
     SYNC_STATUS,
     WORKSHOP,
@@ -539,11 +541,15 @@ class TestReachable:
         assert registered.device_id == device.id
 
 
-def shake_hands_once(server: socket.socket, context: ssl.SSLContext) -> None:
-    """Take one TLS connection, as far as the other side wants it."""
-    connection, _ = server.accept()
-    with connection, suppress(OSError):
-        context.wrap_socket(connection, server_side=True)
+def hear_first(server: socket.socket, context: ssl.SSLContext) -> bytes:
+    """Take TLS connections until somebody says something over one; return that."""
+    for _ in range(10):
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            heard = context.wrap_socket(connection, server_side=True).recv(65_535)
+            if heard:
+                return heard
+    raise AssertionError("nobody said anything")
 
 
 class TestRepairs:
@@ -602,19 +608,20 @@ class TestRepairs:
         self, hass: HomeAssistant, listener: DfksListener
     ) -> None:
         """With what is wrong with it (P75)."""
-        listener.pbxs.certificate_refused(PBX, "certificate has expired")
+        listener.pbxs.certificate_refused(PBX, "certificate has expired", "AB:CD")
         assert words_of(hass, f"pbx_certificate_refused_{PBX}") == {
             "pbx": "Office",
             "reason": "certificate has expired",
+            "fingerprint": "AB:CD",
         }
         listener.pbxs.reachable_changed(PBX, reachable=True)
         assert issue(hass, f"pbx_certificate_refused_{PBX}") is None
 
     @pytest.mark.requirement("P75")
-    async def test_pbx_whose_certificate_nobody_has_signed_is_not_connected_to(
+    async def test_pbx_whose_certificate_nobody_has_signed_is_reached_once_pinned(
         self, hass: HomeAssistant, port: int, tmp_path: Path
     ) -> None:
-        """Home Assistant's own authorities decide."""
+        """Home Assistant's own authorities decide, until the fingerprint is entered."""
         files = write_pem(tmp_path, "pbx")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(files.certificate, files.key)
@@ -624,18 +631,39 @@ class TestRepairs:
         )
         with socket.create_server(("127.0.0.1", 0)) as server:
             server.settimeout(PATIENCE)
-            shaking = asyncio.create_task(
-                asyncio.to_thread(shake_hands_once, server, context)
-            )
+            heard = asyncio.create_task(asyncio.to_thread(hear_first, server, context))
             pbx_port = server.getsockname()[1]
             entry = listener_entry(port, [pbx_data(pbx_port, transport="TLS")])
             await set_up(hass, entry)
             async with asyncio.timeout(PATIENCE):
                 await told.wait()
-            await shaking
+            words = words_of(hass, f"pbx_certificate_refused_{PBX}")
+            assert "self-signed" in words["reason"]
+            assert words["fingerprint"] == openssl_fingerprint(Path(files.certificate))
 
-        words = words_of(hass, f"pbx_certificate_refused_{PBX}")
-        assert "self-signed" in words["reason"]
+            await change_pbx(
+                hass, entry, transport="TLS", fingerprint=words["fingerprint"]
+            )
+            assert issue(hass, f"pbx_certificate_refused_{PBX}") is None
+            phone = Phone("201", "any", (LOCALHOST, port), registrar="pbx.example")
+            async with phone:
+                registering = asyncio.create_task(phone.register())
+                assert (await heard).startswith(b"REGISTER sip:pbx.example SIP/2.0\r\n")
+                registering.cancel()
+
+    @pytest.mark.requirement("P75")
+    async def test_pbx_with_another_certificate_than_the_pinned_one_is_told(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """In words of its own, for somebody may have taken its place."""
+        listener.pbxs.certificate_refused(PBX, None, "AB:CD")
+        shown = issue(hass, f"pbx_certificate_refused_{PBX}")
+        assert shown is not None
+        assert shown.translation_key == "pbx_other_certificate"
+        assert shown.translation_placeholders == {
+            "pbx": "Office",
+            "fingerprint": "AB:CD",
+        }
 
     @pytest.mark.requirement("P27")
     async def test_line_that_nothing_comes_for_is_told_until_something_does(

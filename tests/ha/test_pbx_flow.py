@@ -134,6 +134,8 @@ class TestAddPbx:
             ("host", "192.168.1.300", "invalid_host"),
             ("domain", "pbx.example:5060", "invalid_domain"),
             ("domain", "pbx.example, a b", "invalid_domain"),
+            ("fingerprint", "AB:CD", "invalid_fingerprint"),
+            ("fingerprint", "no hexadecimal digits", "invalid_fingerprint"),
         ],
     )
     async def test_invalid_input_is_said_and_mended(
@@ -153,6 +155,24 @@ class TestAddPbx:
 
         result = await submit(hass, result, form)
         assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    @pytest.mark.parametrize(("transport", "pinned"), [("TLS", True), ("TCP", False)])
+    @pytest.mark.requirement("P75")
+    async def test_fingerprint_is_stored_for_tls(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        transport: str,
+        pinned: bool,
+    ) -> None:
+        """As the form shows it again: pairs of digits with colons."""
+        typed = " ".join(["ab", "CD"] * 16)
+        form = pbx_form(5070, transport=transport, fingerprint=typed)
+        result = await add_pbx(hass, entry, form)
+
+        stored = result["data"].get("fingerprint")
+        assert stored == (":".join(["AB", "CD"] * 16) if pinned else None)
 
     async def test_same_pbx_is_refused(
         self,

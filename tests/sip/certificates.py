@@ -54,6 +54,12 @@ def signed(
     )
 
 
+def openssl_fingerprint(path: Path) -> str:
+    """Return the SHA-256 of a certificate, as `openssl x509 -fingerprint` writes it."""
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
 def write_certificate(folder: Path, name: str) -> Path:
     """Write a self-signed certificate for 127.0.0.1 with its key; return the file."""
     key = ec.generate_private_key(ec.SECP256R1())

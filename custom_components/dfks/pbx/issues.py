@@ -16,6 +16,7 @@ from ..sip import Clock, ProxyBinding
 # The texts of the issues; the id of the PBX follows in their ids.
 ISSUE_UNREACHABLE: Final = "pbx_unreachable"
 ISSUE_CERTIFICATE: Final = "pbx_certificate_refused"
+ISSUE_OTHER_CERTIFICATE: Final = "pbx_other_certificate"
 ISSUE_KEYS: Final = "pbx_synchronizes_keys"
 ISSUE_PASSWORD: Final = "pbx_password_refused"
 ISSUE_PAST: Final = "pbx_calls_go_past"
@@ -111,14 +112,21 @@ class PbxIssues:
         else:
             self._create(issue_id, ISSUE_UNREACHABLE, pbx, ir.IssueSeverity.ERROR)
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
-        """Show a PBX whose certificate is not good, until it answers."""
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
+        """Show a PBX whose certificate is not good, until it answers.
+
+        Without `reason` it is not the one whose fingerprint is configured.
+        """
+        key = ISSUE_CERTIFICATE if reason is not None else ISSUE_OTHER_CERTIFICATE
         self._create(
             f"{ISSUE_CERTIFICATE}_{pbx}",
-            ISSUE_CERTIFICATE,
+            key,
             pbx,
             ir.IssueSeverity.ERROR,
-            reason=reason,
+            fingerprint=fingerprint,
+            **({} if reason is None else {"reason": reason}),
         )
 
     def synchronizes_keys(self, pbx: str) -> None:

@@ -276,9 +276,11 @@ class PbxManager:
         """Hear of a PBX that turns out to synchronize the keys itself."""
         self.issues.synchronizes_keys(pbx)
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
         """Hear of a PBX that is not connected to because of its certificate."""
-        self.issues.certificate_refused(pbx, reason)
+        self.issues.certificate_refused(pbx, reason, fingerprint)
 
     def reached(self, binding: ProxyBinding) -> None:
         """Hear of a request of a PBX that is passed to a phone."""

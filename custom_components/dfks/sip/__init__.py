@@ -36,6 +36,7 @@ from .server import SipServer
 from .snapshot import BindingRecord, DialogRecord, Snapshot, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
 from .transport.flow import Flow
+from .transport.peer_certificate import read_fingerprint
 from .transport.resolver import AddressRecord, Resolver, ServiceRecord
 from .ua.dialog import (
     ALL,
@@ -123,6 +124,7 @@ __all__ = [
     "plain_host",
     "probe",
     "probe_tls",
+    "read_fingerprint",
     "redact_addresses",
     "redact_field",
     "redact_message",

@@ -129,10 +129,12 @@ class Passing:
         if self.proxy.observer is not None:
             self.proxy.observer.reachable_changed(pbx, reachable=reachable)
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
-        """Tell of a PBX whose certificate is not good."""
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
+        """Tell of a PBX whose certificate is not good, or not the pinned one."""
         if self.proxy.observer is not None:
-            self.proxy.observer.certificate_refused(pbx, reason)
+            self.proxy.observer.certificate_refused(pbx, reason, fingerprint)
 
     def undelivered(self, data: bytes) -> None:
         """Answer a request that could not be sent to a PBX."""

@@ -22,7 +22,7 @@ type Restart = Callable[[], Awaitable[SipServer]]
 class Learned:
     """An observer that writes everything down."""
 
-    events: list[tuple[str, ...]] = field(default_factory=list)
+    events: list[tuple[str | None, ...]] = field(default_factory=list)
     bindings: list[ProxyBinding] = field(default_factory=list)
 
     def registered(self, binding: ProxyBinding) -> None:
@@ -46,9 +46,11 @@ class Learned:
         """Take a PBX that synchronizes the keys."""
         self.events.append(("keys", pbx))
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
         """Take a certificate that is not good."""
-        self.events.append(("certificate", pbx, reason))
+        self.events.append(("certificate", pbx, reason, fingerprint))
 
     def reached(self, binding: ProxyBinding) -> None:
         """Take a phone that its PBX has sent something."""

@@ -12,9 +12,15 @@ import pytest
 from custom_components.dfks.sip.config import ServerConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
+from custom_components.dfks.sip.transport.peer_certificate import read_fingerprint
 from tests.clock import ManualClock
 from tests.phone import RawPeer
-from tests.sip.certificates import client_context, server_context, write_certificate
+from tests.sip.certificates import (
+    client_context,
+    openssl_fingerprint,
+    server_context,
+    write_certificate,
+)
 from tests.sip.echo import Echo
 
 from .conftest import SECRET, add_line_at_pbx
@@ -376,10 +382,65 @@ async def test_a_certificate_that_is_not_good_is_told_of(
         config = replace(pbx_config, host=host, port=pbx.port)
         server.add_pbx(config, None, client_context(trusted))
         assert (await phone.ask(phone.request("REGISTER"))).status == 503
-        assert not pbx.links
+        await pbx.silence()
     (event,) = learned.events
     assert event[:2] == ("certificate", "pbx-1")
-    assert ("mismatch" if fault == "name" else "self-signed") in event[2]
+    assert ("mismatch" if fault == "name" else "self-signed") in str(event[2])
+    assert event[3] == openssl_fingerprint(certificate)
+
+
+@pytest.mark.parametrize("transport", ["TLS"])
+@pytest.mark.parametrize("typed", [str, str.lower, lambda text: text.replace(":", "")])
+@pytest.mark.requirement("P75")
+async def test_a_certificate_that_is_pinned_is_taken_whoever_signed_it(
+    server: SipServer,
+    pbx_config: PbxConfig,
+    certificate: Path,
+    phone: ProxiedPhone,
+    tmp_path: Path,
+    typed: Callable[[str], str],
+) -> None:
+    """And whatever it is for: 127.0.0.3 is not in it."""
+    fingerprint = read_fingerprint(typed(openssl_fingerprint(certificate)))
+    other = client_context(write_certificate(tmp_path, "other"))
+    pbx = await StreamPbx.serve("127.0.0.3", tls=server_context(certificate))
+    async with pbx:
+        server.add_pbx(
+            replace(
+                pbx_config, host="127.0.0.3", port=pbx.port, fingerprint=fingerprint
+            ),
+            None,
+            other,
+        )
+        phone.send(phone.request("REGISTER"))
+        assert (await pbx.next_request()).method == "REGISTER"
+
+
+@pytest.mark.parametrize("transport", ["TLS"])
+@pytest.mark.requirement("P75")
+async def test_a_pinned_certificate_is_the_only_one_that_is_taken(
+    server: SipServer,
+    pbx_config: PbxConfig,
+    certificate: Path,
+    phone: ProxiedPhone,
+    tmp_path: Path,
+) -> None:
+    """Also where the authorities would take the other one; it is told without reason."""
+    learned = Learned()
+    server.observe_proxy(learned)
+    pinned = openssl_fingerprint(write_certificate(tmp_path, "other"))
+    pbx = await StreamPbx.serve(tls=server_context(certificate))
+    async with pbx:
+        server.add_pbx(
+            replace(pbx_config, port=pbx.port, fingerprint=pinned),
+            None,
+            client_context(certificate),
+        )
+        assert (await phone.ask(phone.request("REGISTER"))).status == 503
+        await pbx.silence()
+    assert learned.events == [
+        ("certificate", "pbx-1", None, openssl_fingerprint(certificate))
+    ]
 
 
 @pytest.mark.requirement("P75")

@@ -1,10 +1,10 @@
 """What a proxy asks of the sockets."""
 
 from collections.abc import Coroutine
-import ssl
 from typing import Protocol
 
 from ..transport.flow import Flow
+from ..transport.peer_certificate import CertificateCheck
 from ..transport.uplink import Uplink, UplinkEvents
 
 
@@ -25,6 +25,6 @@ class Network(Protocol):
         host: str,
         port: int,
         events: UplinkEvents,
-        tls: tuple[ssl.SSLContext, str] | None = None,
+        tls: CertificateCheck | None = None,
     ) -> Uplink:
         """Return a way to an address over a connection of ours. Raises FlowError."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ..clock import Timers
 from ..transport.flow import Flow, FlowError, is_numeric
+from ..transport.peer_certificate import CertificateCheck
 from ..transport.resolver import Address, Finder, Resolver
 from ..transport.uplink import KEEP_ALIVE, PING, Uplink
 from ..wire.headers import default_port, plain_host
@@ -41,6 +42,7 @@ class PbxConfig:
     transport    UDP, TCP or TLS, whatever the phones speak
     domains      hosts of Request-URIs that are its, beside `host`
     keys_here    whether `as-feature-event` is answered here; else it passes, too
+    fingerprint  of its certificate, where that is pinned; see `CertificateCheck`
     challenges   whether it asks for a password in every request that is not in a
                  dialog; one that trusts addresses would trust ours with anything
     """
@@ -52,6 +54,7 @@ class PbxConfig:
     domains: tuple[str, ...] = ()
     contact_mode: ContactMode = ContactMode.MIRROR
     keys_here: bool = True
+    fingerprint: str | None = None
     challenges: bool = True
 
 
@@ -64,8 +67,10 @@ class UpstreamEvents(Protocol):
     def reachable_changed(self, pbx: str, *, reachable: bool) -> None:
         """Take note of a PBX that stops answering, or answers again."""
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
-        """Take note of a certificate that is not good."""
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
+        """Take note of a certificate that is not good, or not the pinned one."""
 
     def undelivered(self, data: bytes) -> None:
         """Take a message that could not be sent to it."""
@@ -176,7 +181,9 @@ class Upstream:
             host, port = self.addresses[0]
             tls = None
             if self._tls is not None and self.config.transport == "TLS":
-                tls = self._tls, self.config.host
+                tls = CertificateCheck(
+                    self._tls, self.config.host, self.config.fingerprint
+                )
             try:
                 uplink = self._network.uplink(host, port, self, tls)
             except FlowError as err:
@@ -268,9 +275,9 @@ class Upstream:
             self.addresses = (*self.addresses[1:], self.addresses[0])
             self._open()
 
-    def certificate_refused(self, reason: str) -> None:
+    def certificate_refused(self, reason: str | None, fingerprint: str) -> None:
         """Take a connection that was not opened because of the certificate."""
-        self._events.certificate_refused(self.config.id, reason)
+        self._events.certificate_refused(self.config.id, reason, fingerprint)
 
     def undelivered(self, data: bytes) -> None:
         """Take a message that has waited for a connection in vain."""

@@ -27,8 +27,13 @@ class ProxyObserver(Protocol):
     def synchronizes_keys(self, pbx: str) -> None:
         """Hear of a PBX that turns out to synchronize the keys itself."""
 
-    def certificate_refused(self, pbx: str, reason: str) -> None:
-        """Hear of a PBX that is not connected to because of its certificate."""
+    def certificate_refused(
+        self, pbx: str, reason: str | None, fingerprint: str
+    ) -> None:
+        """Hear of a PBX that is not connected to because of its certificate.
+
+        `reason` is None for a certificate other than the one that is pinned.
+        """
 
     def reached(self, binding: ProxyBinding) -> None:
         """Hear of a request of a PBX that is passed to a phone."""

@@ -20,6 +20,7 @@ from .connections import (
 )
 from .flow import Flow, FlowError, GoneFlow, Receiver, is_numeric
 from .framing import FramingError
+from .peer_certificate import CertificateCheck
 from .stream import StreamFlow
 from .udp import ResolvingFlow, UdpFlow, UdpSocket
 from .uplink import Uplink, UplinkEvents
@@ -283,11 +284,11 @@ class Transports:
         host: str,
         port: int,
         events: UplinkEvents,
-        tls: tuple[ssl.SSLContext, str] | None = None,
+        tls: CertificateCheck | None = None,
     ) -> Uplink:
         """Return a way to an address over a connection of ours. Raises FlowError.
 
-        With `tls`, a context and the name that the certificate must be for, over TLS.
+        With `tls` over TLS.
         """
         local = self.flow_from_here(host, port).local
         return Uplink(self, self.run, (host, port), local, events, tls)

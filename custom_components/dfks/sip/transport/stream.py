@@ -5,6 +5,7 @@ import contextlib
 import errno
 import logging
 import socket
+import ssl
 from typing import Protocol, override
 
 from ..clock import Clock, Timers
@@ -124,6 +125,12 @@ class StreamFlow(Flow, asyncio.Protocol):
         if self._opened_at is None:
             return False
         return self._owner.clock.monotonic() - self._opened_at >= REFUSED_WITHIN
+
+    def peer_certificate(self) -> bytes | None:
+        """Return the certificate (DER) that the peer has shown over TLS."""
+        assert self._writer is not None
+        shown: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return None if shown is None else shown.getpeercert(binary_form=True)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -21,6 +21,7 @@ from ..clock import Clock, Timer, Timers
 from .bind import bind_beside
 from .flow import Flow, FlowError
 from .framing import FramingError
+from .peer_certificate import CertificateCheck, fetch_certificate, fingerprint_of
 from .stream import StreamFlow, StreamOwner
 
 _LOGGER = logging.getLogger(__name__)
@@ -61,8 +62,11 @@ class UplinkEvents(Protocol):
     def failed(self) -> None:
         """Take note that it could not be opened."""
 
-    def certificate_refused(self, reason: str) -> None:
-        """Take note that it was not opened because of the peer's certificate."""
+    def certificate_refused(self, reason: str | None, fingerprint: str) -> None:
+        """Take note that it was not opened because of the peer's certificate.
+
+        `reason` is None for a certificate other than the one that is pinned.
+        """
 
     def undelivered(self, data: bytes) -> None:
         """Take a message that waited in vain."""
@@ -98,13 +102,12 @@ class Uplink(Flow):
         remote: tuple[str, int],
         local: tuple[str, int],
         events: UplinkEvents,
-        tls: tuple[ssl.SSLContext, str] | None = None,
+        tls: CertificateCheck | None = None,
     ) -> None:
         """Lead to `remote`, a numeric address, by TCP or, with `tls`, by TLS.
 
-        `tls` is the context and the name that the certificate must be for. `run` runs
-        a coroutine. `local` is what stands for us in messages before there is a
-        connection.
+        `run` runs a coroutine. `local` is what stands for us in messages before there
+        is a connection.
         """
         self.transport = "TCP" if tls is None else "TLS"
         self.remote = remote
@@ -168,16 +171,28 @@ class Uplink(Flow):
                 await loop.create_connection(
                     lambda: stream,
                     sock=sock,
-                    ssl=None if self._tls is None else self._tls[0],
-                    server_hostname=None if self._tls is None else self._tls[1],
+                    ssl=None if self._tls is None else self._tls.handshake(),
+                    server_hostname=None if self._tls is None else self._tls.name,
                 )
         except ssl.SSLCertVerificationError as err:
             _LOGGER.debug("The certificate of %s: %s", self.remote[0], err)
-            self._events.certificate_refused(err.verify_message)
+            await self._show_certificate(err.verify_message)
             self._failed()
         except OSError as err:
             _LOGGER.debug("No connection to %s: %s", self.remote[0], err)
             self._failed()
+
+    async def _show_certificate(self, reason: str) -> None:
+        """Tell of a certificate that is not good, so that a person can trust it."""
+        assert self._tls is not None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                certificate = await fetch_certificate(self.remote, self._tls.name)
+        except OSError as err:
+            _LOGGER.debug("No certificate of %s: %s", self.remote[0], err)
+            return
+        if certificate is not None:
+            self._events.certificate_refused(reason, fingerprint_of(certificate))
 
     async def _open_socket(self, loop: asyncio.AbstractEventLoop) -> socket.socket:
         """Return a connected socket, from the listening port if it can be had."""
@@ -240,7 +255,14 @@ class Uplink(Flow):
 
     def opened(self, stream: StreamFlow) -> bool:
         """Take a connection that is open, and send what has waited for it."""
-        if self._stopped or not self._owner.opened(stream):
+        if self._stopped:
+            return False
+        if self._tls is not None:
+            certificate = stream.peer_certificate() or b""
+            if not self._tls.accepts(certificate):
+                self._events.certificate_refused(None, fingerprint_of(certificate))
+                return False
+        if not self._owner.opened(stream):
             return False
         self.stream = stream
         self._connecting = False
