@@ -35,6 +35,7 @@ import voluptuous as vol
 
 from .const import (
     CONF_ACCESS,
+    CONF_ADVANCED,
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
@@ -71,9 +72,12 @@ from .forms import (
     Words,
     address_of,
     choice,
+    errors_in_sections,
     filled,
     form_section,
+    in_sections,
     is_host,
+    without_sections,
 )
 from .line_flow import LineSubentryFlow
 from .listener import DfksConfigEntry
@@ -103,6 +107,11 @@ _BIND_FIELDS: Final = {
     "address_not_available": CONF_HOST,
     "port_in_use": CONF_PORT,
     "port_privileged": CONF_PORT,
+}
+
+# What the form of the listener has in a section and its entry beside the rest.
+LISTENER_SECTIONS: Final = {
+    CONF_ADVANCED: (CONF_REALM, CONF_ADVERTISED_HOST, CONF_ADVERTISED_PORT)
 }
 
 # The options that say who may come in.
@@ -164,9 +173,14 @@ def _listener_schema(port: int, errors: Errors) -> vol.Schema:
         {
             vol.Required(CONF_HOST, default=DEFAULT_HOST): TextSelector(),
             vol.Required(CONF_PORT, default=port): cv.port,
-            vol.Required(CONF_REALM, default=DEFAULT_REALM): TextSelector(),
-            vol.Optional(CONF_ADVERTISED_HOST): TextSelector(),
-            vol.Optional(CONF_ADVERTISED_PORT): cv.port,
+            vol.Optional(CONF_ADVANCED): form_section(
+                {
+                    vol.Required(CONF_REALM, default=DEFAULT_REALM): TextSelector(),
+                    vol.Optional(CONF_ADVERTISED_HOST): TextSelector(),
+                    vol.Optional(CONF_ADVERTISED_PORT): cv.port,
+                },
+                collapsed=CONF_ADVANCED not in errors,
+            ),
             vol.Optional(CONF_TLS): form_section(
                 {
                     vol.Optional(CONF_CERTIFICATE): TextSelector(),
@@ -243,7 +257,11 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
         words: Words = {}
         if user_input is not None:
             values = user_input
-            data, errors = _check_listener(user_input)
+            before = entry.data if entry else {CONF_REALM: DEFAULT_REALM}
+            data, errors = _check_listener(
+                without_sections(user_input, LISTENER_SECTIONS, before)
+            )
+            errors = errors_in_sections(errors, LISTENER_SECTIONS)
             if not errors:
                 errors, words = await self._async_check_tls(data)
             if not errors:
@@ -251,7 +269,7 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
             if not errors:
                 return self._finish(entry, data)
         elif entry is not None:
-            values = entry.data
+            values = in_sections(entry.data, LISTENER_SECTIONS)
         else:
             values = {CONF_PORT: await _async_free_port()}
         return self.async_show_form(

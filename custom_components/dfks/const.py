@@ -22,10 +22,11 @@ STORAGE_HELP_URL: Final = f"{_DOCS_URL}/entities.md#how-states-are-updated"
 LIMITS_HELP_URL: Final = f"{_DOCS_URL}/entities.md#known-limitations"
 TLS_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#tls-does-not-work"
 
-# The listener: entry data (host and port are Home Assistant's own keys)
+# The listener: entry data, and a section of its form (host and port are Home Assistant's own keys)
 CONF_REALM: Final = "realm"
 CONF_ADVERTISED_HOST: Final = "advertised_host"
 CONF_ADVERTISED_PORT: Final = "advertised_port"
+CONF_ADVANCED: Final = "advanced"
 CONF_TLS: Final = "tls"
 CONF_CERTIFICATE: Final = "certificate"
 CONF_PRIVATE_KEY: Final = "private_key"
@@ -43,6 +44,10 @@ CONF_TRUSTED_PROXIES: Final = "trusted_proxies"
 CONF_MAX_FAILURES: Final = "max_failures"
 CONF_DOMAINS: Final = "domains"
 
+# A line: sections of its form
+CONF_LOGIN: Final = "login"
+CONF_SYNCHRONIZATION: Final = "synchronization"
+
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"
 CONF_AUTH_NAME: Final = "auth_name"
@@ -50,6 +55,8 @@ CONF_FEATURES: Final = "features"
 CONF_FINGERPRINT: Final = "fingerprint"
 CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
+# The area that the device of the line is put into when it is made, and never again.
+CONF_AREA: Final = "area"
 # The PBX that the line is registered at: the id of a subentry. Not there: here.
 CONF_PBX: Final = "pbx"
 

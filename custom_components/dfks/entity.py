@@ -13,7 +13,7 @@ from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .const import ATTR_FEATURE, FEATURE_KEYS
-from .devices import device_info
+from .devices import LINE_MODEL, device_info
 from .errors import refused
 from .features.model import (
     ChangeRefused,
@@ -67,7 +67,7 @@ class DfksEntity(Entity):
         self._entry = entry
         self._line = line
         self._attr_unique_id = f"{line_unique_id(entry, line.id)}_{description.key}"
-        self._attr_device_info = device_info(entry, line.id, "SIP phone line")
+        self._attr_device_info = device_info(entry, line.id, LINE_MODEL)
 
     @property
     def _line_name(self) -> str:

@@ -1,6 +1,6 @@
 """What the forms of the listener, its lines and its PBXs share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 type Errors = dict[str, str]
 type Words = dict[str, str]
 
+# The fields of each section of a form. What is stored has no sections.
+type Sections = Mapping[str, Collection[str]]
+
 # A host name as a SIP URI may hold it (RFC 3261 section 25.1): the last label starts
 # with a letter, so that a mistyped address is no name.
 HOST_NAME: Final = re.compile(
@@ -37,6 +40,44 @@ def form_section(schema: dict[vol.Marker, Any], *, collapsed: bool = True) -> se
     """
     # A type checker sees another schema here than Home Assistant does.
     return section(cast("Schema", vol.Schema(schema)), {"collapsed": collapsed})
+
+
+def in_sections(values: Mapping[str, Any], sections: Sections) -> dict[str, Any]:
+    """Return what is stored as a form with these sections shows it."""
+    inside = {field for fields in sections.values() for field in fields}
+    return {
+        **{field: value for field, value in values.items() if field not in inside},
+        **{
+            name: {field: values[field] for field in fields if field in values}
+            for name, fields in sections.items()
+        },
+    }
+
+
+def without_sections(
+    user_input: Mapping[str, Any], sections: Sections, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return all fields of a filled form side by side, as they are stored.
+
+    A section that was not sent leaves its fields as they were before, while a field
+    that is missing in one that was sent has been emptied.
+    """
+    values = {
+        field: value for field, value in user_input.items() if field not in sections
+    }
+    for name, fields in sections.items():
+        source = user_input.get(name, before)
+        values |= {field: source[field] for field in fields if field in source}
+    return values
+
+
+def errors_in_sections(errors: Errors, sections: Sections) -> Errors:
+    """Return the errors by what Home Assistant's page can show one under.
+
+    Of a field in a section, that is the section.
+    """
+    section_of = {field: name for name, fields in sections.items() for field in fields}
+    return {section_of.get(field, field): error for field, error in errors.items()}
 
 
 def filled(

@@ -19,6 +19,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_NAME, CONF_PASSWORD
 from homeassistant.helpers.selector import (
+    AreaSelector,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
@@ -31,10 +32,13 @@ import voluptuous as vol
 
 from .capacity import async_has_room
 from .const import (
+    CONF_AREA,
     CONF_AUTH_NAME,
     CONF_FEATURES,
+    CONF_LOGIN,
     CONF_PBX,
     CONF_STYLE,
+    CONF_SYNCHRONIZATION,
     CONF_USER,
     CONF_VENDOR,
     DEFAULT_STYLE,
@@ -42,7 +46,16 @@ from .const import (
     TROUBLESHOOTING_URL,
 )
 from .features.model import NotifyStyle
-from .forms import Errors, Words, choice, filled, form_section
+from .forms import (
+    Errors,
+    Words,
+    choice,
+    errors_in_sections,
+    filled,
+    form_section,
+    in_sections,
+    without_sections,
+)
 from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
 from .phones.identifiers import is_auth_name, is_plain, is_user
@@ -65,6 +78,18 @@ ANOTHER: Final = "another"
 
 # Where a line is registered that is at no PBX.
 HERE: Final = "here"
+
+# What most users leave as it is.
+SECTIONS: Final = {
+    CONF_LOGIN: (CONF_PASSWORD, CONF_AUTH_NAME),
+    CONF_SYNCHRONIZATION: (CONF_FEATURES, CONF_STYLE),
+}
+
+# What a section holds that was never opened.
+DEFAULTS: Final[Mapping[str, Any]] = {
+    CONF_FEATURES: list(FEATURE_KEYS.values()),
+    CONF_STYLE: DEFAULT_STYLE.value,
+}
 
 
 class LineSubentryFlow(ConfigSubentryFlow):
@@ -131,7 +156,12 @@ class LineSubentryFlow(ConfigSubentryFlow):
         errors: Errors = {}
         words: Words = {}
         if user_input is not None:
-            data, errors = self._check(user_input, stored)
+            data, errors = self._check(
+                without_sections(
+                    user_input, SECTIONS, stored.data if stored else DEFAULTS
+                ),
+                stored,
+            )
             if not errors:
                 name = user_input[CONF_NAME].strip()
                 settings = await async_phone_settings(
@@ -145,10 +175,13 @@ class LineSubentryFlow(ConfigSubentryFlow):
                     return self._finish(name, data, stored, settings)
         values = user_input
         if values is None:
-            values = self._stored_values(stored) if stored else _proposals()
+            values = in_sections(
+                self._stored_values(stored) if stored else _proposals(), SECTIONS
+            )
+        errors = errors_in_sections(errors, SECTIONS)
         return self.async_show_form(
             step_id=step_id,
-            data_schema=filled(self, self._schema(stored), values),
+            data_schema=filled(self, self._schema(stored, errors), values),
             errors=errors,
             description_placeholders={
                 **words,
@@ -156,13 +189,17 @@ class LineSubentryFlow(ConfigSubentryFlow):
             },
         )
 
-    def _schema(self, stored: ConfigSubentry | None) -> vol.Schema:
+    def _schema(self, stored: ConfigSubentry | None, errors: Errors) -> vol.Schema:
         pbxs = self._pbx_selector(stored)
         if stored is None:
-            return vol.Schema(_fields(self._user_selector(), pbxs, _PROPOSED_PASSWORD))
+            return vol.Schema(
+                _fields(self._user_selector(), pbxs | _AREA)
+                | _sections(_PROPOSED_PASSWORD, errors)
+            )
         return vol.Schema(
             _status_section(self._phone(stored))
-            | _fields(TextSelector(), pbxs, _KEPT_PASSWORD)
+            | _fields(TextSelector(), pbxs)
+            | _sections(_KEPT_PASSWORD, errors)
         )
 
     def _pbx_selector(self, stored: ConfigSubentry | None) -> dict[vol.Marker, Any]:
@@ -298,14 +335,12 @@ class LineSubentryFlow(ConfigSubentryFlow):
 
 
 # A proposal has to be seen, for it is typed into the phone.
-_PROPOSED_PASSWORD: Final[dict[vol.Marker, Any]] = {
-    vol.Required(CONF_PASSWORD): TextSelector(TextSelectorConfig(autocomplete="off"))
-}
-_KEPT_PASSWORD: Final[dict[vol.Marker, Any]] = {
-    vol.Optional(CONF_PASSWORD): TextSelector(
-        TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
-    )
-}
+_PROPOSED_PASSWORD: Final = TextSelector(TextSelectorConfig(autocomplete="off"))
+_KEPT_PASSWORD: Final = TextSelector(
+    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
+)
+
+_AREA: Final[dict[vol.Marker, Any]] = {vol.Optional(CONF_AREA): AreaSelector()}
 
 
 def _proposals() -> dict[str, Any]:
@@ -313,19 +348,16 @@ def _proposals() -> dict[str, Any]:
 
     Without a user the page would choose the phone that tried last, maybe somebody else's.
     """
-    return {CONF_USER: "", CONF_PASSWORD: propose_password()}
+    return {CONF_USER: "", CONF_PASSWORD: propose_password(), **DEFAULTS}
 
 
 def _fields(
-    user: TextSelector | SelectSelector,
-    pbx: dict[vol.Marker, Any],
-    password: dict[vol.Marker, Any],
+    user: TextSelector | SelectSelector, more: dict[vol.Marker, Any]
 ) -> dict[vol.Marker, Any]:
+    """Return what every user has to think of."""
     return {
         vol.Required(CONF_NAME): TextSelector(),
         vol.Required(CONF_USER): user,
-        **pbx,
-        **password,
         vol.Required(CONF_VENDOR, default=OTHER): choice(
             CONF_VENDOR,
             [
@@ -337,20 +369,36 @@ def _fields(
             ],
             SelectSelectorMode.DROPDOWN,
         ),
-        vol.Optional(CONF_AUTH_NAME): TextSelector(),
-        vol.Required(
-            CONF_FEATURES, default=list(FEATURE_KEYS.values())
-        ): SelectSelector(
-            SelectSelectorConfig(
-                options=list(FEATURE_KEYS.values()),
-                multiple=True,
-                mode=SelectSelectorMode.LIST,
-                translation_key=CONF_FEATURES,
-            )
-        ),
-        vol.Required(CONF_STYLE, default=DEFAULT_STYLE.value): choice(
-            CONF_STYLE, [style.value for style in NotifyStyle]
-        ),
+        **more,
+    }
+
+
+def _sections(password: TextSelector, errors: Errors) -> dict[vol.Marker, Any]:
+    """Return what most users leave as it is, each section folded up."""
+    fields: dict[str, dict[vol.Marker, Any]] = {
+        CONF_LOGIN: {
+            vol.Optional(CONF_PASSWORD): password,
+            vol.Optional(CONF_AUTH_NAME): TextSelector(),
+        },
+        CONF_SYNCHRONIZATION: {
+            vol.Required(
+                CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]
+            ): SelectSelector(
+                SelectSelectorConfig(
+                    options=list(FEATURE_KEYS.values()),
+                    multiple=True,
+                    mode=SelectSelectorMode.LIST,
+                    translation_key=CONF_FEATURES,
+                )
+            ),
+            vol.Required(CONF_STYLE, default=DEFAULTS[CONF_STYLE]): choice(
+                CONF_STYLE, [style.value for style in NotifyStyle]
+            ),
+        },
+    }
+    return {
+        vol.Optional(name): form_section(schema, collapsed=name not in errors)
+        for name, schema in fields.items()
     }
 
 
@@ -393,13 +441,15 @@ def _check_line(
         CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
         CONF_STYLE: user_input[CONF_STYLE],
     }
+    if area := user_input.get(CONF_AREA):
+        data[CONF_AREA] = area
     if pbx != HERE:
         # The PBX asks for the password.
         data[CONF_PBX] = pbx
         return data, errors
-    if not password and stored is not None:
-        # A line that comes from a PBX has none yet; the next page shows it.
-        password = stored.data.get(CONF_PASSWORD) or propose_password()
+    if not password:
+        # A new line has none, nor has one that comes from a PBX; the next page shows it.
+        password = (stored and stored.data.get(CONF_PASSWORD)) or propose_password()
     if not is_plain(password):
         errors[CONF_PASSWORD] = "invalid_password"
     data[CONF_PASSWORD] = password

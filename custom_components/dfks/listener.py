@@ -20,7 +20,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from .changes import Authors
 from .claim_timer import ClaimTimer
 from .const import DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL
-from .devices import find_device, rename_device
+from .devices import find_device, make_device_in_area, rename_device
 from .features.model import (
     ClaimsChanged,
     Feature,
@@ -241,6 +241,7 @@ class DfksListener:
             self.sync.remove_line(line_id)
             self._schedule_save()
         for line_id, subentry in subentries.items():
+            make_device_in_area(self._hass, self._entry, subentry)
             if (line := self.sync.lines.get(line_id)) is None:
                 self._add_line(line_config(subentry))
             else:

@@ -206,7 +206,11 @@ async def _provide_pbx(api: Api, entry_id: str, port: int) -> None:
 async def add_line(api: Api, entry_id: str, line: DemoLine) -> None:
     """Add a line by its form. Raises DemoError."""
     form = await api.post(SUBENTRY_FLOWS, {"handler": [entry_id, "line"]})
-    values = {"name": line.name, "user": line.user, "password": line.password}
+    values = {
+        "name": line.name,
+        "user": line.user,
+        "login": {"password": line.password},
+    }
     await _fill(api, SUBENTRY_FLOWS, form, values)
 
 

@@ -91,7 +91,8 @@ class Visit:
         """Add the line; the page after it says what to type into the phone."""
         await self._browser.fill("Name", RECEPTION.name)
         await self._browser.fill("User", RECEPTION.user)
-        await self._browser.fill("Password", RECEPTION.password)
+        await self._browser.unfold("Login")
+        await self._browser.fill_optional("Password", RECEPTION.password)
         await self._browser.submit()
         await self._browser.shows_step("Success")
         for typed in (HOST, str(self.port), RECEPTION.user, RECEPTION.password):

@@ -88,6 +88,11 @@ class Browser:
         field = form.locator("ha-input").filter(has_text=re.compile(rf"^\s*{label}\b"))
         await field.first.locator("input").fill(value)
 
+    async def unfold(self, section: str) -> None:
+        """Open a section of the dialog's form."""
+        form = self._page.locator("step-flow-form")
+        await form.locator("ha-expansion-panel").filter(has_text=section).first.click()
+
     async def submit(self) -> None:
         """Send the form of the dialog."""
         await self._leads_on().click()

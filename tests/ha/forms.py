@@ -1,5 +1,6 @@
 """Forms as a user sees them, and the one of a line filled in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from homeassistant.config_entries import (
@@ -8,7 +9,7 @@ from homeassistant.config_entries import (
     SubentryFlowResult,
 )
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import FlowResultType, section
 import voluptuous as vol
 
 from .common import MockConfigEntry, reception_form
@@ -27,13 +28,47 @@ def placeholders(result: ShownForm) -> dict[str, str]:
     return dict(result["description_placeholders"] or {})
 
 
+def sections(result: ShownForm) -> dict[str, section]:
+    """Return the sections of a shown form by their keys."""
+    assert result["data_schema"] is not None
+    return {
+        str(key): part
+        for key, part in result["data_schema"].schema.items()
+        if isinstance(part, section)
+    }
+
+
+def field(result: ShownForm, name: str) -> Any:
+    """Return how a field of a shown form is filled in, wherever it stands."""
+    assert result["data_schema"] is not None
+    schema = dict(result["data_schema"].schema)
+    for part in sections(result).values():
+        schema = {**part.schema.schema, **schema}
+    return schema[name]
+
+
 def suggested(result: ShownForm) -> dict[str, Any]:
-    """Return what a shown form has filled in, by field."""
+    """Return what a shown form has filled in, by field, those in sections too."""
+    inside = [key for part in sections(result).values() for key in part.schema.schema]
     return {
         str(key): key.description["suggested_value"]
-        for key in fields(result)
-        if key.description
+        for key in (*inside, *fields(result))
+        if key.description and key not in sections(result)
     }
+
+
+def as_sent(result: ShownForm, form: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a filled form as Home Assistant's page sends it, by its sections.
+
+    Sections of which nothing is filled in are not sent.
+    """
+    sent = dict(form)
+    for name, part in sections(result).items():
+        inside = {str(key) for key in part.schema.schema} & sent.keys()
+        inside -= {str(key) for key in fields(result)}
+        if name not in sent and inside:
+            sent[name] = {key: sent.pop(key) for key in inside}
+    return sent
 
 
 async def show_form(
@@ -60,7 +95,7 @@ async def submit(
 ) -> SubentryFlowResult:
     """Submit a form of a line or a PBX."""
     result = await hass.config_entries.subentries.async_configure(
-        result["flow_id"], form
+        result["flow_id"], as_sent(result, form)
     )
     await hass.async_block_till_done()
     return result

@@ -8,6 +8,11 @@ from unittest.mock import AsyncMock, patch
 from homeassistant.config_entries import SOURCE_USER, ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    entity_registry as er,
+)
 import pytest
 import voluptuous as vol
 
@@ -20,6 +25,7 @@ from .common import (
     RECEPTION,
     RECEPTION_DATA,
     MockConfigEntry,
+    device_of,
     entry_state,
     line,
     reception_form,
@@ -27,9 +33,11 @@ from .common import (
 )
 from .forms import (
     ShownForm,
+    as_sent,
     fields,
     gate_form,
     placeholders,
+    sections,
     show_line_form,
     submit,
     suggested,
@@ -39,7 +47,7 @@ PROBE = "custom_components.dfks.config_flow.probe"
 
 
 def listener_form(port: int, **changes: object) -> dict[str, Any]:
-    """Return the filled form of the listener."""
+    """Return the fields of the filled form of the listener, as its entry has them."""
     return {"host": LOCALHOST, "port": port, "realm": "homeassistant", **changes}
 
 
@@ -50,6 +58,15 @@ def defaults(result: ShownForm) -> dict[str, Any]:
         for key in fields(result)
         if isinstance(key, vol.Required) and callable(key.default)
     }
+
+
+def shown_at(result: ShownForm, field: str) -> str:
+    """Return where a form shows what is wrong with a field: a section is opened then."""
+    for name, part in sections(result).items():
+        if field in part.schema.schema:
+            assert not part.options["collapsed"]
+            return name
+    return field
 
 
 async def open_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
@@ -70,15 +87,16 @@ async def show_listener_form(hass: HomeAssistant) -> ConfigFlowResult:
 
 async def add_listener(hass: HomeAssistant, form: dict[str, Any]) -> ConfigFlowResult:
     """Open the form that adds the listener and submit it."""
-    shown = await show_listener_form(hass)
-    return await hass.config_entries.flow.async_configure(shown["flow_id"], form)
+    return await resubmit(hass, await show_listener_form(hass), form)
 
 
 async def resubmit(
     hass: HomeAssistant, result: ConfigFlowResult, form: dict[str, Any]
 ) -> ConfigFlowResult:
     """Submit a form of the listener once more."""
-    return await hass.config_entries.flow.async_configure(result["flow_id"], form)
+    return await hass.config_entries.flow.async_configure(
+        result["flow_id"], as_sent(result, form)
+    )
 
 
 class TestListener:
@@ -106,7 +124,7 @@ class TestListener:
         kind, flow_id = result["next_flow"]
         assert kind == "config_subentries_flow"
         line_result = await hass.config_entries.subentries.async_configure(
-            flow_id, reception_form()
+            flow_id, {"name": "Reception", "user": "201"}
         )
         await hass.async_block_till_done()
 
@@ -132,11 +150,7 @@ class TestListener:
         with patch(PROBE):
             result = await open_listener_form(hass)
 
-        assert defaults(result) == {
-            "host": "0.0.0.0",
-            "port": 5060,
-            "realm": "homeassistant",
-        }
+        assert defaults(result) == {"host": "0.0.0.0", "port": 5060}
 
     async def test_proposes_the_next_free_port(self, hass: HomeAssistant) -> None:
         """Where 5060 and 5062 are taken, 5064 is proposed."""
@@ -237,7 +251,7 @@ class TestListener:
             result = await resubmit(hass, shown, listener_form(port, **{field: value}))
 
         probe.assert_not_called()
-        assert result["errors"] == {field: message}
+        assert result["errors"] == {shown_at(result, field): message}
         assert suggested(result)[field] == value
         result = await resubmit(hass, result, listener_form(port))
         assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -261,6 +275,130 @@ class TestListener:
 
         assert result["type"] is FlowResultType.ABORT
         assert result["reason"] == "single_instance_allowed"
+
+
+class TestSections:
+    """What most users leave folded up."""
+
+    async def test_listener_asks_for_address_and_port_alone(
+        self, hass: HomeAssistant
+    ) -> None:
+        """Both are filled in, and all else is in sections that are folded up."""
+        result = await show_listener_form(hass)
+
+        assert [field for field in fields(result) if field not in sections(result)] == [
+            "host",
+            "port",
+        ]
+        assert all(part.options["collapsed"] for part in sections(result).values())
+
+    async def test_listener_that_is_only_submitted_runs(
+        self, hass: HomeAssistant
+    ) -> None:
+        """With what the form proposes."""
+        result = await add_listener(hass, {})
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["data"] == {
+            "host": "0.0.0.0",
+            "port": 5060,
+            "realm": "homeassistant",
+        }
+
+    async def test_line_asks_for_name_user_vendor_and_area(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """All else is in sections that are folded up."""
+        result = await show_line_form(hass, entry)
+
+        assert [field for field in fields(result) if field not in sections(result)] == [
+            "name",
+            "user",
+            "vendor",
+            "area",
+        ]
+        assert all(part.options["collapsed"] for part in sections(result).values())
+
+    async def test_section_that_is_not_sent_leaves_the_listener_as_it_is(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        port: int,
+        listener: DfksListener,
+    ) -> None:
+        """Its realm and the address that is advertised."""
+        shown = await entry.start_reconfigure_flow(hass)
+        form = listener_form(port, realm="example.com", advertised_host="192.0.2.7")
+        await resubmit(hass, shown, form)
+        await hass.async_block_till_done()
+        shown = await entry.start_reconfigure_flow(hass)
+        await resubmit(hass, shown, {"host": LOCALHOST, "port": port})
+        await hass.async_block_till_done()
+
+        assert entry.data == form
+
+    async def test_section_that_is_not_sent_leaves_the_line_as_it_is(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Its authentication name, features and notifications."""
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        changes = {
+            "auth_name": "desk",
+            "features": ["do_not_disturb"],
+            "notify_style": "separate",
+        }
+        await submit(hass, shown, reception_form(**changes))
+        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        await submit(hass, shown, {"name": "Front desk", "user": "201"})
+
+        assert entry.subentries[RECEPTION].title == "Front desk"
+        assert entry.subentries[RECEPTION].data == {**RECEPTION_DATA, **changes}
+
+
+class TestArea:
+    """The area of a new line."""
+
+    async def add_gate(
+        self, hass: HomeAssistant, entry: MockConfigEntry, area: str
+    ) -> dr.DeviceEntry:
+        """Add the line Gate in an area, and return its device."""
+        shown = await show_line_form(hass, entry)
+        await submit(hass, shown, gate_form(area=area))
+        (gate,) = (one for one in entry.subentries.values() if one.title == "Gate")
+        return device_of(hass, gate.subentry_id)
+
+    async def test_device_is_made_there(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """And it is the device of the line's entities."""
+        area = ar.async_get(hass).async_create("Garden").id
+        device = await self.add_gate(hass, entry, area)
+
+        assert device.area_id == area
+        entities = er.async_entries_for_device(er.async_get(hass), device.id)
+        assert "switch" in {entity.domain for entity in entities}
+
+    async def test_device_that_was_moved_stays(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """Also when the listener starts anew."""
+        area = ar.async_get(hass).async_create("Garden").id
+        device = await self.add_gate(hass, entry, area)
+        dr.async_get(hass).async_update_device(device.id, area_id=None)
+        await hass.config_entries.async_reload(entry.entry_id)
+        await hass.async_block_till_done()
+
+        moved = dr.async_get(hass).async_get(device.id)
+        assert moved is not None
+        assert moved.area_id is None
+
+    async def test_area_that_is_gone_is_none(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """The line is added all the same."""
+        device = await self.add_gate(hass, entry, "no_such_area")
+
+        assert device.area_id is None
 
 
 class TestReconfigureListener:
@@ -446,7 +584,9 @@ class TestOptions:
         assert runtime(entry).config.algorithms == algorithms
         assert runtime(entry).config.max_expires == 300
         shown = await hass.config_entries.options.async_init(entry.entry_id)
-        assert suggested(shown) == {"max_expires": 300, "digest": digest}
+        assert (
+            suggested(shown).items() >= {"max_expires": 300, "digest": digest}.items()
+        )
 
     @pytest.mark.parametrize("seconds", [299, 3601])
     async def test_subscription_time_has_bounds(
@@ -509,6 +649,23 @@ class TestLine:
         }
         assert result["unique_id"] == "203"
 
+    @pytest.mark.parametrize("left_empty", [{}, {"password": ""}])
+    async def test_password_left_empty_is_a_new_one(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        left_empty: dict[str, str],
+    ) -> None:
+        """Which the next page shows."""
+        shown = await show_line_form(hass, entry)
+        result = await submit(
+            hass, shown, {"name": "Gate", "user": "203", **left_empty}
+        )
+
+        assert len(result["data"]["password"]) == 16
+        assert result["data"]["password"] in placeholders(result)["password"]
+
     async def test_takes_an_authentication_name_of_its_own(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
@@ -534,10 +691,7 @@ class TestLine:
 
         assert result["data"]["user"] == user
 
-    @pytest.mark.parametrize(
-        ("field", "value", "message"),
-        [*LINE_ERRORS, ("password", "", "invalid_password")],
-    )
+    @pytest.mark.parametrize(("field", "value", "message"), LINE_ERRORS)
     async def test_invalid_input_is_said_and_mended(
         self,
         hass: HomeAssistant,
@@ -552,7 +706,7 @@ class TestLine:
         result = await submit(hass, shown, gate_form(**{field: value}))
 
         assert result["type"] is FlowResultType.FORM
-        assert result["errors"] == {field: message}
+        assert result["errors"] == {shown_at(result, field): message}
         assert suggested(result)[field] == value
         result = await submit(hass, result, gate_form())
         assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -575,7 +729,7 @@ class TestLine:
 
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(user="204"))
-        assert result["errors"] == {"auth_name": "auth_name_in_use"}
+        assert result["errors"] == {"login": "auth_name_in_use"}
 
 
 class TestReconfigureLine:
@@ -654,7 +808,7 @@ class TestReconfigureLine:
         result = await submit(hass, shown, reception_form(**{field: value}))
 
         assert result["step_id"] == "reconfigure"
-        assert result["errors"] == {field: message}
+        assert result["errors"] == {shown_at(result, field): message}
         result = await submit(hass, result, reception_form())
         assert result["reason"] == "reconfigure_successful"
 

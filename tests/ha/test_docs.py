@@ -15,6 +15,7 @@ import pytest
 
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
 from custom_components.dfks.const import PHONES_URL, TROUBLESHOOTING_URL
+from custom_components.dfks.line_flow import SECTIONS
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.vendors import VENDORS, Vendor
 from custom_components.dfks.sip.wire.headers import DEFAULT_PORT
@@ -273,12 +274,14 @@ class TestSettings:
     def test_has_every_field_of_a_line(self) -> None:
         """Of adding it and of changing it."""
         steps = ENGLISH["config_subentries"]["line"]["step"]
-        fields = {
-            label
-            for step in ("user", "reconfigure")
-            for label in steps[step]["data"].values()
-        }
-        assert set(rows(part(CONFIGURATION, "## A line"))) == fields
+        page = part(CONFIGURATION, "## A line")
+        fields: set[str] = set()
+        for step in (steps["user"], steps["reconfigure"]):
+            fields |= set(step["data"].values())
+            for name in SECTIONS:
+                fields |= set(step["sections"][name]["data"].values())
+                assert f"*{step['sections'][name]['name']}*" in page
+        assert set(rows(page)) == fields
 
     def test_page_of_pbxs_has_every_field(self) -> None:
         """Under the name that it has in the form, and no other."""

@@ -21,7 +21,7 @@ from custom_components.dfks.const import (
     KEYS_HERE,
 )
 from custom_components.dfks.features.model import NotifyStyle, Refusal
-from custom_components.dfks.line_flow import ANOTHER, HERE
+from custom_components.dfks.line_flow import ANOTHER, HERE, SECTIONS
 from custom_components.dfks.listener import ISSUE_TOO_MANY_LINES
 from custom_components.dfks.pbx.issues import (
     ISSUE_CERTIFICATE,
@@ -263,7 +263,8 @@ class TestTranslations:
     def test_every_sync_status_has_its_advice(self) -> None:
         """In the form that changes a line."""
         step = ENGLISH["config_subentries"]["line"]["step"]["reconfigure"]
-        assert set(step["sections"]) == {status.value for status in SyncStatus}
+        advice = {status.value for status in SyncStatus}
+        assert set(step["sections"]) == advice | SECTIONS.keys()
 
     def test_actions_are_explained(self) -> None:
         """Each with its fields, as services.yaml has them, and with an icon."""

@@ -603,7 +603,7 @@ class TestLineForm:
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(auth_name="202"))
 
-        assert result["errors"] == {"auth_name": "auth_name_in_use"}
+        assert result["errors"] == {"login": "auth_name_in_use"}
 
     async def test_unknown_phone_of_the_same_user_is_not_the_lines(
         self,

@@ -28,20 +28,22 @@ from .common import (
     state_of,
 )
 from .conftest import Plug
-from .forms import fields, gate_form, placeholders, show_line_form, submit, suggested
+from .forms import (
+    field,
+    fields,
+    gate_form,
+    placeholders,
+    show_line_form,
+    submit,
+    suggested,
+)
 
 YEALINK = "Yealink SIP-T46U 108.86.0.20"
 
 
-def selector(result: SubentryFlowResult, field: str) -> Any:
-    """Return how a field of a shown form is filled in."""
-    assert result["data_schema"] is not None
-    return result["data_schema"].schema[field]
-
-
 def offered(result: SubentryFlowResult) -> list[Any]:
     """Return the phones that the field of the user offers."""
-    user = selector(result, "user")
+    user = field(result, "user")
     assert isinstance(user, SelectSelector)
     return list(user.config["options"])
 
@@ -64,7 +66,7 @@ class TestPassword:
         password = suggested(shown)["password"]
         assert len(password) == 16
         assert not set(password) - set("acdefhkmnprtuwxy347")
-        assert selector(shown, "password").config.get("type") != "password"
+        assert field(shown, "password").config.get("type") != "password"
 
     async def test_is_another_each_time(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -85,7 +87,7 @@ class TestPassword:
 
         assert shown["errors"] == {"user": "invalid_user"}
         assert suggested(shown)["password"] == password
-        assert selector(shown, "password").config.get("type") != "password"
+        assert field(shown, "password").config.get("type") != "password"
 
 
 class TestLastPage:
@@ -344,7 +346,7 @@ class TestUnknownPhones:
         """There is nothing to choose from."""
         shown = await show_line_form(hass, entry)
 
-        assert isinstance(selector(shown, "user"), TextSelector)
+        assert isinstance(field(shown, "user"), TextSelector)
 
     async def test_are_offered(
         self,
@@ -380,7 +382,7 @@ class TestUnknownPhones:
         assert result["data"]["vendor"] == "yealink"
         assert "features.dnd_mode" in placeholders(result)["accounts"]
         shown = await show_line_form(hass, entry)
-        assert isinstance(selector(shown, "user"), TextSelector)
+        assert isinstance(field(shown, "user"), TextSelector)
 
     async def test_the_vendor_that_is_chosen_counts(
         self,
@@ -424,7 +426,7 @@ class TestUnknownPhones:
         await try_to_register(plug, "201", YEALINK)
         shown = await show_line_form(hass, entry)
 
-        assert isinstance(selector(shown, "user"), TextSelector)
+        assert isinstance(field(shown, "user"), TextSelector)
 
     async def test_have_no_say_in_how_they_are_shown(
         self,
@@ -469,7 +471,7 @@ class TestUnknownPhones:
         assert (await phone.register(authenticate=False)).status == 401
 
         shown = await show_line_form(hass, entry)
-        assert isinstance(selector(shown, "user"), TextSelector)
+        assert isinstance(field(shown, "user"), TextSelector)
 
     async def test_of_an_unknown_vendor_leave_it_open(
         self,
@@ -569,7 +571,7 @@ class TestReconfigure:
 
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         assert set(SyncStatus) & set(map(str, fields(shown))) == {status}
-        assert selector(shown, status).options == {"collapsed": False}
+        assert field(shown, status).options == {"collapsed": False}
         result = await submit(hass, shown, reception_form(**{status: {}}))
         assert result["reason"] == "reconfigure_successful"
         assert entry.subentries[RECEPTION].data == RECEPTION_DATA

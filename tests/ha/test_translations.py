@@ -27,7 +27,7 @@ AS_IN_ENGLISH = {
     "de": {"Name", "Port", "Status", "Timer"},
     "es": {"Scripts"},
     "fr": {"Notifications", "Port", "Scripts"},
-    "it": {"Password", "Timer", "User agent"},
+    "it": {"Area", "Password", "Timer", "User agent"},
     "nl": {"Claim", "Scripts", "Status", "Timer"},
 }
 
