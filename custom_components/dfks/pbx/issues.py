@@ -8,7 +8,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_call_later
 
 from ..const import CONF_PBX, CONF_USER, DOMAIN, PBX_HELP_URL
-from ..phones.identifiers import printable
+from ..features.display import printable
 from ..phones.unknown import MAX_USER
 from ..settings import line_subentries, pbx_subentries
 from ..sip import Clock, ProxyBinding

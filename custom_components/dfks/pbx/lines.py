@@ -16,7 +16,8 @@ from ..const import (
     FEATURE_KEYS,
     SUBENTRY_TYPE_LINE,
 )
-from ..phones.identifiers import MAX_LENGTH, printable
+from ..features.display import printable
+from ..phones.identifiers import MAX_LENGTH
 from ..phones.unknown import shown_user_agent
 from ..phones.vendors import OTHER, vendor_of
 from ..settings import stored_unique_id

@@ -26,14 +26,3 @@ def is_user(text: str) -> bool:
 def is_auth_name(text: str) -> bool:
     """Whether the text can be the user name of a line's credentials."""
     return is_plain(text) and _NOT_IN_AUTH_NAME.isdisjoint(text)
-
-
-def printable(text: str, length: int) -> str:
-    """Return what can be shown of a text from outside, at most `length` characters.
-
-    Neither control characters nor those that turn the direction of writing are left:
-    a form shows it beside what others wrote.
-    """
-    if not text.isprintable():
-        text = "".join(character for character in text if character.isprintable())
-    return text[:length].strip()

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from ..features.display import printable
 from ..sip import Flow, Request
-from .identifiers import is_user, printable
+from .identifiers import is_user
 
 # Phones in the list, and of one address: behind one address there may be a few.
 MAX_UNKNOWN_PHONES: Final = 20

@@ -28,7 +28,8 @@ from .inspect.redaction import (
     redact_words,
 )
 from .inspect.trace import Trace, Traced
-from .proxy.location import ProxyBinding, ProxyBindingRecord
+from .proxy.calls import CallLeg, CallObserver
+from .proxy.location import LineKey, ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import ContactMode, PbxConfig, Upstream
 from .proxy.site import ProxyObserver
 from .proxy.tokens import SECRET_SIZE
@@ -82,6 +83,8 @@ __all__ = [
     "Binding",
     "BindingRecord",
     "Blocked",
+    "CallLeg",
+    "CallObserver",
     "Clock",
     "ContactMode",
     "DialogRecord",
@@ -90,6 +93,7 @@ __all__ = [
     "Flow",
     "Hashes",
     "HeaderError",
+    "LineKey",
     "LoopClock",
     "NotSip",
     "Notification",

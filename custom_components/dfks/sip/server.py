@@ -166,6 +166,7 @@ class SipServer:
         )
         # Passes messages to PBXs, once there is one.
         self.proxy = self._passing.proxy
+        self.calls = self.proxy.calls
         self._proven_flows = ProvenFlows(
             self.proxy,
             self._accounts,

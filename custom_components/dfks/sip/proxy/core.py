@@ -36,6 +36,7 @@ from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .answers import write_answer
 from .back import WaysBack
+from .calls import CallFollower
 from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .registrations import PARAMETER, Registrations
@@ -88,6 +89,7 @@ class Proxy:
         )
         self._routes = Routes(self.location, site)
         self._back = WaysBack(self.location, self.upstreams)
+        self.calls = CallFollower(clock)
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -234,6 +236,7 @@ class Proxy:
         self._back.remember(flow)
         self._check_scheme(target, upstream)
         branch = self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
+        self.calls.requested(message, binding, branch, to_phone=False)
         if question is not None:
             question.passed(branch)
         return True
@@ -323,8 +326,9 @@ class Proxy:
             raise SipError(481 if in_dialog else 404)
         follow_strict(message)
         try:
-            self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
+            branch = self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
             self._note_reached(binding)
+            self.calls.requested(message, binding, branch, to_phone=True)
         except FlowError as err:
             _LOGGER.debug("A phone cannot be reached: %s", err.strerror)
             raise SipError(480) from err
@@ -461,6 +465,7 @@ class Proxy:
             elif method == "SUBSCRIBE":
                 self._answer_question(upstream, message, branch)
         self._send(message, way)
+        self.calls.responded(message, branch)
         if accepted is not None:
             # The phone hears of its registration before it hears of anything else.
             self.registrations.learn(accepted)

@@ -1,0 +1,476 @@
+"""Calls that pass, as they are followed for the lines that somebody watches."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from custom_components.dfks.sip import CallLeg, SipServer
+from custom_components.dfks.sip.proxy.calls import ASKED_TIME, MAX_LEGS, RINGING_TIME
+from tests.clock import ManualClock
+from tests.phone import Request
+from tests.phone.raw import renewed
+
+from .peers import DOMAIN, Pbx, ProxiedPhone
+
+requirement = pytest.mark.requirement
+
+LINE = ("pbx-1", "201")
+
+AUDIO = b"m=audio 4000 RTP/AVP 8\r\n"
+SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
+
+
+@dataclass
+class Observer:
+    """Remembers what it is told."""
+
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    leg: CallLeg | None = None
+
+    def ringing(self, leg: CallLeg) -> None:
+        """Note it."""
+        self.leg = leg
+        self.told.append(("ringing",))
+
+    def answered(self, leg: CallLeg, lasts: float | None) -> None:
+        """Note it."""
+        self.told.append(("answered", lasts))
+
+    def held(self, leg: CallLeg, *, held: bool) -> None:
+        """Note it."""
+        self.told.append(("held", held))
+
+    def cancelled(self, leg: CallLeg, seconds: float, *, elsewhere: bool) -> None:
+        """Note it."""
+        self.told.append(("cancelled", elsewhere))
+
+    def ended(self, leg: CallLeg, status: int | None, *, elsewhere: bool) -> None:
+        """Note it."""
+        self.told.append(("ended", status, elsewhere))
+
+    def news(self) -> list[tuple[object, ...]]:
+        """Return what was told since this was asked last."""
+        told, self.told = self.told, []
+        return told
+
+
+@dataclass
+class Talk:
+    """A call to the phone, told message by message."""
+
+    phone: ProxiedPhone
+    pbx: Pbx
+    registration: Request
+    headers: dict[str, str] = field(default_factory=lambda: {"Call-ID": "call-1"})
+    invite: Request | None = None
+
+    async def ring(self, *statuses: int) -> None:
+        """Call the phone, which answers with `statuses`."""
+        self.pbx.send(self.pbx.call(self.registration, headers=self.headers))
+        self.invite = await self.phone.next_request()
+        for status in statuses:
+            await self.answer(status)
+
+    async def answer(self, status: int, **headers: str) -> None:
+        """Have the phone answer the INVITE."""
+        assert self.invite is not None
+        self.phone.answer(self.invite, status, **headers)
+        assert (await self.pbx.next_response()).status == status
+
+    async def from_pbx(
+        self, method: str, status: int | None = None, **headers: str
+    ) -> None:
+        """Send a request in the dialog to the phone, which answers it."""
+        own = {"To": f"<sip:201@{DOMAIN}>;tag=phone", **self.headers, **headers}
+        self.pbx.send(self.pbx.call(self.registration, method, own))
+        request = await self.phone.next_request()
+        if status is not None:
+            self.phone.answer(request, status)
+            await self.pbx.next_response()
+
+    async def from_phone(
+        self,
+        method: str,
+        status: int | None = None,
+        body: bytes = b"",
+        **answer: str,
+    ) -> None:
+        """Send a request in the dialog to the PBX, which answers it."""
+        own = {"To": f"<sip:202@{DOMAIN}>;tag=caller", **self.headers}
+        self.phone.send(self.phone.request(method, None, own, body))
+        request = await self.pbx.next_request()
+        if status is not None:
+            self.pbx.answer(request, status, **answer)
+            await self.phone.next_response()
+
+
+@pytest.fixture
+def observer(server: SipServer) -> Observer:
+    """Return who watches the line 201."""
+    observer = Observer()
+    server.calls.watch(frozenset({LINE}), observer)
+    return observer
+
+
+@pytest.fixture
+async def talk(observer: Observer, phone: ProxiedPhone, pbx_peer: Pbx) -> Talk:
+    """Return a call to a phone that is registered; it has not begun."""
+    return Talk(phone, pbx_peer, await pbx_peer.register(phone))
+
+
+@pytest.fixture
+async def going(talk: Talk, observer: Observer) -> Talk:
+    """Return a call to the phone that it has taken."""
+    await talk.ring(180, 200)
+    observer.news()
+    return talk
+
+
+class TestIncoming:
+    """A call to a phone."""
+
+    @requirement("P120")
+    async def test_rings_talks_and_ends(self, talk: Talk, observer: Observer) -> None:
+        """The call is followed from the first ring to the BYE."""
+        await talk.ring(100)
+        assert observer.news() == []
+        await talk.answer(180)
+        assert observer.news() == [("ringing",)]
+        assert observer.leg is not None
+        assert (observer.leg.line, observer.leg.incoming) == (LINE, True)
+        await talk.answer(200)
+        assert observer.news() == [("answered", None)]
+        await talk.from_pbx("BYE")
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_the_phone_hangs_up(self, going: Talk, observer: Observer) -> None:
+        """Either side may."""
+        await going.from_phone("BYE")
+        assert observer.news() == [("ended", None, False)]
+
+    @pytest.mark.parametrize(
+        ("caller", "number", "name"),
+        [
+            ('"Anna B." <sip:202@pbx.example>;tag=a', "202", "Anna B."),
+            ("<sip:%2B4930123;phone-context=x@pbx.example>;tag=a", "+4930123", ""),
+            ("Anna <tel:+4930123;ext=5>;tag=a", "+4930123", "Anna"),
+            ("<sip:pbx.example>;tag=a", "", ""),
+            ('"Anonymous" <sip:anonymous@anonymous.invalid>;tag=a', "", "Anonymous"),
+            ("<sip:Anonymous@pbx.example>;tag=a", "", ""),
+        ],
+    )
+    @requirement("P120")
+    async def test_who_calls(
+        self, talk: Talk, observer: Observer, caller: str, number: str, name: str
+    ) -> None:
+        """What From says of the caller."""
+        talk.headers["From"] = caller
+        await talk.ring(180)
+        assert observer.leg is not None
+        assert (observer.leg.number, observer.leg.name) == (number, name)
+
+    @pytest.mark.parametrize("status", [486, 480, 603, 302])
+    @requirement("P120")
+    async def test_the_phone_refuses(
+        self, talk: Talk, observer: Observer, status: int
+    ) -> None:
+        """Also one that never rang: it was called."""
+        await talk.ring(status)
+        assert observer.news() == [("ringing",), ("ended", status, False)]
+
+    @requirement("P120")
+    async def test_answered_at_once(self, talk: Talk, observer: Observer) -> None:
+        """A phone that picks up by itself need not ring."""
+        await talk.ring(200)
+        assert observer.news() == [("ringing",), ("answered", None)]
+
+    @pytest.mark.parametrize(
+        ("reason", "elsewhere"),
+        [
+            (None, False),
+            ('SIP;cause=200;text="Call completed elsewhere"', True),
+            ("SIP ; cause=200", True),
+            ("SIP;cause=480", False),
+            ("Q.850;cause=200", False),
+        ],
+    )
+    @requirement("P120")
+    async def test_the_caller_gives_up(
+        self, talk: Talk, observer: Observer, reason: str | None, elsewhere: bool
+    ) -> None:
+        """Or another phone was quicker: the PBX says so (RFC 3326)."""
+        await talk.ring(180)
+        observer.news()
+        assert talk.invite is not None
+        branch = talk.invite.values("Via")[-1]
+        own = {"Via": branch, **talk.headers} | ({"Reason": reason} if reason else {})
+        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", own))
+        talk.phone.answer(await talk.phone.next_request(), 200)
+        await talk.pbx.next_response()
+        assert observer.news() == [("cancelled", elsewhere)]
+        await talk.answer(487)
+        assert observer.news() == [("ended", 487, elsewhere)]
+
+    @requirement("P120")
+    async def test_an_answer_crosses_the_end(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """The call is there, until somebody hangs up."""
+        await talk.ring(180)
+        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
+        await talk.phone.next_request()
+        await talk.answer(200)
+        observer.news()
+        await talk.from_pbx("BYE")
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_ringing_is_told_as_often_as_it_passes(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """It says that the phone still rings."""
+        await talk.ring(180, 180, 183)
+        assert observer.news() == [("ringing",)] * 3
+
+
+class TestOutgoing:
+    """A call of a phone."""
+
+    @requirement("P120")
+    async def test_calls_talks_and_ends(self, talk: Talk, observer: Observer) -> None:
+        """The first word of the PBX begins it."""
+        invite = talk.phone.request("INVITE", None, talk.headers)
+        talk.phone.send(invite)
+        request = await talk.pbx.next_request()
+        assert observer.news() == []
+        for status in (100, 180, 200):
+            talk.pbx.answer(request, status)
+            await talk.phone.next_response()
+        assert observer.news() == [("ringing",), ("ringing",), ("answered", None)]
+        assert observer.leg is not None
+        assert (observer.leg.incoming, observer.leg.number) == (False, "202")
+        await talk.from_phone("BYE")
+        assert observer.news() == [("ended", None, False)]
+
+    @pytest.mark.parametrize("challenge", [401, 407])
+    @requirement("P120")
+    async def test_a_challenge_is_not_the_end(
+        self, talk: Talk, observer: Observer, challenge: int
+    ) -> None:
+        """The phone asks again with its password, in the same call."""
+        invite = talk.phone.request("INVITE", None, talk.headers)
+        for data, status in ((invite, challenge), (renewed(invite), 180)):
+            talk.phone.send(data)
+            talk.pbx.answer(await talk.pbx.next_request(), status)
+            await talk.phone.next_response()
+        assert observer.news() == [("ringing",)]
+
+    @requirement("P120")
+    async def test_the_other_side_is_busy(self, talk: Talk, observer: Observer) -> None:
+        """The call went out, and is over."""
+        talk.phone.send(talk.phone.request("INVITE", None, talk.headers))
+        talk.pbx.answer(await talk.pbx.next_request(), 486)
+        await talk.phone.next_response()
+        assert observer.news() == [("ringing",), ("ended", 486, False)]
+
+
+class TestInTheDialog:
+    """What passes while people talk."""
+
+    @pytest.mark.parametrize(
+        ("offer", "held"),
+        [
+            (SDP + AUDIO + b"a=sendonly\r\n", True),
+            (SDP + AUDIO + b"a=inactive\r\n", True),
+            (SDP.replace(b"192.0.2.9\r\nt", b"0.0.0.0\r\nt") + AUDIO, True),
+            (SDP + b"a=sendonly\r\n" + AUDIO, True),
+            (SDP + b"a=sendonly\r\n" + AUDIO + b"a=sendrecv\r\n", False),
+            (SDP + AUDIO + b"a=sendrecv\r\n", False),
+            (SDP + AUDIO, False),
+            (SDP + AUDIO + b"a=sendonly\r\n" + AUDIO, False),
+            (SDP + AUDIO + b"a=sendonly\r\nm=video 0 RTP/AVP 9\r\n", True),
+        ],
+    )
+    @requirement("P120")
+    async def test_hold(
+        self, going: Talk, observer: Observer, offer: bytes, held: bool
+    ) -> None:
+        """The phone offers to send only, nothing, or to nowhere (RFC 3264 8.4)."""
+        await going.from_phone("INVITE", 200, offer)
+        assert observer.news() == [("answered", None), ("held", held)]
+
+    @requirement("P120")
+    async def test_a_hold_that_is_refused(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """The call goes on as it was."""
+        await going.from_phone("INVITE", 491, SDP + AUDIO + b"a=sendonly\r\n")
+        assert observer.news() == []
+
+    @requirement("P120")
+    async def test_an_invite_without_an_offer(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """Says nothing of a hold."""
+        await going.from_phone("INVITE", 200)
+        assert observer.news() == [("answered", None)]
+
+    @requirement("P120")
+    async def test_the_other_side_holds(self, going: Talk, observer: Observer) -> None:
+        """The line's phone does not: somebody waits there, and hears music."""
+        own = {
+            "To": f"<sip:201@{DOMAIN}>;tag=phone",
+            **going.headers,
+        }
+        offer = SDP + AUDIO + b"a=sendonly\r\n"
+        going.pbx.send(going.pbx.call(going.registration, "INVITE", own, offer))
+        going.phone.answer(await going.phone.next_request(), 200)
+        await going.pbx.next_response()
+        assert observer.news() == [("answered", None)]
+
+    @pytest.mark.parametrize("method", ["INVITE", "UPDATE"])
+    @requirement("P120")
+    async def test_a_session_is_refreshed(
+        self, going: Talk, observer: Observer, method: str
+    ) -> None:
+        """For the time that the answer says (RFC 4028)."""
+        await going.from_phone(method, 200, session_expires="1800;refresher=uac")
+        assert observer.news() == [("answered", 1800)]
+
+    @requirement("P120")
+    async def test_the_session_time_of_the_first_answer(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """By its long name or the short one."""
+        await talk.ring()
+        await talk.answer(200, x="90")
+        assert observer.news()[-1] == ("answered", 90)
+
+    @pytest.mark.parametrize("status", [481, 408])
+    @requirement("P120")
+    async def test_a_dialog_that_is_gone(
+        self, going: Talk, observer: Observer, status: int
+    ) -> None:
+        """The phone knows nothing of the call any more: it has started anew."""
+        await going.from_pbx("UPDATE", status)
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_what_comes_late_changes_nothing(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """A 180 and a 200 that come again, and what comes after the end."""
+        await going.answer(180)
+        await going.answer(200)
+        assert observer.news() == []
+        await going.from_phone("BYE")
+        observer.news()
+        await going.answer(200)
+        await going.from_pbx("BYE")
+        assert observer.news() == []
+
+
+class TestWhoIsWatched:
+    """Nothing is kept of anybody else."""
+
+    @requirement("P120")
+    async def test_a_line_that_nobody_watches(
+        self, server: SipServer, talk: Talk, observer: Observer
+    ) -> None:
+        """Its calls pass, and leave nothing behind."""
+        server.calls.watch(frozenset({("pbx-1", "202")}), observer)
+        await talk.ring(180, 200)
+        assert (observer.news(), len(server.calls)) == ([], 0)
+
+    @requirement("P120")
+    async def test_a_line_that_is_watched_no_longer(
+        self, server: SipServer, going: Talk, observer: Observer
+    ) -> None:
+        """What was kept is gone at once."""
+        assert len(server.calls) == 1
+        server.calls.watch(frozenset(), observer)
+        assert len(server.calls) == 0
+        await going.from_phone("BYE")
+        assert observer.news() == []
+
+    @requirement("P120")
+    async def test_two_phones_of_a_call(
+        self,
+        talk: Talk,
+        observer: Observer,
+        open_phone: Callable[..., Awaitable[ProxiedPhone]],
+    ) -> None:
+        """A PBX that forks calls both with one Call-ID; each has a leg of its own."""
+        other = await open_phone()
+        registration = await talk.pbx.register(other)
+        await talk.ring(180)
+        talk.pbx.send(talk.pbx.call(registration, headers=talk.headers))
+        request = await other.next_request()
+        other.answer(request, 486)
+        await talk.pbx.next_response()
+        await talk.answer(200)
+        assert observer.news() == [
+            ("ringing",),
+            ("ringing",),
+            ("ended", 486, False),
+            ("answered", None),
+        ]
+
+    @requirement("P120")
+    async def test_a_call_that_began_before(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """Is not followed: nobody knows whose it is."""
+        await talk.from_phone("INVITE", 200, SDP + AUDIO + b"a=sendonly\r\n")
+        await talk.from_phone("BYE", 200)
+        assert observer.news() == []
+
+    @requirement("P120")
+    async def test_a_broken_message_passes(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """It is for its receiver to judge; nobody is told of it."""
+        talk.headers["From"] = "<sip:2@2@pbx.example>;tag=a"
+        await talk.ring(180)
+        assert observer.news() == []
+
+
+class TestBounds:
+    """Nothing is kept for ever."""
+
+    @pytest.mark.parametrize(
+        ("statuses", "seconds"), [((), ASKED_TIME), ((180,), RINGING_TIME)]
+    )
+    @requirement("P120")
+    async def test_a_call_without_an_answer(
+        self,
+        server: SipServer,
+        talk: Talk,
+        clock: ManualClock,
+        statuses: tuple[int, ...],
+        seconds: float,
+    ) -> None:
+        """Is forgotten when its time is over, with the next call."""
+        await talk.ring(*statuses)
+        clock.advance(seconds - 1)
+        talk.headers["Call-ID"] = "call-2"
+        await talk.ring()
+        assert len(server.calls) == 2
+        clock.advance(1)
+        talk.headers["Call-ID"] = "call-3"
+        await talk.ring()
+        assert len(server.calls) == 2
+
+    @requirement("P120")
+    async def test_calls_at_a_time(
+        self, server: SipServer, talk: Talk, observer: Observer
+    ) -> None:
+        """The oldest is forgotten."""
+        for count in range(MAX_LEGS + 1):
+            talk.headers["Call-ID"] = f"call-{count}"
+            await talk.ring()
+        assert len(server.calls) == MAX_LEGS
+        await talk.answer(180)
+        assert observer.news() == [("ringing",)]
