@@ -61,8 +61,8 @@ QUIET: Final = 0.04
 # Seconds in which the recorder gathers states before it writes them, and one more.
 RECORDER: Final = 6.0
 
-CONFIGURATION: Final = """\
 # What default_config brings that needs the network is left out.
+CONFIGURATION: Final = """\
 api:
 config:
 history:
@@ -70,6 +70,9 @@ logbook:
 websocket_api:
 logger:
   default: error
+"""
+
+BARE_ENTITIES: Final = """\
 bare_entities:
   port: {port}
   count: {count}
@@ -304,6 +307,33 @@ def _measure_high_rate(house: House, effort: Effort) -> Figures:
 # Setting up
 
 
+def prepare(config: Path) -> Options:
+    """Make a configuration directory for a Home Assistant of its own."""
+    options = Options(
+        config=config,
+        http_port=free_port(),
+        sip_port=free_port(),
+        phones=False,
+        fresh=False,
+    )
+    with redirect_stdout(io.StringIO()):
+        asyncio.run(directory.prepare(options))
+    (config / "configuration.yaml").write_text(CONFIGURATION)
+    # Else the checkout's own package of that name would come before it.
+    (config / "custom_components" / "__init__.py").touch()
+    return options
+
+
+def start(options: Options) -> Server:
+    """Start a Home Assistant, and do not wait for it."""
+    return Server(
+        directory.hass("-c", str(options.config), "--skip-pip"),
+        ready=None,
+        log=options.config / "output",
+        ending=signal.SIGHUP,
+    )
+
+
 @contextmanager
 def running(lines: int = LINES, *, limited: bool = False) -> Iterator[House]:
     """Run a Home Assistant with some lines, and a phone for each.
@@ -311,31 +341,19 @@ def running(lines: int = LINES, *, limited: bool = False) -> Iterator[House]:
     All phones are one source here, which may send what it likes unless it is `limited`.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        options = Options(
-            config=Path(name),
-            http_port=free_port(),
-            sip_port=free_port(),
-            phones=False,
-            fresh=False,
-        )
-        with redirect_stdout(io.StringIO()):
-            asyncio.run(directory.prepare(options))
+        options = prepare(Path(name))
         bare_port = free_port()
-        configuration = CONFIGURATION.format(
-            port=bare_port, count=lines, limited=str(limited).lower()
-        )
-        (options.config / "configuration.yaml").write_text(configuration)
+        with (options.config / "configuration.yaml").open("a") as configuration:
+            configuration.write(
+                BARE_ENTITIES.format(
+                    port=bare_port, count=lines, limited=str(limited).lower()
+                )
+            )
         components = options.config / "custom_components"
         (components / "bare_entities").symlink_to(BENCHMARKS / "bare_entities")
-        # Else the checkout's own package of that name would come before it.
-        (components / "__init__.py").touch()
-        command = directory.hass("-c", name, "--skip-pip")
-        log = options.config / "output"
-        server = stack.enter_context(
-            Server(command, ready=None, log=log, ending=signal.SIGHUP)
-        )
+        server = stack.enter_context(start(options))
         url = f"http://{HOST}:{options.http_port}"
-        token = asyncio.run(_install(server, url, options.sip_port, lines))
+        token = asyncio.run(install(server, url, options.sip_port, lines))
         phones = Phones(options.sip_port, password=PASSWORD)
         stack.enter_context(phones)
         dialogs = phones.fill(lines, _user)
@@ -354,14 +372,19 @@ def _switch(user: bytes) -> str:
     return f"switch.line_{user.decode()}_do_not_disturb"
 
 
-async def _install(server: Server, url: str, sip_port: int, lines: int) -> str:
-    """Set up listener and lines as a user does, and return an access token."""
+async def install(
+    server: Server, url: str, sip_port: int, lines: int, pbx_port: int | None = None
+) -> str:
+    """Set up listener, PBX and lines as a user does, and return an access token."""
     async with asyncio.timeout(INSTALLING):
         await _wait_until_up(server, url)
         async with log_in(url) as api:
             while (await api.get("/api/config"))["state"] != "RUNNING":
                 await asyncio.sleep(0.2)
             entry_id = await installation.add_listener(api, sip_port)
+            if pbx_port is not None:
+                with redirect_stdout(io.StringIO()):
+                    await installation.provide_pbx(api, entry_id, pbx_port)
             for number in range(lines):
                 user = _user(number).decode()
                 line = DemoLine(name=f"Line {user}", user=user, password=PASSWORD)

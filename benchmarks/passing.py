@@ -95,6 +95,18 @@ class Ends:
         self._from_phone(data)
         return time.perf_counter() - began
 
+    def passes(self, seconds: float) -> bool:
+        """Whether the PBX gets what the phone sends it, within some seconds."""
+        data = self._request(b"OPTIONS", next(self._numbers), b"")
+        try:
+            self.phone.sendto(data, self._between)
+            self.pbx.settimeout(seconds)
+            while self.pbx.recv(65_535) == b"":
+                pass
+        except OSError:
+            return False
+        return True
+
     def _register(self, number: int, credentials: bytes) -> bytes:
         return (
             b"REGISTER sip:%b SIP/2.0\r\nVia: SIP/2.0/UDP %b;branch=z9hG4bKr%d;rport\r\n"

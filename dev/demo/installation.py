@@ -40,7 +40,7 @@ async def install(api: Api, sip_port: int, pbx_port: int | None = None) -> None:
         await _wait_for_entities(api, entry_id)
         await _provide_dashboard(api)
     else:
-        await _provide_pbx(api, entry_id, pbx_port)
+        await provide_pbx(api, entry_id, pbx_port)
     await _until(
         lambda: answers_options(HOST, sip_port),
         f"nothing answers SIP on port {sip_port}",
@@ -179,7 +179,7 @@ async def _list_subentries(api: Api, entry_id: str, kind: str) -> list[dict[str,
     return [item for item in subentries if item["subentry_type"] == kind]
 
 
-async def _provide_pbx(api: Api, entry_id: str, port: int) -> None:
+async def provide_pbx(api: Api, entry_id: str, port: int) -> None:
     """Add the PBX, or let the one that is there be at this port."""
     say(f"adding the PBX at {HOST} port {port}")
     handler: dict[str, Any] = {"handler": [entry_id, "pbx"]}
