@@ -15,6 +15,7 @@ from .access.guard import (
 )
 from .clock import Clock, LoopClock, TimerHandle
 from .config import Experiment, ServerConfig
+from .following import FollowedLine, Following
 from .inspect.redaction import (
     DEFAULT_REALM,
     REDACTED,
@@ -49,6 +50,9 @@ from .ua.dialog import (
     Topics,
 )
 from .ua.notifier import Notifier
+from .ua.registration import Contacts
+from .ua.subscriber import SubscriberEvents, SubscriptionStatus
+from .ua.subscriber_dialog import Package, SubscriberConfig
 from .wire.headers import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
@@ -87,10 +91,13 @@ __all__ = [
     "CallObserver",
     "Clock",
     "ContactMode",
+    "Contacts",
     "DialogRecord",
     "EventPackage",
     "Experiment",
     "Flow",
+    "FollowedLine",
+    "Following",
     "Hashes",
     "HeaderError",
     "LineKey",
@@ -98,6 +105,7 @@ __all__ = [
     "NotSip",
     "Notification",
     "Notifier",
+    "Package",
     "PbxConfig",
     "ProxyBinding",
     "ProxyBindingRecord",
@@ -110,7 +118,10 @@ __all__ = [
     "SipError",
     "SipServer",
     "Snapshot",
+    "SubscriberConfig",
+    "SubscriberEvents",
     "Subscription",
+    "SubscriptionStatus",
     "TimerHandle",
     "Topics",
     "Trace",

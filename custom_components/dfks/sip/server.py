@@ -28,6 +28,7 @@ from .checks import (
 )
 from .clock import Clock, Timers
 from .config import ServerConfig
+from .following import Following
 from .inspect.observer import MessageObserver, PhoneObserver
 from .inspect.source_log import SourceLog
 from .passing import Passing
@@ -167,6 +168,12 @@ class SipServer:
         # Passes messages to PBXs, once there is one.
         self.proxy = self._passing.proxy
         self.calls = self.proxy.calls
+        # Subscribes to lines at servers, as one more phone of each.
+        self.following = Following(
+            self._requests, self._passing, self._addresses, self._guard
+        )
+        self.proxy.is_own_dialog = self.following.is_dialog
+        self._handlers |= self.following.handlers
         self._proven_flows = ProvenFlows(
             self.proxy,
             self._accounts,
@@ -202,10 +209,12 @@ class SipServer:
         self._transports.listen()
         self._passing.start()
         self._dialogs.resume()
+        self.following.start()
 
     async def stop(self) -> None:
         """Close all sockets and forget all dialogs, without a word to the phones."""
         self.notifier.stop()
+        self.following.stop()
         self._passing.stop()
         await self._transports.stop()
         self._timers.stop()
@@ -304,7 +313,7 @@ class SipServer:
 
         To be called before a PBX is added.
         """
-        self._passing.resolver = resolver
+        self._passing.resolver = self.following.resolver = resolver
 
     def remove_pbx(self, pbx: str) -> None:
         """Stop passing messages to a PBX."""
@@ -417,7 +426,8 @@ class SipServer:
     def _is_pbx(self, flow: Flow) -> bool:
         """Whether a message comes from a PBX that is configured: it may send all."""
         upstreams = self.proxy.upstreams.values()
-        return any(upstream.is_source(flow) for upstream in upstreams)
+        known = any(upstream.is_source(flow) for upstream in upstreams)
+        return known or self.following.is_server(flow)
 
     def _receive_unread(self, data: bytes, flow: Flow) -> None:
         """Read a message, and answer it where it is a request."""
@@ -494,15 +504,14 @@ class SipServer:
 
     def _lost(self, flow: Flow) -> None:
         self.proxy.lost(flow)
+        self.following.lost(flow)
         self._dialog_flows.lost(flow)
         self._requests.lost(flow)
 
     def _unreachable(self, data: bytes) -> None:
         """Take a datagram of ours that ICMP sent back (RFC 3261 18.4)."""
         self.proxy.unreachable(data)
-        start = data.find(b";branch=") + 8
-        branch = data[start : data.find(b";", start)]
-        self._requests.unreachable(branch.decode("latin-1"))
+        self._requests.undelivered(data)
 
     # Methods
 

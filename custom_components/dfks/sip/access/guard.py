@@ -189,6 +189,7 @@ class Guard:
         self._proxies = proxies
         self._limit = limit
         self._pbxs: frozenset[str] = frozenset()
+        self._servers: frozenset[str] = frozenset()
         self._allowances = Allowances()
         self._names_at_sources = _Counts(max_failures, FORGET)
         self._names = _Counts(NAME_FACTOR * max_failures, FORGET_SHARED)
@@ -298,6 +299,12 @@ class Guard:
             self._pbxs = addresses
             self._standings.clear()
 
+    def allow_servers(self, addresses: frozenset[str]) -> None:
+        """Answer the servers whose lines are followed, wherever they are."""
+        if addresses != self._servers:
+            self._servers = addresses
+            self._standings.clear()
+
     def unblock(self, address: str) -> None:
         """Let a source in again before its time is over, with any user name."""
         source = self.standing(address).source
@@ -351,6 +358,7 @@ class Guard:
                 proxy
                 or not self._allowed
                 or address in self._pbxs
+                or address in self._servers
                 or any(ip in network for network in self._allowed),
                 proxy,
                 source,

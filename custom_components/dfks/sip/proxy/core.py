@@ -90,6 +90,8 @@ class Proxy:
         self._routes = Routes(self.location, site)
         self._back = WaysBack(self.location, self.upstreams)
         self.calls = CallFollower(clock)
+        # Whether a Call-ID is that of a subscription of our own: its NOTIFYs are ours.
+        self.is_own_dialog: Callable[[str], bool] = lambda _: False
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -297,6 +299,10 @@ class Proxy:
         if message.method == "REGISTER":
             # Of ours, where we are configured as the PBX.
             self._check_loop(message, flow)
+            return False
+        if message.method == "NOTIFY" and self.is_own_dialog(
+            message.first("call-id") or ""
+        ):
             return False
         target, token = self._routes.undo_strict(message, target)
         token = self._routes.pop_own(message, flow) or token

@@ -24,7 +24,7 @@ BRANCH_OCTETS = 8
 
 
 class ClientUser(Protocol):
-    """Who has a request sent (RFC 3261 5, TU): one of the first three is called once.
+    """Who has a request sent (RFC 3261 5, TU): it hears once what became of it.
 
     None is where the request is forgotten, or never went out.
     """
@@ -34,6 +34,10 @@ class ClientUser(Protocol):
 
     def succeeded(self) -> None:
         """Take a 2xx."""
+
+    def accepted(self, response: Response) -> None:
+        """Take a 2xx that was read; most need no more than that there is one."""
+        self.succeeded()
 
     def refused(self, response: Response) -> None:
         """Take another final response."""
@@ -196,10 +200,11 @@ class ClientTransactions:
             return
         if response.status < 200:
             transaction.proceed()
-        elif response.status < 300:
-            self.succeed(response.branch, transaction.call_id)
+            return
+        self.forget(transaction)
+        if response.status < 300:
+            transaction.user.accepted(response)
         else:
-            self.forget(transaction)
             transaction.user.refused(response)
 
     def succeed(self, branch: str, call_id: str) -> None:
@@ -210,9 +215,11 @@ class ClientTransactions:
             self.timers.cancel(transaction)
             transaction.user.succeeded()
 
-    def unreachable(self, branch: str) -> None:
-        """Take an error of the transport for the request of this branch (18.4)."""
-        transaction = self._waiting.get(branch)
+    def undelivered(self, data: bytes) -> None:
+        """Take an error of the transport for a request that has come back (18.4)."""
+        start = data.find(b";branch=") + 8
+        branch = data[start : data.find(b";", start)]
+        transaction = self._waiting.get(branch.decode("latin-1"))
         if transaction is not None:
             self.fail(transaction)
 

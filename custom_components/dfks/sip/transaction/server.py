@@ -63,10 +63,19 @@ class ServerTransaction:
     flow     the way it came
     key      what its retransmissions have in common (17.2.3)
     account  whose request it is, None as long as that is not known
+    is_known  whether it is from a server that we have subscribed to, who has no account
     may_change  whether what its body asks for may be done; who sent it may be forged
     """
 
-    __slots__ = ("_transactions", "account", "flow", "key", "may_change", "request")
+    __slots__ = (
+        "_transactions",
+        "account",
+        "flow",
+        "is_known",
+        "key",
+        "may_change",
+        "request",
+    )
 
     def __init__(
         self, transactions: ServerTransactions, request: Request, flow: Flow
@@ -77,6 +86,7 @@ class ServerTransaction:
         self.flow = flow
         self.key = transaction_key(request)
         self.account: Account | None = None
+        self.is_known = False
         self.may_change = True
 
     def reply(
@@ -84,8 +94,8 @@ class ServerTransaction:
     ) -> None:
         """Send a final answer.
 
-        Where the account is known, the answer is kept for retransmissions, and finds
-        another way where a connection is gone. Else it raises FlowError.
+        Where it is known whose request it is, the answer is kept for retransmissions,
+        and finds another way where a connection is gone. Else it raises FlowError.
         """
         self._transactions.reply(self, status, fields, reason)
 
@@ -160,7 +170,7 @@ class ServerTransactions:
         if request.to_tag is None and request.to_text == request.fields.get("to"):
             request.to_text += f";tag={self._stateless_tag(request)}"
         answer = request.answer(status, fields, reason=reason)
-        known = transaction.account is not None
+        known = transaction.account is not None or transaction.is_known
         if known:
             self._keep(request, transaction.key, answer, flow)
         elif len(answer) > request.size + MAX_AMPLIFICATION and not flow.reliable:

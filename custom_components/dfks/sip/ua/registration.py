@@ -1,0 +1,183 @@
+"""A registration of our own at a server (RFC 3261 10.2), for a line that is followed.
+
+Some servers take a SUBSCRIBE only from who is registered. Calls that come for it are
+refused; see `following`.
+"""
+
+from collections.abc import Callable, Sequence
+import random
+import secrets
+
+from ..access.login import Login
+from ..clock import Timer
+from ..transport.flow import Flow
+from ..wire.headers import HeaderError, number, parse_address
+from ..wire.message import Response
+from .exchange import Agent, Exchange, Failure, Link, Outcome
+from .subscriber import JITTER, MAX_BACK_OFF, MIN_BACK_OFF, REFRESH
+from .subscriber_dialog import EXPIRES, MAX_EXPIRES, SubscriberConfig
+
+# The Contacts of a line, None where the server does not say.
+type Contacts = tuple[str, ...] | None
+
+
+class _Draft:
+    """A REGISTER; without `expires` it only asks for the bindings (RFC 3261 10.2.3)."""
+
+    method = "REGISTER"
+
+    def __init__(self, config: SubscriberConfig, agent: Agent) -> None:
+        self._config = config
+        self._agent = agent
+        self._tag = secrets.token_hex(8)
+        self._cseq = 0
+        self.call_id = secrets.token_hex(12)
+        self.expires: int | None = EXPIRES
+        self.contact = ""
+
+    def start(self) -> str:
+        """Return the Request-URI."""
+        return f"sip:{self._config.server_uri}"
+
+    def write(self, flow: Flow) -> tuple[Sequence[str], bytes]:
+        """Write a REGISTER with the next CSeq."""
+        self._cseq += 1
+        config = self._config
+        lines = [
+            *(f"Route: {route}" for route in config.routes()),
+            f"From: <{config.address}>;tag={self._tag}",
+            f"To: <{config.address}>",
+            f"Call-ID: {self.call_id}",
+            f"CSeq: {self._cseq} REGISTER",
+        ]
+        if self.expires is not None:
+            self.contact = self._agent.contact(config.user, flow)
+            lines += [f"Contact: {self.contact}", f"Expires: {self.expires}"]
+        return lines, b""
+
+
+class Registration:
+    """Keeps a line registered. Nothing is sent before `start`."""
+
+    def __init__(
+        self,
+        config: SubscriberConfig,
+        agent: Agent,
+        link: Link,
+        login: Login,
+        registered: Callable[[], None],
+        failed: Callable[[Failure | int], None],
+    ) -> None:
+        """Call `registered` with each 2xx, `failed` with the reason or the status."""
+        self._agent = agent
+        self._link = link
+        self._login = login
+        self._registered = registered
+        self._failed = failed
+        self._draft = _Draft(config, agent)
+        self._exchange: Exchange | None = None
+        self._timer: Timer | None = None
+        self._failures = 0
+        # Whether the server has a binding of ours.
+        self.is_there = False
+
+    def start(self, delay: float = 0.0) -> None:
+        """Register in some seconds, and keep it up from then on."""
+        self.stop()
+        self._timer = self._agent.timers.after(delay, self._send)
+
+    def stop(self) -> None:
+        """Send nothing any more, without a word to the server."""
+        if self._timer is not None:
+            self._agent.timers.cancel(self._timer)
+        if self._exchange is not None:
+            self._exchange.cancel()
+        self._timer = self._exchange = None
+
+    def end(self, done: Callable[[], None]) -> None:
+        """Take our binding away; `done` is called when that is over."""
+        self.stop()
+        if not self.is_there:
+            self._agent.timers.after(0, done)
+            return
+        self.is_there = False
+        self._draft.expires = 0
+        Exchange(self._agent, self._link, self._login, self._draft, lambda _: done())
+
+    def _send(self) -> None:
+        self._timer = None
+        self._exchange = Exchange(
+            self._agent, self._link, self._login, self._draft, self._finished
+        )
+
+    def _finished(self, outcome: Outcome) -> None:
+        self._exchange = None
+        if isinstance(outcome, Failure):
+            if outcome in (Failure.NO_ANSWER, Failure.NO_WAY):
+                self._try_later()
+            self._failed(outcome)
+        elif outcome.status < 300:
+            self.is_there = True
+            self._failures = 0
+            seconds = self._granted(outcome)
+            self._timer = self._agent.timers.after(
+                seconds * random.uniform(*REFRESH), self._send
+            )
+            self._registered()
+        elif outcome.status == 423 and self._lengthen(outcome):
+            self._send()
+        else:
+            self._try_later()
+            self._failed(outcome.status)
+
+    def _try_later(self) -> None:
+        pause = min(MIN_BACK_OFF * 2.0**self._failures, MAX_BACK_OFF)
+        self._failures = min(self._failures + 1, 16)
+        pause *= random.uniform(*JITTER)
+        self._timer = self._agent.timers.after(pause, self._send)
+
+    def _lengthen(self, response: Response) -> bool:
+        wanted = number((response.get("min-expires") or "").strip(), MAX_EXPIRES)
+        if wanted is None or wanted <= (self._draft.expires or 0):
+            return False
+        self._draft.expires = wanted
+        return True
+
+    def _granted(self, response: Response) -> int:
+        """Return for how many seconds the server keeps our binding (10.2.4)."""
+        try:
+            for value in response.values("contact"):
+                address = parse_address(value)
+                if f"<{address.uri}>" == self._draft.contact:
+                    text = address.parameters.get("expires") or ""
+                    if seconds := number(text, 2**31):
+                        return seconds
+        except HeaderError:
+            pass
+        text = (response.get("expires") or "").strip()
+        return number(text, 2**31) or self._draft.expires or EXPIRES
+
+
+def fetch_contacts(
+    config: SubscriberConfig,
+    agent: Agent,
+    link: Link,
+    login: Login,
+    done: Callable[[Contacts, Outcome], None],
+) -> None:
+    """Ask for what is registered for a line, without a Contact of ours (10.2.3)."""
+    draft = _Draft(config, agent)
+    draft.expires = None
+
+    def finished(outcome: Outcome) -> None:
+        contacts: Contacts = None
+        if isinstance(outcome, Response) and outcome.status < 300:
+            try:
+                contacts = tuple(
+                    parse_address(value).uri for value in outcome.values("contact")
+                )
+            except HeaderError:
+                contacts = None
+        done(contacts, outcome)
+
+    Exchange(agent, link, login, draft, finished)

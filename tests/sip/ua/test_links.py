@@ -1,0 +1,267 @@
+"""The way to a server over TCP and TLS, which its lines share (S16)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from custom_components.dfks.sip import (
+    AddressRecord,
+    SipServer,
+    SubscriberConfig,
+    SubscriptionStatus,
+)
+from tests.clock import ManualClock
+from tests.phone import Request
+from tests.sip.certificates import client_context, server_context, write_certificate
+
+from .conftest import Follow
+from .peers import Heard, Notifier, Package, StreamNotifier
+
+requirement = pytest.mark.requirement
+
+ACTIVE = SubscriptionStatus.ACTIVE
+UNREACHABLE = SubscriptionStatus.UNREACHABLE
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a certificate for 127.0.0.1."""
+    return write_certificate(tmp_path_factory.mktemp("certificates"), "notifier")
+
+
+@pytest.fixture
+def transport() -> str:
+    """Return how the server is reached; tests parametrise it."""
+    return "TCP"
+
+
+@pytest.fixture
+async def notifier(transport: str, certificate: Path) -> AsyncIterator[StreamNotifier]:
+    """Return a server that takes connections."""
+    tls = server_context(certificate) if transport == "TLS" else None
+    async with await StreamNotifier.serve(tls=tls) as notifier:
+        yield notifier
+
+
+@pytest.fixture
+def subscriber_config(transport: str, notifier: StreamNotifier) -> SubscriberConfig:
+    """Return what is configured of the line."""
+    return SubscriberConfig(
+        id="followed-1",
+        user="501",
+        username="auth-501",
+        password="secret-501",
+        host="127.0.0.1",
+        port=notifier.port,
+        transport=transport,
+    )
+
+
+@pytest.fixture
+async def server(built_server: SipServer) -> AsyncIterator[SipServer]:
+    """Run our server."""
+    await built_server.start()
+    yield built_server
+    await built_server.stop()
+
+
+async def passed(condition: Callable[[], object]) -> None:
+    """Wait until something that is sure to come has come."""
+    async with asyncio.timeout(8):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+@requirement("S16")
+async def test_s16_tcp_is_one_connection_for_all_lines(
+    server: SipServer,
+    notifier: StreamNotifier,
+    subscriber_config: SubscriberConfig,
+    clock: ManualClock,
+) -> None:
+    """NOTIFYs come over it."""
+    told = []
+    for user in ("501", "502", "503"):
+        heard = Heard()
+        config = replace(subscriber_config, id=user, user=user)
+        heard.line = server.following.add(config, Package(), heard)
+        told.append(heard)
+    clock.advance(0.3)
+    for request in [await notifier.next_request() for _ in told]:
+        notifier.answer_subscribe(request, expires="3600")
+        await notifier.notify(request)
+
+    assert [heard.statuses for heard in told] == [[ACTIVE]] * 3
+    assert len(notifier.links) == 1
+
+
+@requirement("S16")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_tls_checks_the_certificate(
+    follow: Follow, notifier: StreamNotifier, heard: Heard, certificate: Path
+) -> None:
+    """One that is good for the address is taken."""
+    follow(tls=client_context(certificate))
+
+    await notifier.accept_subscribe()
+
+    assert heard.statuses == [ACTIVE]
+
+
+@requirement("S16", "S15")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_a_certificate_for_another_name_is_refused(
+    server: SipServer,
+    notifier: StreamNotifier,
+    subscriber_config: SubscriberConfig,
+    heard: Heard,
+    certificate: Path,
+    clock: ManualClock,
+) -> None:
+    """Nothing is sent then, and it is said why."""
+
+    class Resolver:
+        async def services(self, name: str) -> list[object]:
+            return []
+
+        async def addresses(self, name: str) -> list[AddressRecord]:
+            return [AddressRecord("127.0.0.1", 300)]
+
+    server.use_resolver(Resolver())  # type: ignore[arg-type]
+    config = replace(subscriber_config, host="pbx.example")
+    line = server.following.add(config, Package(), heard, client_context(certificate))
+    heard.line = line
+    clock.advance(0.1)
+
+    await passed(lambda: line.certificate_problem is not None)
+
+    assert notifier.drain() == 0
+    assert "pbx.example" in (line.certificate_problem or "")
+
+
+@requirement("S16")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_tls_without_a_check_is_refused(
+    server: SipServer, subscriber_config: SubscriberConfig, heard: Heard
+) -> None:
+    """There is no way to leave it out."""
+    with pytest.raises(ValueError, match="checks certificates"):
+        server.following.add(subscriber_config, Package(), heard)
+
+
+@requirement("S16", "S11")
+async def test_s16_a_connection_that_is_lost_is_opened_again(
+    follow: Follow, notifier: StreamNotifier, heard: Heard, clock: ManualClock
+) -> None:
+    """The subscription goes on in its dialog, without a word about it."""
+    follow()
+    first = await notifier.accept_subscribe()
+    await notifier.connected()
+    notifier.links[0].reset()
+    await asyncio.sleep(0.05)
+    clock.advance(1)
+    await notifier.connected()
+    await asyncio.sleep(0.05)
+    clock.advance(0.1)
+
+    refresh = await notifier.next_request()
+
+    assert refresh.get("Call-ID") == first.get("Call-ID")
+    assert heard.statuses == [ACTIVE]
+
+
+@requirement("S16", "S11")
+async def test_s16_a_connection_that_does_not_come_back_is_said(
+    follow: Follow, notifier: StreamNotifier, heard: Heard, clock: ManualClock
+) -> None:
+    """And once it does, the line goes on."""
+    follow()
+    await notifier.accept_subscribe()
+    notifier.stop_listening()
+    notifier.links[0].reset()
+    await asyncio.sleep(0.05)
+    for _ in range(8):
+        clock.advance(1)
+        await asyncio.sleep(0.02)
+
+    assert heard.statuses == [ACTIVE, UNREACHABLE]
+
+    async with await StreamNotifier.serve(port=notifier.port) as again:
+        for _ in range(40):
+            clock.advance(1)
+            await asyncio.sleep(0.01)
+            if again.links:
+                break
+        await asyncio.sleep(0.05)
+        clock.advance(0.1)
+        refresh = await again.next_request()
+        again.answer_subscribe(refresh, expires="3600")
+        await again.notify(refresh, cseq=2)
+
+    assert heard.statuses == [ACTIVE, UNREACHABLE, ACTIVE]
+
+
+@requirement("S16")
+async def test_s16_a_request_under_way_fails_with_its_connection(
+    follow: Follow, notifier: StreamNotifier, clock: ManualClock
+) -> None:
+    """It is not waited for half a minute."""
+    line = follow()
+    await notifier.accept_subscribe()
+    answers: list[int] = []
+    line.subscriber.ask(b"please", answers.append)
+    await notifier.next_request()
+
+    notifier.links[0].reset()
+    await passed(lambda: answers)
+
+    assert answers == [0]
+
+
+@requirement("S16")
+async def test_s16_a_server_that_is_not_there_at_first_is_found(
+    built_server: SipServer,
+    subscriber_config: SubscriberConfig,
+    notifier: StreamNotifier,
+    heard: Heard,
+    clock: ManualClock,
+) -> None:
+    """Its name is looked up before anything can be sent."""
+    found = asyncio.Event()
+
+    class Resolver:
+        async def services(self, name: str) -> list[object]:
+            return []
+
+        async def addresses(self, name: str) -> list[AddressRecord]:
+            await found.wait()
+            return [AddressRecord("127.0.0.1", 300)]
+
+    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
+    await built_server.start()
+    try:
+        async with await Notifier.listen() as udp:
+            udp.towards(built_server.port)
+            config = replace(
+                subscriber_config,
+                host="pbx.example",
+                port=udp.local[1],
+                transport="UDP",
+            )
+            heard.line = built_server.following.add(config, Package(), heard)
+            clock.advance(0.1)
+            assert heard.statuses == [UNREACHABLE]
+            found.set()
+            await asyncio.sleep(0.05)
+            clock.advance(0.1)
+            request = await udp.next_request()
+            udp.answer_subscribe(request)
+            await udp.notify(request)
+    finally:
+        await built_server.stop()
+
+    assert isinstance(request, Request)
+    assert heard.statuses == [UNREACHABLE, ACTIVE]

@@ -1,0 +1,215 @@
+"""A line that is registered as well as subscribed (S14)."""
+
+import asyncio
+
+import pytest
+
+from custom_components.dfks.sip import Contacts, SipServer, SubscriptionStatus
+from tests.clock import ManualClock
+
+from .conftest import Follow
+from .peers import Heard, Notifier
+from .test_login import challenge, is_right
+
+requirement = pytest.mark.requirement
+
+
+@requirement("S14")
+async def test_s14_the_line_registers_before_it_subscribes(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """Some servers take a SUBSCRIBE only from who is registered."""
+    follow(register=True)
+    register = await notifier.next_request()
+    host, port = notifier.local
+
+    assert register.method == "REGISTER"
+    assert register.uri == f"sip:{host}:{port}"
+    assert register.get("To") == f"<sip:501@{host}>"
+    assert register.get("Contact").startswith("<sip:501@")
+    assert register.get("Expires") == "3600"
+    await notifier.silence(0.05)
+    notifier.accept(register)
+
+    assert (await notifier.next_request()).method == "SUBSCRIBE"
+
+
+@requirement("S14")
+async def test_s14_it_is_not_registered_where_that_is_not_asked_for(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """Where a server keeps one Contact a line, ours would take the phone's place."""
+    follow()
+
+    assert (await notifier.next_request()).method == "SUBSCRIBE"
+    await notifier.silence(0.05)
+
+
+@requirement("S14", "S2")
+async def test_s14_register_and_subscribe_share_the_nonce(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """One challenge for both."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.send(
+        register.response(401, extra=[("WWW-Authenticate", challenge())]).encode()
+    )
+    again = await notifier.next_request()
+    assert is_right(again)
+    notifier.accept(again)
+
+    assert is_right(await notifier.next_request())
+
+
+@requirement("S14")
+async def test_s14_it_is_refreshed_before_its_time_is_over(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """The time is that of our own Contact in the 200 (RFC 3261 10.2.4)."""
+    follow(register=True)
+    register = await notifier.next_request()
+    own = register.get("Contact")
+    notifier.accept(register, ["<sip:501@192.0.2.9>;expires=60", f"{own};expires=200"])
+    await notifier.accept_subscribe()
+
+    clock.advance(159)
+    await notifier.silence(0.05)
+    clock.advance(22)
+    again = await notifier.next_request()
+
+    assert again.method == "REGISTER"
+    assert again.get("Call-ID") == register.get("Call-ID")
+    assert again.cseq == (2, "REGISTER")
+
+
+@requirement("S14")
+async def test_s14_a_server_that_wants_longer_is_asked_for_longer(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """423 with Min-Expires."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.send(register.response(423, extra=[("Min-Expires", "7200")]).encode())
+
+    assert (await notifier.next_request()).get("Expires") == "7200"
+
+
+@requirement("S14")
+async def test_s14_a_call_for_the_line_is_480(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """Nobody is here to answer; the phones go on ringing."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.accept(register)
+    contact = register.get("Contact").partition("<")[2].partition(">")[0]
+    await notifier.accept_subscribe()
+
+    response = await notifier.ask(notifier.request("INVITE", contact))
+
+    assert response.status == 480
+
+
+@requirement("S14")
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 200), ("MESSAGE", 405)])
+async def test_s14_other_requests_are_answered_as_ever(
+    follow: Follow, notifier: Notifier, method: str, status: int
+) -> None:
+    """A server that asks whether we are there hears that we are."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.accept(register)
+    await notifier.accept_subscribe()
+
+    response = await notifier.ask(notifier.request(method))
+
+    assert response.status == status
+
+
+@requirement("S14")
+async def test_s14_a_call_from_elsewhere_is_405(
+    follow: Follow, notifier: Notifier, server: SipServer
+) -> None:
+    """Whoever is not the server learns nothing of the line."""
+    follow(register=True)
+    notifier.accept(await notifier.next_request())
+    async with await Notifier.listen(("127.0.0.2", 0)) as stranger:
+        stranger.towards(server.port)
+        response = await stranger.ask(stranger.request("INVITE", "sip:501@127.0.0.1"))
+
+    assert response.status == 405
+
+
+@requirement("S14", "S13")
+async def test_s14_the_binding_is_taken_away_at_the_end(
+    follow: Follow, notifier: Notifier, server: SipServer
+) -> None:
+    """After the subscription, so that no call comes here in vain."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.accept(register)
+    await notifier.accept_subscribe()
+
+    ending = asyncio.create_task(server.following.end())
+    notifier.answer_subscribe(await notifier.next_request())
+    last = await notifier.next_request()
+    notifier.accept(last, [])
+    await ending
+
+    assert (last.method, last.get("Expires")) == ("REGISTER", "0")
+    assert last.get("Contact") == register.get("Contact")
+
+
+@requirement("S14")
+async def test_s14_a_register_that_is_refused_says_so(
+    follow: Follow, notifier: Notifier, heard: Heard, clock: ManualClock
+) -> None:
+    """And is tried again after a pause."""
+    line = follow(register=True)
+    register = await notifier.next_request()
+    notifier.send(register.response(403).encode())
+    await notifier.silence(0.05)
+    assert heard.statuses == [SubscriptionStatus.REFUSED]
+    assert line.subscriber.code == 403
+
+    clock.advance(37)
+
+    assert (await notifier.next_request()).method == "REGISTER"
+
+
+@requirement("S14", "S2")
+async def test_s14_a_wrong_password_is_not_tried_again(
+    follow: Follow, notifier: Notifier, heard: Heard, clock: ManualClock
+) -> None:
+    """As with SUBSCRIBE."""
+    follow(register=True)
+    for nonce in ("nonce-1", "nonce-2"):
+        register = await notifier.next_request()
+        field = ("WWW-Authenticate", challenge(nonce))
+        notifier.send(register.response(401, extra=[field]).encode())
+    await notifier.silence(0.05)
+    assert heard.statuses == [SubscriptionStatus.WRONG_PASSWORD]
+
+    clock.advance(86_400)
+    await notifier.silence(0.05)
+
+
+@requirement("S14")
+async def test_s14_bindings_can_be_asked_for_without_one_of_ours(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """A REGISTER without Contact changes nothing (RFC 3261 10.2.3)."""
+    line = follow()
+    await notifier.accept_subscribe()
+    told: list[Contacts] = []
+    line.fetch_contacts(told.append)
+    register = await notifier.next_request()
+    assert register.method == "REGISTER"
+    assert "contact" not in {name.lower() for name, _ in register.headers}
+    assert "expires" not in {name.lower() for name, _ in register.headers}
+
+    notifier.accept(register, ["<sip:501@192.0.2.9>;expires=60"])
+    await notifier.silence(0.05)
+
+    assert told == [("sip:501@192.0.2.9",)]
