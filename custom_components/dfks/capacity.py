@@ -14,15 +14,16 @@ from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 
 from . import binary_sensor, datetime, event, number, sensor, switch, text
+from .const import LineOption
 from .features.model import Feature
-from .settings import line_config, line_subentries
+from .settings import line_parts, line_subentries
 
 # Home Assistant's own limit, in helpers/entity_platform.py.
 MAX_ENTITIES: Final = 10_000
 
-# The entities of a line that are enabled at first: the feature that each needs, if any.
+# The entities of a line that are enabled at first: what each needs, if anything.
 _NEEDED: Final = Counter(
-    description.feature
+    description.needs
     for platform in (
         binary_sensor,
         datetime,
@@ -37,24 +38,24 @@ _NEEDED: Final = Counter(
 )
 
 
-def entities_of(features: Iterable[Feature]) -> int:
+def entities_of(parts: Iterable[Feature | LineOption]) -> int:
     """Return how many enabled entities a new line with some features brings."""
-    return sum(_NEEDED[feature] for feature in (None, *features))
+    return sum(_NEEDED[part] for part in (None, *parts))
 
 
 @callback
 def async_has_room(
     hass: HomeAssistant,
     entry: ConfigEntry,
-    features: Iterable[Feature],
-    replaced: Iterable[Feature] = (),
+    parts: Iterable[Feature | LineOption],
+    replaced: Iterable[Feature | LineOption] = (),
 ) -> bool:
     """Whether there is room for a new line, or for other features of one there is."""
     before = set(replaced)
     added = (
-        sum(_NEEDED[feature] for feature in set(features) - before)
+        sum(_NEEDED[part] for part in set(parts) - before)
         if before
-        else entities_of(features)
+        else entities_of(parts)
     )
     return added <= _survey(hass, entry)[0]
 
@@ -85,7 +86,7 @@ def _survey(
     for line_id, subentry in line_subentries(entry).items():
         if line_id in known:
             continue
-        needed = entities_of(line_config(subentry).assigned)
+        needed = entities_of(line_parts(subentry.data))
         if needed > room:
             left_out.append(subentry)
         else:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from homeassistant.core import Context, HomeAssistant, callback
 
-from .const import ATTR_FEATURE, DOMAIN, FEATURE_KEYS
+from .const import ATTR_FEATURE, ATTR_NAME, DOMAIN, FEATURE_KEYS
 from .features.model import (
     ChangeRequest,
     Feature,
@@ -31,7 +31,6 @@ EVENT_FEATURE_CHANGED: Final = f"{DOMAIN}_feature_changed"
 ATTR_AUTHOR: Final = "author"
 ATTR_CHANGE: Final = "change"
 ATTR_LINE: Final = "line"
-ATTR_NAME: Final = "name"
 ATTR_PHONE: Final = "phone"
 ATTR_SOURCE: Final = "source"
 

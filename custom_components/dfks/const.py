@@ -1,5 +1,6 @@
 """Names and defaults shared by the Home Assistant floor."""
 
+from enum import StrEnum
 from typing import Final
 
 from .features.model import Feature, NotifyStyle
@@ -47,6 +48,7 @@ CONF_DOMAINS: Final = "domains"
 # A line: sections of its form
 CONF_LOGIN: Final = "login"
 CONF_SYNCHRONIZATION: Final = "synchronization"
+CONF_CALLS: Final = "calls"
 
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"
@@ -55,6 +57,8 @@ CONF_FEATURES: Final = "features"
 CONF_FINGERPRINT: Final = "fingerprint"
 CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
+# Whether Home Assistant sees the line's calls. Not there: it does not.
+CONF_SEE_CALLS: Final = "see_calls"
 # The area that the device of the line is put into when it is made, and never again.
 CONF_AREA: Final = "area"
 # The PBX that the line is registered at: the id of a subentry. Not there: here.
@@ -107,7 +111,25 @@ FEATURE_KEYS: Final[dict[Feature, str]] = {
     Feature.CALL_FORWARDING_NO_ANSWER: "call_forwarding_no_answer",
 }
 
+
+class LineOption(StrEnum):
+    """What a line may have beside its features, with entities of its own."""
+
+    # Its calls are to be seen.
+    CALLS = "calls"
+
+
 # What an action and an event say about a feature, and an entity about itself.
 ATTR_FEATURE: Final = "feature"
 ATTR_UNTIL: Final = "until"
 ATTR_CLAIMS: Final = "claims"
+
+# How the entities of a line's calls are called in unique ids and translations.
+CALL_KEY: Final = "call"
+
+# What entities say about calls.
+ATTR_CALLS: Final = "calls"
+ATTR_DURATION: Final = "duration"
+ATTR_NAME: Final = "name"
+ATTR_NUMBER: Final = "number"
+ATTR_REASON: Final = "reason"

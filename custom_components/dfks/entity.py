@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, override
@@ -12,7 +12,14 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import ATTR_FEATURE, FEATURE_KEYS
+from .const import (
+    ATTR_CALLS,
+    ATTR_FEATURE,
+    ATTR_NAME,
+    ATTR_NUMBER,
+    FEATURE_KEYS,
+    LineOption,
+)
 from .devices import LINE_MODEL, device_info
 from .errors import refused
 from .features.model import (
@@ -28,7 +35,8 @@ from .features.model import (
     LineEvent,
     Origin,
 )
-from .listener import DfksConfigEntry
+from .features.seen import CallEvent
+from .listener import DfksConfigEntry, LineParts
 from .settings import line_unique_id
 
 # Seconds in which Home Assistant's page draws a state before it hears of the next one.
@@ -40,7 +48,15 @@ class DfksEntityDescription(EntityDescription):
     """Describes an entity of a line."""
 
     feature: Feature | None = None
-    """The feature without which the entity does not exist; None: it always does."""
+    """The feature without which the entity does not exist."""
+
+    option: LineOption | None = None
+    """The option of the line without which it does not; neither: it always does."""
+
+    @property
+    def needs(self) -> Feature | LineOption | None:
+        """What the line must have for the entity to exist; None: nothing."""
+        return self.option or self.feature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +189,35 @@ class DfksFeatureEntity(DfksEntity):
             raise refused(err, self._line_name, str(self.name)) from err
 
 
+class DfksCallEntity(DfksEntity):
+    """An entity of the calls of a line."""
+
+    # Who calls whom is nothing for the history.
+    _unrecorded_attributes = frozenset({ATTR_NUMBER, ATTR_NAME, ATTR_CALLS})
+
+    def __init__(
+        self, entry: DfksConfigEntry, line: Line, description: DfksEntityDescription
+    ) -> None:
+        """Tie the entity to the calls of its line, which are seen by now."""
+        super().__init__(entry, line, description)
+        self._calls = entry.runtime_data.calls.of(line.id)
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Follow the calls."""
+        self.async_on_remove(self._calls.subscribe(self._handle_call))
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        """Leave the features of the line alone."""
+
+    @callback
+    @abstractmethod
+    def _handle_call(self, event: CallEvent | None, context: Context) -> None:
+        """Write the state anew, in a context, where what has happened concerns it."""
+
+
 class DfksFieldEntity(DfksFeatureEntity):
     """An entity of a feature into which a user types its value."""
 
@@ -207,12 +252,12 @@ def async_setup_line_entities[DescriptionT: DfksEntityDescription](
     """Add a platform's entities of every line, now and whenever one is added."""
 
     @callback
-    def add_entities(line: Line, features: Container[Feature | None]) -> None:
+    def add_entities(line: Line, parts: LineParts) -> None:
         async_add_entities(
             [
                 entity_class(entry, line, description)
                 for description in descriptions
-                if description.feature in features
+                if description.needs in parts
             ],
             config_subentry_id=line.id,
         )

@@ -20,6 +20,7 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_NAME, CONF_PASSWORD
 from homeassistant.helpers.selector import (
     AreaSelector,
+    BooleanSelector,
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
@@ -34,9 +35,11 @@ from .capacity import async_has_room
 from .const import (
     CONF_AREA,
     CONF_AUTH_NAME,
+    CONF_CALLS,
     CONF_FEATURES,
     CONF_LOGIN,
     CONF_PBX,
+    CONF_SEE_CALLS,
     CONF_STYLE,
     CONF_SYNCHRONIZATION,
     CONF_USER,
@@ -64,8 +67,8 @@ from .phones.provisioning import async_phone_settings, propose_password
 from .phones.unknown import UnknownPhone, UnknownPhones
 from .phones.vendors import OTHER, VENDORS, vendor_of
 from .settings import (
-    assigned_features,
     line_auth_name,
+    line_parts,
     line_subentries,
     pbx_subentries,
     stored_unique_id,
@@ -83,12 +86,14 @@ HERE: Final = "here"
 SECTIONS: Final = {
     CONF_LOGIN: (CONF_PASSWORD, CONF_AUTH_NAME),
     CONF_SYNCHRONIZATION: (CONF_FEATURES, CONF_STYLE),
+    CONF_CALLS: (CONF_SEE_CALLS,),
 }
 
 # What a section holds that was never opened.
 DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_FEATURES: list(FEATURE_KEYS.values()),
     CONF_STYLE: DEFAULT_STYLE.value,
+    CONF_SEE_CALLS: False,
 }
 
 
@@ -285,8 +290,8 @@ class LineSubentryFlow(ConfigSubentryFlow):
         return async_has_room(
             self.hass,
             self._get_entry(),
-            assigned_features(data),
-            assigned_features(stored.data) if stored is not None else (),
+            line_parts(data),
+            line_parts(stored.data) if stored is not None else (),
         )
 
     def _finish(
@@ -395,6 +400,11 @@ def _sections(password: TextSelector, errors: Errors) -> dict[vol.Marker, Any]:
                 CONF_STYLE, [style.value for style in NotifyStyle]
             ),
         },
+        CONF_CALLS: {
+            vol.Required(
+                CONF_SEE_CALLS, default=DEFAULTS[CONF_SEE_CALLS]
+            ): BooleanSelector(),
+        },
     }
     return {
         vol.Optional(name): form_section(schema, collapsed=name not in errors)
@@ -443,6 +453,8 @@ def _check_line(
     }
     if area := user_input.get(CONF_AREA):
         data[CONF_AREA] = area
+    if user_input.get(CONF_SEE_CALLS):
+        data[CONF_SEE_CALLS] = True
     if pbx != HERE:
         # The PBX asks for the password.
         data[CONF_PBX] = pbx

@@ -19,7 +19,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 
 from .changes import Authors
 from .claim_timer import ClaimTimer
-from .const import DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL
+from .const import CALL_KEY, DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL, LineOption
 from .devices import find_device, make_device_in_area, rename_device
 from .features.model import (
     ClaimsChanged,
@@ -34,6 +34,7 @@ from .features.sync import FeatureSync
 from .pbx.manager import PbxManager
 from .pbx.resolver import DnsResolver
 from .phones.blocked import BlockedSources
+from .phones.calls import CallMonitor
 from .phones.monitor import PhoneMonitor
 from .phones.passed import PassedPhones
 from .scripting.script_hooks import ScriptHooks
@@ -57,9 +58,11 @@ type DfksConfigEntry = ConfigEntry[DfksListener]
 # Lines that are not served: the issue and its text.
 ISSUE_TOO_MANY_LINES: Final = "too_many_lines"
 
-# Adds a platform's entities of a line, those of the features named; None stands for
-# the entities that belong to the line as a whole.
-type AddLineEntities = Callable[[Line, Container[Feature | None]], None]
+# Features and options of a line; None stands for what belongs to the line as a whole.
+type LineParts = Container[Feature | LineOption | None]
+
+# Adds a platform's entities of a line, those for the parts named.
+type AddLineEntities = Callable[[Line, LineParts], None]
 
 
 @contextmanager
@@ -112,8 +115,17 @@ class DfksListener:
         self.monitor = PhoneMonitor(
             self.server, self.sync.lines, self.passed_phones, clock
         )
+        self.calls = CallMonitor(
+            hass, self.server, self.sync.lines, clock, self.device_id, self.line_name
+        )
         self.pbxs = PbxManager(
-            hass, entry, self.server, self.monitor, self.passed_phones, clock
+            hass,
+            entry,
+            self.server,
+            self.monitor,
+            self.passed_phones,
+            self.calls,
+            clock,
         )
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
@@ -159,13 +171,15 @@ class DfksListener:
         where an address is not free.
         """
         stored = await self._store.async_load()
-        for line_id, subentry in self._subentries().items():
+        subentries = self._subentries()
+        for line_id, subentry in subentries.items():
             memory = stored.get(line_id)
             self.sync.add_line(
                 line_config(subentry),
                 memory and memory.states,
                 memory and memory.claims,
             )
+        self.calls.async_update(subentries)
         self._remove_unassigned_entities()
         if self._claim_timer.async_start() or stored.keys() - self.sync.lines.keys():
             self._schedule_save()
@@ -205,6 +219,7 @@ class DfksListener:
         Phones are told nothing: the next run goes on with their dialogs.
         """
         self.hooks.async_stop()
+        self.calls.async_stop()
         self._claim_timer.async_stop()
         self._blocked_sources.async_stop()
         if self._certificate is not None:
@@ -228,13 +243,15 @@ class DfksListener:
         """Add a platform's entities of all lines, and of those that come later."""
         self._platforms.append(add_entities)
         for line in self.sync.lines.values():
-            add_entities(line, (None, *line.assigned))
+            add_entities(line, self._parts(line))
 
     @callback
     def async_update_lines(self) -> None:
         """Make lines and PBXs equal to the entry's subentries, without a reload."""
         self.pbxs.async_update()
         subentries = self._subentries()
+        seen_before = self.calls.line_ids
+        self.calls.async_update(subentries)
         for line_id in self.sync.lines.keys() - subentries.keys():
             # Home Assistant removes the device and the entities itself.
             self.monitor.forget(line_id)
@@ -246,6 +263,10 @@ class DfksListener:
                 self._add_line(line_config(subentry))
             else:
                 self._update_line(line, subentry)
+                if line_id in self.calls.line_ids - seen_before:
+                    self._add_entities(line, (LineOption.CALLS,))
+        if seen_before - self.calls.line_ids:
+            self._remove_unassigned_entities()
 
     def _subentries(self) -> dict[str, ConfigSubentry]:
         """Return the lines that are to be served, and tell which are left out."""
@@ -281,7 +302,7 @@ class DfksListener:
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
         self.monitor.line_added(config)
-        self._add_entities(line, (None, *config.assigned))
+        self._add_entities(line, self._parts(line))
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
@@ -292,9 +313,14 @@ class DfksListener:
         self._remove_unassigned_entities()
         self._add_entities(line, set(config.assigned) - set(before))
 
-    def _add_entities(self, line: Line, features: Container[Feature | None]) -> None:
+    def _parts(self, line: Line) -> LineParts:
+        """Return all that a line has entities for."""
+        options = (LineOption.CALLS,) if line.id in self.calls.line_ids else ()
+        return (None, *line.assigned, *options)
+
+    def _add_entities(self, line: Line, parts: LineParts) -> None:
         for add_entities in self._platforms:
-            add_entities(line, features)
+            add_entities(line, parts)
 
     def device_id(self, line: Line) -> str | None:
         """Return the id of a line's device, None before it has one."""
@@ -314,7 +340,7 @@ class DfksListener:
         return None if line is None else self.line_name(line)
 
     def _remove_unassigned_entities(self) -> None:
-        """Forget the entities of features that their lines no longer have."""
+        """Forget the entities of what their lines no longer have."""
         registry = er.async_get(self._hass)
         for entity in er.async_entries_for_config_entry(registry, self._entry.entry_id):
             line = self.sync.lines.get(entity.config_subentry_id or "")
@@ -323,7 +349,7 @@ class DfksListener:
             key = entity.unique_id.removeprefix(
                 f"{line_unique_id(self._entry, line.id)}_"
             )
-            if any(
+            if (key == CALL_KEY and line.id not in self.calls.line_ids) or any(
                 key.startswith(gone)
                 for feature, gone in FEATURE_KEYS.items()
                 if feature not in line.assigned

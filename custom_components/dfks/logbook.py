@@ -1,4 +1,4 @@
-"""How Activity names the author of a change that Home Assistant does not know itself."""
+"""How Activity names the author of a change that it does not know itself, and a call."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,12 +14,12 @@ from homeassistant.helpers.translation import async_get_cached_translations
 from .changes import (
     ATTR_AUTHOR,
     ATTR_CHANGE,
-    ATTR_NAME,
     ATTR_PHONE,
     AUTHOR_PHONE,
     EVENT_FEATURE_CHANGED,
 )
-from .const import DOMAIN
+from .const import ATTR_NAME, CALL_KEY, DOMAIN
+from .phones.calls import ATTR_TYPE, EVENT_CALL
 
 
 @callback
@@ -29,7 +29,7 @@ def async_describe_events(
         [str, str, Callable[[LazyEventPartialState], dict[str, Any]]], None
     ],
 ) -> None:
-    """Describe the event of a change."""
+    """Describe the event of a change, and that of a call."""
 
     def text(category: str, key: str, **words: str) -> str:
         texts = async_get_cached_translations(
@@ -57,4 +57,16 @@ def async_describe_events(
             LOGBOOK_ENTRY_MESSAGE: f"{data[ATTR_NAME]}: {change}",
         }
 
+    @callback
+    def describe_call(event: LazyEventPartialState) -> dict[str, Any]:
+        """Return whose call it is and what has happened to it."""
+        kind = event.data[ATTR_TYPE]
+        return {
+            LOGBOOK_ENTRY_NAME: event.data[ATTR_NAME],
+            LOGBOOK_ENTRY_MESSAGE: text(
+                "entity", f"event.{CALL_KEY}.state_attributes.event_type.state.{kind}"
+            ),
+        }
+
     async_describe_event(DOMAIN, EVENT_FEATURE_CHANGED, describe)
+    async_describe_event(DOMAIN, EVENT_CALL, describe_call)

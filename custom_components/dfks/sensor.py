@@ -1,9 +1,9 @@
-"""What is known of a line's phone: what keeps it away, what it is, when it spoke."""
+"""What is known of a line's phone: what keeps it away, what it is, whether it rings."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, override
+from typing import Any, Final, override
 
 from homeassistant.components.sensor import (
     SensorDeviceClass,
@@ -12,11 +12,18 @@ from homeassistant.components.sensor import (
     SensorStateClass,
 )
 from homeassistant.const import MAX_LENGTH_STATE_STATE, EntityCategory
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .entity import DfksEntity, DfksEntityDescription, async_setup_line_entities
+from .const import ATTR_CALLS, ATTR_NAME, ATTR_NUMBER, CALL_KEY, LineOption
+from .entity import (
+    DfksCallEntity,
+    DfksEntity,
+    DfksEntityDescription,
+    async_setup_line_entities,
+)
 from .features.model import FeatureChanged, Line, LineEvent
+from .features.seen import CallEvent, CallState
 from .listener import DfksConfigEntry
 from .phones.monitor import LinePhone, SyncStatus
 
@@ -30,7 +37,7 @@ class DfksSensorDescription(DfksEntityDescription, SensorEntityDescription):
     value_fn: Callable[[Line, LinePhone], datetime | int | str | None]
 
 
-DESCRIPTIONS: Final = (
+PHONE_DESCRIPTIONS: Final = (
     DfksSensorDescription(
         key="sync_status",
         translation_key="sync_status",
@@ -66,13 +73,34 @@ DESCRIPTIONS: Final = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DfksCallSensorDescription(DfksEntityDescription, SensorEntityDescription):
+    """Describes a sensor of a line's calls."""
+
+
+CALL_DESCRIPTIONS: Final = (
+    DfksCallSensorDescription(
+        key=CALL_KEY,
+        translation_key=CALL_KEY,
+        option=LineOption.CALLS,
+        device_class=SensorDeviceClass.ENUM,
+        options=[state.value for state in CallState],
+    ),
+)
+
+DESCRIPTIONS: Final = (*PHONE_DESCRIPTIONS, *CALL_DESCRIPTIONS)
+
+
 async def async_setup_entry(
     hass: HomeAssistant,
     entry: DfksConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the sensors of the lines."""
-    async_setup_line_entities(entry, async_add_entities, DfksSensor, DESCRIPTIONS)
+    async_setup_line_entities(entry, async_add_entities, DfksSensor, PHONE_DESCRIPTIONS)
+    async_setup_line_entities(
+        entry, async_add_entities, DfksCallSensor, CALL_DESCRIPTIONS
+    )
 
 
 class DfksSensor(DfksEntity, SensorEntity):
@@ -111,3 +139,33 @@ class DfksSensor(DfksEntity, SensorEntity):
         if (value := self._value) != self._attr_native_value:
             self._attr_native_value = value
             self.async_write_ha_state()
+
+
+class DfksCallSensor(DfksCallEntity, SensorEntity):
+    """What the line is doing, and with whom."""
+
+    entity_description: DfksCallSensorDescription
+
+    @property
+    @override
+    def native_value(self) -> str:
+        """The most urgent state of the line's calls."""
+        return self._calls.seen.state
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, Any]:
+        """The other side of the call that the state is of, and how many there are."""
+        seen = self._calls.seen
+        number, name = seen.party
+        return {
+            ATTR_NUMBER: number or None,
+            ATTR_NAME: name or None,
+            ATTR_CALLS: len(seen),
+        }
+
+    @callback
+    @override
+    def _handle_call(self, event: CallEvent | None, context: Context) -> None:
+        self.async_set_context(context)
+        self.async_write_ha_state()

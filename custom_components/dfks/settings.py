@@ -27,6 +27,7 @@ from .const import (
     CONF_MAX_FAILURES,
     CONF_PBX,
     CONF_REALM,
+    CONF_SEE_CALLS,
     CONF_STYLE,
     CONF_TLS,
     CONF_TRANSPORT,
@@ -40,6 +41,7 @@ from .const import (
     KEYS_HERE,
     SUBENTRY_TYPE_LINE,
     SUBENTRY_TYPE_PBX,
+    LineOption,
 )
 from .features.model import Feature, LineConfig, NotifyStyle
 from .sip import (
@@ -113,6 +115,17 @@ def assigned_features(line: Mapping[str, Any]) -> tuple[Feature, ...]:
     return tuple(
         feature for feature, key in FEATURE_KEYS.items() if key in line[CONF_FEATURES]
     )
+
+
+def sees_calls(line: Mapping[str, Any]) -> bool:
+    """Whether the calls of a line are to be seen, given its data."""
+    return bool(line.get(CONF_SEE_CALLS))
+
+
+def line_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:
+    """Return all that a line has entities for, given its data."""
+    options = (LineOption.CALLS,) if sees_calls(line) else ()
+    return (*assigned_features(line), *options)
 
 
 def line_config(subentry: ConfigSubentry) -> LineConfig:

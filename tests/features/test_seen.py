@@ -553,4 +553,6 @@ class TestBounds:
         talk(calls)
         calls.clear()
         clock.advance(TALKING_TIME)
-        assert (len(calls), watcher.types) == (0, ["incoming", "answered"])
+        assert (len(calls), watcher.types) == (0, ["incoming", "answered", "-"])
+        calls.clear()
+        assert watcher.types[3:] == []

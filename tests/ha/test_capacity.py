@@ -12,6 +12,7 @@ import pytest
 from custom_components.dfks.capacity import MAX_ENTITIES, entities_of
 from custom_components.dfks.const import DOMAIN, FEATURE_KEYS
 from custom_components.dfks.features.model import Feature
+from custom_components.dfks.settings import line_parts
 from tests.phone import Phone
 
 from .common import (
@@ -88,6 +89,18 @@ async def test_a_line_brings_as_many_entities_as_are_counted(
     await set_up(hass, entry)
 
     assert enabled(hass, entry) == entities_of(features)
+
+
+async def test_calls_that_are_seen_bring_as_many_as_are_counted(
+    hass: HomeAssistant, port: int
+) -> None:
+    """They are entities like others."""
+    data = {**RECEPTION_DATA, "see_calls": True}
+    entry = listener_entry(port, [line_data(RECEPTION, "Reception", data)])
+    await set_up(hass, entry)
+
+    assert enabled(hass, entry) == entities_of(line_parts(data))
+    assert enabled(hass, entry) == entities_of(line_parts(RECEPTION_DATA)) + 2
 
 
 class TestForm:

@@ -15,6 +15,7 @@ import pytest
 
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
 from custom_components.dfks.const import PHONES_URL, TROUBLESHOOTING_URL
+from custom_components.dfks.features.seen import CallEventType, CallReason, CallState
 from custom_components.dfks.line_flow import SECTIONS
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.vendors import VENDORS, Vendor
@@ -29,6 +30,7 @@ PAGES: Final = {
     for folder in (".", "docs", "tests/interop")
     for path in sorted((ROOT / folder).glob("*.md"))
 }
+CALLS: Final = PAGES["docs/calls.md"]
 CONFIGURATION: Final = PAGES["docs/configuration.md"]
 TROUBLESHOOTING: Final = PAGES["docs/troubleshooting.md"]
 ENTITIES: Final = PAGES["docs/entities.md"]
@@ -362,6 +364,21 @@ class TestEntities:
         attributes = ENGLISH["entity"]["event"]["feature_change"]["state_attributes"]
         told = set(re.findall(r"`(\w+)`", part(ENTITIES, "## Who changed it")))
         assert set(attributes) - {"event_type"} <= told
+
+
+class TestCalls:
+    """docs/calls.md."""
+
+    def test_has_every_state_event_and_reason(self) -> None:
+        """Those of the entities, by their names in automations."""
+        told = set(re.findall(r"`(\w+)`", CALLS))
+        assert {*CallState, *CallEventType, *CallReason} <= told
+
+    @pytest.mark.parametrize("platform", ["event", "sensor"])
+    def test_has_the_attributes(self, platform: str) -> None:
+        """Of both entities."""
+        shown = ENGLISH["entity"][platform]["call"]["state_attributes"]
+        assert shown.keys() - {"event_type"} <= set(re.findall(r"`(\w+)`", CALLS))
 
 
 class TestActions:

@@ -14,6 +14,7 @@ from custom_components.dfks.changes import EVENT_FEATURE_CHANGED, phone_name
 from custom_components.dfks.features.model import ChangeRequest, Feature, Origin
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.logbook import async_describe_events
+from custom_components.dfks.phones.calls import EVENT_CALL
 
 from .common import (
     ALWAYS,
@@ -259,3 +260,19 @@ async def test_a_context_that_was_given_is_kept(
 def test_name_of_a_phone(user_agent: str | None, name: str) -> None:
     """Without firmware, MAC address and what cannot be shown."""
     assert phone_name(user_agent) == name
+
+
+@pytest.mark.usefixtures("listener")
+async def test_a_call_has_an_entry(hass: HomeAssistant) -> None:
+    """It says whose call, and what has happened to it; no number."""
+    described: dict[str, Callable[[Any], dict[str, Any]]] = {}
+
+    def describe(_: str, event: str, how: Callable[[Any], dict[str, Any]]) -> None:
+        described[event] = how
+
+    async_describe_events(hass, describe)
+    fired: Event[Any] = Event(EVENT_CALL, {"name": "Reception", "type": "incoming"})
+    assert described[EVENT_CALL](fired) == {
+        "name": "Reception",
+        "message": "Incoming call",
+    }

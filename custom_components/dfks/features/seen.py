@@ -288,10 +288,13 @@ class SeenCalls(Publisher[[CallEvent | None]]):
                 self.ended(leg, reason)
 
     def clear(self) -> None:
-        """Forget all calls without a word: nobody looks at them any more."""
+        """Forget all calls, without an event: nobody reports them any more."""
+        had_calls = bool(self._calls)
         self._calls.clear()
         self._over.clear()
         self._arm()
+        if had_calls:
+            self.publish(None)
 
     # How it is kept
 

@@ -14,6 +14,7 @@ from homeassistant.util.ssl import client_context
 from ..const import CONF_ADD_LINES, CONF_TRANSPORT
 from ..devices import rename_device
 from ..features.publisher import Publisher
+from ..phones.calls import CallMonitor
 from ..phones.identifiers import is_user
 from ..phones.monitor import PhoneMonitor
 from ..phones.passed import PassedPhones
@@ -60,11 +61,13 @@ class PbxManager:
         server: SipServer,
         monitor: PhoneMonitor,
         phones: PassedPhones,
+        calls: CallMonitor,
         clock: Clock,
     ) -> None:
         """Pass nothing yet.
 
-        `phones` is kept up to date, and `monitor` is told of those that have a line.
+        `phones` is kept up to date, `monitor` is told of those that have a line, and
+        `calls` of those that are gone.
         """
         self._hass = hass
         self._entry = entry
@@ -72,6 +75,7 @@ class PbxManager:
         self._monitor = monitor
         self._store = BindingStore(hass, entry.entry_id)
         self._phones = phones
+        self._calls = calls
         self.issues = PbxIssues(hass, entry, clock)
         self._secret = b""
         self._recalling = False
@@ -258,6 +262,7 @@ class PbxManager:
     def unregistered(self, binding: ProxyBinding) -> None:
         """Take a binding that its phone has ended, or has not refreshed in time."""
         if self._phones.remove(binding):
+            self._calls.unregistered(binding)
             self._monitor.look_at_pbx(binding)
             self._store.async_changed(urgent=True)
             self.issues.unregistered(binding)
