@@ -16,10 +16,11 @@ import os
 from pathlib import Path
 import pstats
 import re
+import socket
 import subprocess
 import sys
 import time
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple, cast, override
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -33,7 +34,10 @@ from benchmarks.messages import (
     forwarding,
     subscribe,
 )
-from benchmarks.serve import add_lines, build
+from benchmarks.passing import DOMAIN, Conversation
+from benchmarks.processes import HOST
+from benchmarks.serve import PBX, add_lines, build
+from custom_components.dfks.sip import Flow, PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import SocketAddress
 from custom_components.dfks.sip.transport.udp import UdpFlow, UdpSocket
@@ -46,6 +50,8 @@ KINDS: Final = (
     "watched-refresh",
     "digest-new",
     "digest-change",
+    "pass-register",
+    "pass-call",
 )
 
 PASSWORD: Final = b"benchmark"
@@ -159,6 +165,39 @@ class Phones:
         )
 
 
+class Passed(Conversation):
+    """A phone and a PBX at both sides of a server that passes their messages."""
+
+    def __init__(self, server: SipServer, pbx_port: int) -> None:
+        """Have the phone registered."""
+        super().__init__("{}:{}".format(*PEER).encode())
+        self._server = server
+        self._pbx = HOST, pbx_port
+        self._sent = b""
+        server.trace(self)
+        self.register()
+
+    def sent(self, data: bytes, _flow: Flow) -> None:
+        """Keep what the server sends."""
+        self._sent = data
+
+    def received(self, _data: bytes, _flow: Flow) -> None:
+        """Know what the server gets."""
+
+    @override
+    def _from_phone(self, data: bytes) -> bytes:
+        return self._pass(data, PEER)
+
+    @override
+    def _from_pbx(self, data: bytes) -> bytes:
+        return self._pass(data, self._pbx)
+
+    def _pass(self, data: bytes, source: tuple[str, int]) -> bytes:
+        flow = UdpFlow(cast("UdpSocket", Wire()), source, LOCAL)
+        self._server.receive(data, flow)
+        return self._sent
+
+
 def body_of(kind: str, dialog: Dialog) -> bytes:
     """Return what a phone asks for; each forwards to another number."""
     if kind.endswith("change"):
@@ -167,7 +206,12 @@ def body_of(kind: str, dialog: Dialog) -> bytes:
 
 
 async def prepare(kind: str, count: int) -> Callable[[], None]:
-    """Return what has `count` exchanges of a kind made, each of another phone."""
+    """Return what has `count` exchanges of a kind made, each of another phone.
+
+    A REGISTER with its challenge and a call pass between one phone and its PBX.
+    """
+    if kind.startswith("pass-"):
+        return await prepare_passing(kind, count)
     digest = kind.startswith("digest-")
     server = build(0, PASSWORD.decode() if digest else None)
     # Bound, so that its Contact is one; nothing comes over the socket.
@@ -188,6 +232,26 @@ async def prepare(kind: str, count: int) -> Callable[[], None]:
     def run() -> None:
         for request in requests:
             phones.exchange(request)
+
+    return run
+
+
+async def prepare_passing(kind: str, count: int) -> Callable[[], None]:
+    """Return what has `count` REGISTERs or calls passed."""
+    server = build(0, None)
+    await server.start()
+    # What is sent to the PBX in earnest is left lying there.
+    pbx = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    pbx.bind((HOST, 0))
+    port = pbx.getsockname()[1]
+    server.add_pbx(PbxConfig(id=PBX, host=HOST, port=port, domains=(DOMAIN,)))
+    passed = Passed(server, port)
+    do = passed.call if kind == "pass-call" else passed.register
+
+    def run() -> None:
+        for _ in range(count):
+            do()
+        pbx.close()
 
     return run
 

@@ -4,13 +4,14 @@ The phone and the PBX are here, a socket each; what is measured is the process b
 them.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import count
 import re
 import socket
 import time
-from typing import Final
+from typing import Final, override
 
 from .headless import Cost, Effort, Figures, take_turns
 from .phones import percentile
@@ -45,26 +46,21 @@ _CREDENTIALS: Final = (
 )
 
 
-class Ends:
-    """A phone and a PBX, and what they say to each other."""
+class Conversation(ABC):
+    """What a phone and its PBX say to each other."""
 
-    def __init__(self) -> None:
-        """Bind both sockets."""
-        self.phone = _socket()
-        self.pbx = _socket()
-        self.pbx_port: int = self.pbx.getsockname()[1]
-        self._local = "{}:{}".format(*self.phone.getsockname()).encode()
+    def __init__(self, phone: bytes) -> None:
+        """Begin with nothing said; `phone` is the phone's host and port."""
+        self._local = phone
         self._numbers = count(1)
-        self._between = HOST, 0
 
-    def towards(self, port: int) -> None:
-        """Have a process between them from now on."""
-        self._between = HOST, port
+    @abstractmethod
+    def _from_phone(self, data: bytes) -> bytes:
+        """Have a message of the phone passed; return what comes to the PBX."""
 
-    def close(self) -> None:
-        """Close both."""
-        self.phone.close()
-        self.pbx.close()
+    @abstractmethod
+    def _from_pbx(self, data: bytes) -> bytes:
+        """Have a message of the PBX passed; return what comes to the phone."""
 
     def register(self) -> None:
         """Register once, by way of a challenge: four messages."""
@@ -87,25 +83,6 @@ class Ends:
         self._from_phone(self._request(b"ACK", number, routes))
         bye = self._from_phone(self._request(b"BYE", number + 1, routes))
         self._from_pbx(_response(bye, b"200 OK"))
-
-    def ring(self) -> float:
-        """Pass one INVITE; return the seconds that it took."""
-        data = self._request(b"INVITE", next(self._numbers), b"", _SDP)
-        began = time.perf_counter()
-        self._from_phone(data)
-        return time.perf_counter() - began
-
-    def passes(self, seconds: float) -> bool:
-        """Whether the PBX gets what the phone sends it, within some seconds."""
-        data = self._request(b"OPTIONS", next(self._numbers), b"")
-        try:
-            self.phone.sendto(data, self._between)
-            self.pbx.settimeout(seconds)
-            while self.pbx.recv(65_535) == b"":
-                pass
-        except OSError:
-            return False
-        return True
 
     def _register(self, number: int, credentials: bytes) -> bytes:
         return (
@@ -137,10 +114,52 @@ class Ends:
             )
         )
 
+
+class Ends(Conversation):
+    """A phone and a PBX with a socket each."""
+
+    def __init__(self) -> None:
+        """Bind both sockets."""
+        self.phone = _socket()
+        self.pbx = _socket()
+        self.pbx_port: int = self.pbx.getsockname()[1]
+        super().__init__("{}:{}".format(*self.phone.getsockname()).encode())
+        self._between = HOST, 0
+
+    def towards(self, port: int) -> None:
+        """Have a process between them from now on."""
+        self._between = HOST, port
+
+    def close(self) -> None:
+        """Close both."""
+        self.phone.close()
+        self.pbx.close()
+
+    def ring(self) -> float:
+        """Pass one INVITE; return the seconds that it took."""
+        data = self._request(b"INVITE", next(self._numbers), b"", _SDP)
+        began = time.perf_counter()
+        self._from_phone(data)
+        return time.perf_counter() - began
+
+    def passes(self, seconds: float) -> bool:
+        """Whether the PBX gets what the phone sends it, within some seconds."""
+        data = self._request(b"OPTIONS", next(self._numbers), b"")
+        try:
+            self.phone.sendto(data, self._between)
+            self.pbx.settimeout(seconds)
+            while self.pbx.recv(65_535) == b"":
+                pass
+        except OSError:
+            return False
+        return True
+
+    @override
     def _from_phone(self, data: bytes) -> bytes:
         self.phone.sendto(data, self._between)
         return self.pbx.recv(65_535)
 
+    @override
     def _from_pbx(self, data: bytes) -> bytes:
         self.pbx.sendto(data, self._between)
         return self.phone.recv(65_535)

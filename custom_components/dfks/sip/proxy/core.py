@@ -53,7 +53,7 @@ MAX_FORWARDS = 70
 MAX_VIAS = 70
 MAX_RECORD_ROUTES = 32
 
-_OWN_BRANCHES = re.compile(f"{TO_PBX}|{TO_PHONE}".encode())
+_OWN_BRANCHES = re.compile(f"{TO_PBX}|{TO_PHONE}")
 
 # Requests that never open a dialog get no Record-Route (RFC 3261 16.6, 4; 10.3).
 _NO_RECORD_ROUTE = frozenset(

@@ -59,21 +59,21 @@ _FIELDS = (
     "via",
     "www-authenticate",
 )
-_NAMES = {name.encode(): name for name in _FIELDS} | {
-    short.encode(): name for short, name in COMPACT.items() if name in _FIELDS
+_NAMES = {name: name for name in _FIELDS} | {
+    short: name for short, name in COMPACT.items() if name in _FIELDS
 }
 
 # What most From and To look like: a URI in <> and at most the tag.
 _PLAIN_ADDRESS = re.compile(rf"{PLAIN_NAME}<({PLAIN_SPEC})>(?:;tag=({TOKEN}))?+")
 
 # Spellings of names that have been seen, and what they stand for; peers repeat theirs.
-_spellings: dict[bytes, str | None] = {}
+_spellings: dict[str, str | None] = {}
 MAX_SPELLINGS = 1024
 
 
-def _name_of(spelling: bytes) -> str | None:
+def _name_of(spelling: str) -> str | None:
     """Return the field that a line is of, None where a proxy does not look at it."""
-    name = _NAMES.get(spelling.strip(b" \t").lower())
+    name = _NAMES.get(spelling.strip(" \t").lower())
     if len(_spellings) >= MAX_SPELLINGS:
         _spellings.clear()
     _spellings[spelling] = name
@@ -81,7 +81,9 @@ def _name_of(spelling: bytes) -> str | None:
 
 
 class PassedMessage:
-    """A request or a response that is passed, as lines of octets.
+    """A request or a response that is passed, as lines.
+
+    An octet of the head is a character of Latin-1 here, whatever it means.
 
     `method` is empty for a response, `status` is 0 for a request.
     """
@@ -113,19 +115,14 @@ class PassedMessage:
             head, start_of_body = data[:end], end + 4
         if len(head) > MAX_HEAD:
             raise HeaderError("Header Too Large")
-        lines = head.split(b"\r\n")
-        if head.count(b"\n") != len(lines) - 1 or b"\r" in lines[-1]:
-            lines = head.replace(b"\r\n", b"\n").split(b"\n")
-        if b"\n " in head or b"\n\t" in head:
-            lines = _keep_folds(lines)
+        # As it came, to look for something in.
+        self.head = head.decode("latin-1")
+        self._lines = lines = _split(self.head)
         if len(lines) > MAX_LINES:
             raise HeaderError("Too many header fields")
-        self._lines = lines
-        # As it came, to look for octets in.
-        self.head = head
         self.body = data[start_of_body:]
         # Lines to put in behind the start line, the top one first.
-        self._top: list[bytes] = []
+        self._top: list[str] = []
         self.method = ""
         self.uri = ""
         self.status = 0
@@ -147,8 +144,7 @@ class PassedMessage:
         if size != len(self.body):
             self.body = self.body[:size]
 
-    def _read_start(self, line: bytes) -> None:
-        text = line.decode("latin-1")
+    def _read_start(self, text: str) -> None:
         if text[:8] == "SIP/2.0 ":
             status = number(text[8:11], 699)
             if status is None or status < 100 or text[11:12] not in ("", " "):
@@ -162,12 +158,12 @@ class PassedMessage:
         if not self.uri:
             raise HeaderError("Malformed Request-Line")
 
-    def _find_fields(self, lines: list[bytes]) -> None:
+    def _find_fields(self, lines: list[str]) -> None:
         at = self._at
         spellings = _spellings
         for index in range(1, len(lines)):
             line = lines[index]
-            spelling = line[: line.find(b":")]
+            spelling = line[: line.find(":")]
             try:
                 name = spellings[spelling]
             except KeyError:
@@ -182,7 +178,7 @@ class PassedMessage:
 
     def _value(self, index: int) -> str:
         line = self._lines[index]
-        value = line[line.find(b":") + 1 :].strip(b" \t").decode("latin-1")
+        value = line[line.find(":") + 1 :].strip(" \t")
         if "\n" in value:
             value = " ".join(piece.strip(" \t") for piece in value.split("\r\n"))
         return value
@@ -276,20 +272,20 @@ class PassedMessage:
     def set_status(self, status: int, reason: str) -> None:
         """Replace the status of a response."""
         self.status = status
-        self._lines[0] = f"SIP/2.0 {status} {reason}".encode("latin-1")
+        self._lines[0] = f"SIP/2.0 {status} {reason}"
 
     def set_uri(self, uri: str) -> None:
         """Replace the Request-URI."""
         self.uri = uri
-        self._lines[0] = f"{self.method} {uri} SIP/2.0".encode("latin-1")
+        self._lines[0] = f"{self.method} {uri} SIP/2.0"
 
     def put_on_top(self, line: str) -> None:
         """Put a line in front of all that is there; the one put in last is on top."""
-        self._top.insert(0, line.encode("latin-1"))
+        self._top.insert(0, line)
 
     def add(self, line: str) -> None:
         """Add a line at the end of the head."""
-        self._lines.append(line.encode("latin-1"))
+        self._lines.append(line)
 
     def replace_value(self, name: str, old: str, new: str) -> None:
         """Replace a value of a list field by another, the first that is `old`."""
@@ -320,7 +316,7 @@ class PassedMessage:
         if rest:
             self._set(index, ", ".join(rest))
             return
-        self._lines[index] = b""
+        self._lines[index] = ""
         if len(self._at[name]) == 1:
             del self._at[name]
         else:
@@ -335,7 +331,7 @@ class PassedMessage:
         if values:
             self._set(index, ", ".join(values))
         else:
-            self._lines[index] = b""
+            self._lines[index] = ""
             if len(self._at[name]) == 1:
                 del self._at[name]
             else:
@@ -359,18 +355,18 @@ class PassedMessage:
 
     def _set(self, index: int, value: str) -> None:
         line = self._lines[index]
-        start = line.find(b":") + 1
-        while line[start : start + 1] in (b" ", b"\t"):
+        start = line.find(":") + 1
+        while line[start : start + 1] in (" ", "\t"):
             start += 1
-        self._lines[index] = line[:start] + value.encode("latin-1")
+        self._lines[index] = line[:start] + value
 
     def octets(self) -> bytes:
         """Return the message as it is to be sent."""
         lines = self._lines
         if self._top:
             lines = [lines[0], *self._top, *lines[1:]]
-        head = b"\r\n".join([line for line in lines if line])
-        return b"%b\r\n\r\n%b" % (head, self.body)
+        head = "\r\n".join([line for line in lines if line])
+        return b"%b\r\n\r\n%b" % (head.encode("latin-1"), self.body)
 
 
 def _address_of(text: str) -> tuple[str, str | None]:
@@ -394,12 +390,17 @@ def _read_address(text: str) -> tuple[str, str | None]:
     return address.uri, address.parameters.get("tag")
 
 
-def _keep_folds(lines: list[bytes]) -> list[bytes]:
-    """Join continuation lines to the line before, as they stand (RFC 3261 7.3.1)."""
-    joined: list[bytes] = []
+def _split(head: str) -> list[str]:
+    """Split a head into lines; one that is folded stays one (RFC 3261 7.3.1)."""
+    lines = head.split("\r\n")
+    if head.count("\n") != len(lines) - 1 or "\r" in lines[-1]:
+        lines = head.replace("\r\n", "\n").split("\n")
+    if "\n " not in head and "\n\t" not in head:
+        return lines
+    joined: list[str] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t") and joined:
-            joined[-1] += b"\r\n" + line
+        if line[:1] in (" ", "\t") and joined:
+            joined[-1] += "\r\n" + line
         else:
             joined.append(line)
     return joined
