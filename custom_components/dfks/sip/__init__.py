@@ -32,8 +32,24 @@ from .inspect.trace import Trace, Traced
 from .proxy.calls import CallLeg, CallObserver
 from .proxy.location import LineKey, ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import ContactMode, PbxConfig, Upstream
+from .proxy.policy import (
+    NO_ANSWER,
+    PROCEED,
+    UNAVAILABLE,
+    UNCONDITIONAL,
+    USER_BUSY,
+    CallPlan,
+    CallPolicy,
+    IncomingCall,
+    Proceed,
+    Redirect,
+    Reject,
+    TakePlan,
+    Treatment,
+)
 from .proxy.site import ProxyObserver
 from .proxy.tokens import SECRET_SIZE
+from .proxy.treated import TreatedLine
 from .server import SipServer
 from .snapshot import BindingRecord, DialogRecord, Snapshot, resumed_cseq
 from .transport.bind import probe, probe_tls, split_hosts
@@ -78,9 +94,14 @@ __all__ = [
     "DEFAULT_TLS_PORT",
     "FULL",
     "NOTHING",
+    "NO_ANSWER",
     "PRIVATE_NETWORKS",
+    "PROCEED",
     "REDACTED",
     "SECRET_SIZE",
+    "UNAVAILABLE",
+    "UNCONDITIONAL",
+    "USER_BUSY",
     "Account",
     "AddressRecord",
     "Aliases",
@@ -89,6 +110,8 @@ __all__ = [
     "Blocked",
     "CallLeg",
     "CallObserver",
+    "CallPlan",
+    "CallPolicy",
     "Clock",
     "ContactMode",
     "Contacts",
@@ -100,6 +123,7 @@ __all__ = [
     "Following",
     "Hashes",
     "HeaderError",
+    "IncomingCall",
     "LineKey",
     "LoopClock",
     "NotSip",
@@ -107,9 +131,12 @@ __all__ = [
     "Notifier",
     "Package",
     "PbxConfig",
+    "Proceed",
     "ProxyBinding",
     "ProxyBindingRecord",
     "ProxyObserver",
+    "Redirect",
+    "Reject",
     "Request",
     "Resolver",
     "Response",
@@ -122,10 +149,13 @@ __all__ = [
     "SubscriberEvents",
     "Subscription",
     "SubscriptionStatus",
+    "TakePlan",
     "TimerHandle",
     "Topics",
     "Trace",
     "Traced",
+    "TreatedLine",
+    "Treatment",
     "Upstream",
     "bracketed",
     "default_port",

@@ -17,6 +17,7 @@ from .proxy.core import Proxy
 from .proxy.location import ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import PbxConfig, Upstream
 from .proxy.tokens import SECRET_SIZE, Tokens
+from .transaction.client import ClientTransactions
 from .transport.flow import Flow
 from .transport.layer import Transports
 from .transport.resolver import Resolver, SystemResolver
@@ -43,13 +44,14 @@ class Passing:
         guard: Guard,
         packages: Mapping[str, EventPackage],
         own_domains: tuple[str, ...],
+        requests: ClientTransactions,
         send: Callable[[bytes, Flow], None],
         changed: Callable[[], None],
     ) -> None:
         """Pass nothing yet.
 
-        `packages` are answered here, and so are REGISTERs for `own_domains`. `changed`
-        is called when there is a binding to remember.
+        `packages` are answered here, and so are REGISTERs for `own_domains`. What the
+        proxy asks of phones becomes one of `requests`. `changed` is called when there is a binding to remember.
         """
         self._timers = timers
         self._transports = transports
@@ -65,7 +67,9 @@ class Passing:
         self.sent_by = addresses.sent_by
         self.is_own = addresses.is_own
         self.send = send
-        self.proxy = Proxy(clock, timers, self._tokens, self, packages, changed)
+        self.proxy = Proxy(
+            clock, timers, self._tokens, self, packages, requests, changed
+        )
         # Newest last; and the Request-URIs that have been looked at.
         self._domains: dict[str, None] = {}
         self._judged: set[str] = set()

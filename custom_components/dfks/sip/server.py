@@ -162,6 +162,7 @@ class SipServer:
             self._guard,
             self._packages,
             (config.realm, *config.domains),
+            self._requests,
             self.send,
             lambda: self._changed(urgent=False),
         )
@@ -333,10 +334,7 @@ class SipServer:
         return self.proxy.location.records()
 
     def seen_domains(self) -> tuple[str, ...]:
-        """Return the hosts that phones register at and that nobody has configured.
-
-        The newest comes first.
-        """
+        """Return hosts that phones register at and nobody has set up, the newest first."""
         return tuple(self._passing.seen_domains())
 
     def send(self, data: bytes, flow: Flow) -> None:

@@ -18,7 +18,8 @@ anywhere else.
     phone, event packages here     not taken: the server answers it
     phone, proven flow             passed to the PBX of its binding
     phone, not proven              403; ACK and CANCEL are dropped
-    PBX, Contact or Route of ours  passed to the binding's newest flow
+    PBX, Contact or Route of ours  passed to the binding's newest flow; a call to a line
+                                   with a policy may be treated (`treated`)
     PBX, anything else             404, in a dialog 481; ACK is dropped
     response with a branch of ours passed by the Via below
     all else                       not taken
@@ -26,34 +27,35 @@ anywhere else.
 
 from collections.abc import Callable, Container
 import logging
-import re
 
 from ..clock import Clock, Timers
+from ..transaction.client import ClientTransactions
 from ..transaction.via import way_of_answer
 from ..transport.flow import Flow, FlowError
-from ..wire.headers import HeaderError, Uri, Via, number, parse_via
+from ..wire.headers import HeaderError, Uri, Via
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .answers import write_answer
 from .back import WaysBack
 from .calls import CallFollower
+from .hop import check_loop, check_passed, frame
 from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .registrations import PARAMETER, Registrations
 from .routes import Routes, follow_strict
 from .site import ProxyObserver, Site
-from .tokens import TO_PBX, TO_PHONE, Tokens, direction_of, is_loop, is_token, is_unique
+from .tokens import (
+    TO_PBX,
+    TO_PHONE,
+    Tokens,
+    direction_of,
+    is_token,
+    is_unique,
+    transaction_text,
+)
+from .treated import TreatedCalls
 
 _LOGGER = logging.getLogger(__name__)
-
-# Of a request that says nothing (RFC 3261 16.6, 3).
-MAX_FORWARDS = 70
-
-# Vias and Record-Routes of one message that is passed.
-MAX_VIAS = 70
-MAX_RECORD_ROUTES = 32
-
-_OWN_BRANCHES = re.compile(f"{TO_PBX}|{TO_PHONE}")
 
 # Requests that never open a dialog get no Record-Route (RFC 3261 16.6, 4; 10.3).
 _NO_RECORD_ROUTE = frozenset(
@@ -72,12 +74,14 @@ class Proxy:
         tokens: Tokens,
         site: Site,
         packages: Container[str],
+        requests: ClientTransactions,
         changed: Callable[[], None],
     ) -> None:
         """Pass nothing yet.
 
-        `packages` are the event packages that are answered here. `changed` is called
-        when there is a binding to remember.
+        `packages` are the event packages that are answered here. What is to be sent
+        becomes one of `requests`. `changed` is called when there is a binding to
+        remember.
         """
         self._tokens = tokens
         self._site = site
@@ -92,6 +96,9 @@ class Proxy:
         self.calls = CallFollower(clock)
         # Whether a Call-ID is that of a subscription of our own: its NOTIFYs are ours.
         self.is_own_dialog: Callable[[str], bool] = lambda _: False
+        self.treated = TreatedCalls(
+            clock, timers, tokens, site, self.location, requests, self._make_ready
+        )
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -131,6 +138,7 @@ class Proxy:
     def lost(self, flow: Flow) -> None:
         """Forget a connection that is gone; its bindings wait for the next one."""
         self._back.lost(flow)
+        self.treated.lost(flow)
 
     def _source(self, flow: Flow) -> Upstream | None:
         """Return the PBX that a flow is of, None for a phone's.
@@ -207,7 +215,7 @@ class Proxy:
             if upstream is None:
                 return False
             self._routes.pop_own(message, flow)
-            self._check(message, flow)
+            check_passed(message, flow, self._site)
             self._register(message, target, flow, upstream)
             return True
         in_dialog = message.tag("to") is not None
@@ -230,14 +238,18 @@ class Proxy:
                     return False
         if upstream is None:
             return False
-        self._check(message, flow)
+        check_passed(message, flow, self._site)
         if binding is None:
             if message.method in ("ACK", "CANCEL"):
                 return True
             raise SipError(403, "Register first")
         self._back.remember(flow)
         self._check_scheme(target, upstream)
-        branch = self._pass(message, flow, upstream.flow(), binding.token, TO_PBX)
+        if self.treated.lines and message.method == "INVITE":
+            self.treated.dialled(binding, message)
+        way = upstream.flow()
+        branch = self._write_hop(message, flow, way, binding.token, TO_PBX)
+        self._send(message, way)
         self.calls.requested(message, binding, branch, to_phone=False)
         if question is not None:
             question.passed(branch)
@@ -298,12 +310,17 @@ class Proxy:
     ) -> bool:
         if message.method == "REGISTER":
             # Of ours, where we are configured as the PBX.
-            self._check_loop(message, flow)
+            check_loop(message, flow, self._site)
             return False
         if message.method == "NOTIFY" and self.is_own_dialog(
             message.first("call-id") or ""
         ):
             return False
+        if self.treated.kept:
+            call = self.treated.take_again(message, flow)
+            if call is not None:
+                self.calls.requested(message, call.binding, call.branch, to_phone=True)
+                return True
         target, token = self._routes.undo_strict(message, target)
         token = self._routes.pop_own(message, flow) or token
         in_dialog = message.tag("to") is not None
@@ -323,7 +340,7 @@ class Proxy:
                 message.set_uri(binding.contact)
         else:
             binding = None
-        self._check(message, flow)
+        check_passed(message, flow, self._site)
         if message.method == "NOTIFY" and message.event() in self._packages:
             self._note_keys(upstream)
         if binding is None or binding.pbx != upstream.config.id:
@@ -331,8 +348,18 @@ class Proxy:
                 raise _TooEarly(token, upstream.config.id)
             raise SipError(481 if in_dialog else 404)
         follow_strict(message)
+        if (
+            self.treated.lines
+            and message.method == "INVITE"
+            and not in_dialog
+            and self.treated.begin(message, flow, binding, upstream)
+        ):
+            self._note_reached(binding)
+            return True
         try:
-            branch = self._pass(message, flow, binding.flow, binding.token, TO_PHONE)
+            way = binding.flow
+            branch = self._write_hop(message, flow, way, binding.token, TO_PHONE)
+            self._send(message, way)
             self._note_reached(binding)
             self.calls.requested(message, binding, branch, to_phone=True)
         except FlowError as err:
@@ -361,35 +388,7 @@ class Proxy:
 
     # Passing
 
-    def _check(self, message: PassedMessage, flow: Flow) -> None:
-        """Check what every request that is passed must have, and mark its source.
-
-        RFC 3261 16.3 and 18.2.1. Raises HeaderError and SipError.
-        """
-        message.mark_source(*flow.remote)
-        message.tag("from")
-        message.tag("to")
-        if not message.first("call-id"):
-            raise HeaderError("Missing Call-ID")
-        if message.cseq[1] != message.method:
-            raise HeaderError("CSeq names another method")
-        if message.count("via") > MAX_VIAS or message.count("record-route") > (
-            MAX_RECORD_ROUTES
-        ):
-            raise SipError(400, "Too many hops")
-        text = message.first("max-forwards")
-        left = MAX_FORWARDS + 1 if text is None else number(text, 255)
-        if left is None:
-            raise HeaderError("Max-Forwards is not a number")
-        if not left:
-            raise SipError(483)
-        message.set("max-forwards", str(left - 1), "Max-Forwards")
-        self._check_loop(message, flow)
-        options = message.values("proxy-require")
-        if options:
-            raise SipError(420, None, (f"Unsupported: {', '.join(options)}",))
-
-    def _pass(
+    def _write_hop(
         self,
         message: PassedMessage,
         source: Flow,
@@ -397,37 +396,33 @@ class Proxy:
         token: str,
         direction: str,
     ) -> str:
-        """Pass a request; return its branch. Raises FlowError and SipError."""
+        """Write what a hop writes into a request; return its branch (16.6)."""
         routes = "\n".join(message.lines("route"))
         if message.method not in _NO_RECORD_ROUTE:
             self._routes.record(message, source, way, token)
         via = message.via
-        transaction = "" if is_unique(via.branch) else _transaction_text(message)
+        transaction = "" if is_unique(via.branch) else transaction_text(message)
         branch = self._tokens.branch(direction, via, message.uri, routes, transaction)
         value = branch + self._back.number(source)
         sent_by = self._site.sent_by(way)
         message.put_on_top(f"Via: SIP/2.0/{way.transport} {sent_by};branch={value}")
-        self._send(message, way)
         return branch
 
-    def _send(self, message: PassedMessage, way: Flow) -> None:
-        if way.reliable and not message.has("content-length"):
-            message.add(f"Content-Length: {len(message.body)}")
-        self._site.send(message.octets(), way)
+    def _make_ready(
+        self, message: PassedMessage, source: Flow, binding: ProxyBinding
+    ) -> tuple[str, bytes]:
+        """Return branch and octets of a request to a phone, as it would be passed."""
+        way = binding.flow
+        branch = self._write_hop(message, source, way, binding.token, TO_PHONE)
+        self.calls.requested(message, binding, branch, to_phone=True)
+        if way.reliable:
+            frame(message)
+        return branch + self._back.number(source), message.octets()
 
-    def _check_loop(self, message: PassedMessage, flow: Flow) -> None:
-        """Refuse a request that comes back as it was passed (16.3, 4)."""
-        if _OWN_BRANCHES.search(message.head) is None:
-            return
-        routes = "\n".join(message.lines("route"))
-        for text in message.values("via"):
-            via = parse_via(text)
-            if (
-                direction_of(via.branch) is not None
-                and self._site.is_own(via.host, via.port, flow)
-                and is_loop(via.branch, message.uri, routes)
-            ):
-                raise SipError(482)
+    def _send(self, message: PassedMessage, way: Flow) -> None:
+        if way.reliable:
+            frame(message)
+        self._site.send(message.octets(), way)
 
     # Responses
 
@@ -438,7 +433,7 @@ class Proxy:
             direction = direction_of(via.branch)
             if direction is None:
                 return False
-            self._pass_response(message, via, direction, flow)
+            return self._pass_response(message, via, direction, flow)
         except HeaderError as err:
             _LOGGER.debug("A response is dropped: %s", err)
         except FlowError as err:
@@ -447,20 +442,26 @@ class Proxy:
 
     def _pass_response(
         self, message: PassedMessage, via: Via, direction: str, flow: Flow
-    ) -> None:
-        """Pass a response with a branch that may be ours. Raises HeaderError, FlowError."""
+    ) -> bool:
+        """Pass a response with a branch that may be ours. Raises HeaderError, FlowError.
+
+        False where it answers a request of our own.
+        """
         if not self._site.is_own(via.host, via.port, flow):
-            return
+            return True
         upstream = self._source(flow)
         if (upstream is None) is (direction == TO_PBX):
-            return
+            return True
         message.remove_first("via")
         if not message.has("via"):
-            return
+            return False
         sender = message.via
         branch, _, number_of_stream = via.branch.partition(".")
         if not self._tokens.is_own_branch(direction, branch, sender):
-            return
+            return True
+        if self.treated.sent and self.treated.respond(message, branch):
+            self.calls.responded(message, branch)
+            return True
         way = self._back.find(message, sender, number_of_stream, direction)
         accepted = None
         if upstream is not None:
@@ -475,6 +476,7 @@ class Proxy:
         if accepted is not None:
             # The phone hears of its registration before it hears of anything else.
             self.registrations.learn(accepted)
+        return True
 
     def _register(
         self, message: PassedMessage, target: Uri, flow: Flow, upstream: Upstream
@@ -484,7 +486,8 @@ class Proxy:
         way = upstream.flow()
         pending = self.registrations.prepare(message, flow, upstream, way)
         self._back.remember(flow)
-        branch = self._pass(message, flow, way, "", TO_PBX)
+        branch = self._write_hop(message, flow, way, "", TO_PBX)
+        self._send(message, way)
         self.registrations.passed(branch, pending)
 
     def _answer_question(
@@ -534,6 +537,8 @@ class Proxy:
             branch, _, stream = via.branch.partition(".")
             if not self._tokens.is_own_branch(direction, branch, sender):
                 return
+            if self.treated.unreachable(branch):
+                return
             way = self._back.find(message, sender, stream, direction)
             status = 480
             if direction == TO_PBX:
@@ -578,16 +583,3 @@ class _TooEarly(SipError):
 
 def _is_same_line(one: ProxyBinding, other: ProxyBinding) -> bool:
     return (one.pbx, one.user) == (other.pbx, other.user)
-
-
-def _transaction_text(message: PassedMessage) -> str:
-    """Return what tells transactions apart whose branches do not (16.11)."""
-    digits = (message.first("cseq") or "").partition(" ")[0]
-    return "\n".join(
-        (
-            message.uri,
-            message.tag("from") or "",
-            message.first("call-id") or "",
-            digits,
-        )
-    )

@@ -11,6 +11,7 @@ import hmac
 from zlib import crc32
 
 from ..wire.headers import MAGIC_COOKIE, Via
+from ..wire.splice import PassedMessage
 
 # Octets of a secret.
 SECRET_SIZE = 32
@@ -113,6 +114,19 @@ def _same(one: str, other: str) -> bool:
 def is_unique(branch: str) -> bool:
     """Whether a branch is unique to its transaction (RFC 3261 8.1.1.7)."""
     return len(branch) > len(MAGIC_COOKIE) and branch.startswith(MAGIC_COOKIE)
+
+
+def transaction_text(message: PassedMessage) -> str:
+    """Return what tells transactions apart whose branches do not (16.11)."""
+    digits = (message.first("cseq") or "").partition(" ")[0]
+    return "\n".join(
+        (
+            message.uri,
+            message.tag("from") or "",
+            message.first("call-id") or "",
+            digits,
+        )
+    )
 
 
 def direction_of(branch: str) -> str | None:

@@ -2,5 +2,6 @@
 
 T1 = 0.5
 T2 = 4.0
-# Timers F and J.
+T4 = 5.0
+# Timers B, D, F, H, J, L and M.
 TIMEOUT = 64 * T1

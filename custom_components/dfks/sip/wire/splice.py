@@ -218,6 +218,17 @@ class PassedMessage:
             return text
         return split_list(text)[0]
 
+    def look_for(self, name: str) -> list[str]:
+        """Return the values of all lines of a field that a proxy passes unread.
+
+        `name` is in lower case; such fields have no compact form.
+        """
+        return [
+            self._value(index)
+            for index, line in enumerate(self._lines)
+            if line[: line.find(":")].strip(" \t").lower() == name
+        ]
+
     @property
     def is_response(self) -> bool:
         """Whether this is a response."""

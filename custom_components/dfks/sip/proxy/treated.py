@@ -1,0 +1,300 @@
+"""Calls that are treated: rejected, redirected, or watched while the phone rings.
+
+Theory of operation
+-------------------
+Only a call to a line with a policy (`policy`) that has something to say about it is
+kept; all others pass as if this file were not there. A kept call is two INVITE
+transactions (`transaction.invite`) and what is to come of it: a proxy with state in the
+words of RFC 3261 16. The PBX gets exactly one final answer, since the server transaction
+takes only the first.
+
+    nothing rings yet     the policy's answer is waited for, a second at most
+    ringing               the INVITE has been passed; 18x starts the time to answer
+    stopping              CANCEL has gone out; what was decided waits for the 487, two
+                          seconds at most; a 2xx that crosses it is passed instead
+    settling              the phone was busy or is not there, and another phone of the
+                          line may be about to ring
+    answered              of the PBX's transaction nothing is open any more
+
+The INVITE leaves with the octets with which it would pass untreated, so a server that
+is killed and starts anew passes what comes of it, CANCEL included.
+
+A PBX calls each phone of a line by an INVITE of its own. These are the legs of one call:
+one of them redirects, else the target would be called several times.
+"""
+
+from collections import deque
+from functools import partial
+import logging
+
+from ..clock import Clock, Timers
+from ..transaction.client import ClientTransactions
+from ..transaction.via import way_of_answer
+from ..transport.flow import Flow, FlowError
+from ..wire.message import SipError
+from ..wire.splice import PassedMessage
+from .answers import write_answer
+from .hop import frame
+from .incoming import read_call
+from .leg import LEG_SECONDS, CallKey, Legs, MakeReady, TreatedCall
+from .location import LineKey, Location, ProxyBinding
+from .pbx import Upstream
+from .policy import CallPlan, CallPolicy, IncomingCall, Reject
+from .site import Site
+from .tokens import Tokens, is_unique, transaction_text
+
+_LOGGER = logging.getLogger(__name__)
+
+# Calls that wait for their final answer, and all that are kept: those of which messages
+# may come again included. More are passed.
+MAX_CALLS = 100
+MAX_KEPT = 1000
+
+# INVITEs of a line that passed untreated and may come again.
+MAX_RECENT = 8
+
+_OK = SipError(200)
+
+
+class TreatedLine:
+    """A line whose calls are treated."""
+
+    __slots__ = ("_calls", "_key", "policy", "recent")
+
+    def __init__(self, calls: TreatedCalls, key: LineKey, policy: CallPolicy) -> None:
+        """Treat calls by a policy."""
+        self._calls = calls
+        self._key = key
+        self.policy = policy
+        # Branches: the state may change before an INVITE comes again, and its phone
+        # rings by then.
+        self.recent: deque[str] = deque(maxlen=MAX_RECENT)
+
+    def reject_ringing(self, status: int) -> None:
+        """Reject the calls that ring, as far as their plans let it."""
+        for call in list(self._calls.sent.values()):
+            if (call.call.pbx, call.call.user) == self._key and call.plan.kept:
+                call.stop(Reject(status))
+
+    def end(self) -> None:
+        """Pass calls to the line as they come from now on."""
+        if self._calls.lines.get(self._key) is self:
+            del self._calls.lines[self._key]
+
+
+class TreatedCalls:
+    """The calls that are treated, and the lines whose calls are."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        timers: Timers,
+        tokens: Tokens,
+        site: Site,
+        location: Location,
+        requests: ClientTransactions,
+        make_ready: MakeReady,
+    ) -> None:
+        """Treat no line's calls yet."""
+        self.clock = clock
+        self.timers = timers
+        self.tokens = tokens
+        self.site = site
+        self.location = location
+        self.requests = requests
+        self.make_ready = make_ready
+        self.lines: dict[LineKey, TreatedLine] = {}
+        # By what their INVITE, its CANCEL and its ACK have in common; and by our branch.
+        self.kept: dict[CallKey, TreatedCall] = {}
+        self.sent: dict[str, TreatedCall] = {}
+        self._legs: dict[tuple[str, ...], Legs] = {}
+
+    # Lines
+
+    def treat(self, pbx: str, user: str, policy: CallPolicy) -> TreatedLine:
+        """Treat the calls of a line by a policy, until its line is ended."""
+        key = pbx, user
+        line = self.lines[key] = TreatedLine(self, key, policy)
+        return line
+
+    def dialled(self, binding: ProxyBinding, message: PassedMessage) -> None:
+        """Tell a line's policy whom one of its phones calls."""
+        line = self.lines.get((binding.pbx, binding.user))
+        if line is None or message.tag("to") is not None:
+            return
+        target = message.target
+        number = target.user if target.is_sip else target.text.partition(":")[2]
+        try:
+            line.policy.dialled(number.partition(";")[0])
+        except Exception:
+            _LOGGER.exception("Unexpected error of a policy")
+
+    # From the PBX
+
+    def take_again(self, message: PassedMessage, flow: Flow) -> TreatedCall | None:
+        """Take what belongs to a kept call: its INVITE again, an ACK or a CANCEL.
+
+        Return the call, None for another message. Raises HeaderError.
+        """
+        if message.method not in ("INVITE", "ACK", "CANCEL"):
+            return None
+        call = self.kept.get(_key_of(message))
+        if call is None:
+            return None
+        if message.method == "INVITE":
+            call.server.take_again()
+        elif message.method == "ACK":
+            call.server.acknowledge()
+        else:
+            via = message.via
+            message.mark_source(*flow.remote)
+            answer = write_answer(message, _OK, call.tag)
+            self.send(answer, way_of_answer(via, flow))
+            call.cancel(message.lines("reason"))
+        return call
+
+    def begin(
+        self,
+        message: PassedMessage,
+        flow: Flow,
+        binding: ProxyBinding,
+        upstream: Upstream,
+    ) -> bool:
+        """Treat a call to a binding; False where it is to pass. Raises HeaderError."""
+        line = self.lines.get((binding.pbx, binding.user))
+        if line is None:
+            return False
+        if message.via.branch in line.recent or message.look_for("replaces"):
+            return False
+        call = read_call(message, binding)
+        # What a line calls itself for, such as to take a call over, is its own call.
+        if call.caller == binding.user:
+            return False
+        treated = None
+        try:
+            if not self._has_room():
+                _LOGGER.warning("Too many calls at once; one is passed as it came")
+            else:
+                treated = self._treat(
+                    line.policy, call, message, flow, binding, upstream
+                )
+        except Exception:
+            _LOGGER.exception("Unexpected error of a policy; the call passes")
+        if treated is None:
+            line.recent.append(message.via.branch)
+        return treated is not None
+
+    def _has_room(self) -> bool:
+        if len(self.kept) >= MAX_KEPT:
+            return False
+        if len(self.kept) < MAX_CALLS:
+            return True
+        return sum(call.server.is_open for call in self.kept.values()) < MAX_CALLS
+
+    def _treat(
+        self,
+        policy: CallPolicy,
+        call: IncomingCall,
+        message: PassedMessage,
+        flow: Flow,
+        binding: ProxyBinding,
+        upstream: Upstream,
+    ) -> TreatedCall | None:
+        made: list[TreatedCall] = []
+        early: list[CallPlan | None] = []
+
+        def take(plan: CallPlan | None) -> None:
+            if made:
+                made[0].decided(plan)
+            else:
+                early.append(plan)
+
+        asks = policy.ask(call, take)
+        plan = None if asks else policy.plan(call)
+        if plan is None and not asks:
+            return None
+        key = _key_of(message)
+        treated = TreatedCall(self, key, policy, call, message, flow, binding, upstream)
+        made.append(treated)
+        self.kept[key] = treated
+        try:
+            if plan is not None:
+                treated.follow(plan)
+            elif early:
+                treated.decided(early[0])
+        except Exception:
+            treated.forget()
+            raise
+        return treated
+
+    def legs_of(self, call: IncomingCall, token: str) -> Legs:
+        """Return the legs of the call that one to a binding is a leg of.
+
+        No phone is called twice by one call.
+        """
+        key = call.pbx, call.user, call.caller, call.called
+        legs = self._legs.get(key)
+        now = self.clock.monotonic()
+        if (
+            legs is None
+            or now - legs.begun >= LEG_SECONDS
+            or legs.by_token.get(token) is not None
+        ):
+            legs = self._legs[key] = Legs(now)
+            self.timers.after(LEG_SECONDS, partial(self._forget_legs, key, legs))
+        return legs
+
+    def _forget_legs(self, key: tuple[str, ...], legs: Legs) -> None:
+        if self._legs.get(key) is legs:
+            del self._legs[key]
+
+    def send(self, data: bytes, way: Flow, upstream: Upstream | None = None) -> None:
+        """Send an answer; where its connection is gone, on the newest to the PBX."""
+        try:
+            self.site.send(data, way)
+        except FlowError:
+            if way.reliable and upstream is not None:
+                try:
+                    self.site.send(data, upstream.flow())
+                except FlowError as again:
+                    err = again
+                else:
+                    return
+            _LOGGER.debug("A call cannot be answered: %s", err.strerror)
+
+    # From the phone
+
+    def respond(self, message: PassedMessage, branch: str) -> bool:
+        """Take a response to the INVITE of a kept call, whose own Via is off.
+
+        Raises HeaderError.
+        """
+        call = self.sent.get(branch)
+        if call is None or call.client is None or message.cseq[1] != "INVITE":
+            return False
+        if call.server.reliable:
+            frame(message)
+        call.client.respond(message)
+        return True
+
+    def unreachable(self, branch: str) -> bool:
+        """Take an INVITE that ICMP has sent back; whether it was of a kept call."""
+        call = self.sent.get(branch)
+        if call is None or call.client is None:
+            return False
+        call.client.fail()
+        return True
+
+    def lost(self, flow: Flow) -> None:
+        """Take a connection that is gone."""
+        for call in list(self.sent.values()):
+            if call.client is not None and call.client.flow is flow:
+                call.client.fail()
+
+
+def _key_of(message: PassedMessage) -> CallKey:
+    """Return what an INVITE, its CANCEL and its ACK have in common (17.2.3)."""
+    via = message.via
+    if is_unique(via.branch):
+        return via.branch, via.host, via.port, ""
+    return via.branch, via.host, via.port, transaction_text(message)
