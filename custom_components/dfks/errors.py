@@ -44,7 +44,7 @@ def refused(err: ChangeRefused, line: str, feature: str) -> HomeAssistantError:
         return HomeAssistantError(
             translation_domain=DOMAIN,
             translation_key=err.refusal.value,
-            translation_placeholders={"line": line},
+            translation_placeholders={"line": line, "reason": err.reason},
         )
     if not err.reason:
         return invalid("change_refused_without_reason", line=line)

@@ -42,7 +42,11 @@ def claims_after(
         return claims and _without(claims, ending(claims, change))
     hold = change.hold
     if hold is None:
-        is_repetition = new == old and change.origin in (Origin.PHONE, Origin.HOOK)
+        is_repetition = new == old and change.origin in (
+            Origin.PHONE,
+            Origin.HOOK,
+            Origin.PBX,
+        )
         return claims if is_repetition else None
     if not new.status:
         # A hook has turned it off: there is nothing to hold.

@@ -42,10 +42,10 @@ _FORWARDING_TYPES = {
     Feature.CALL_FORWARDING_BUSY: "forwardBusy",
     Feature.CALL_FORWARDING_NO_ANSWER: "forwardNoAns",
 }
-_FEATURES = {name.lower(): feature for feature, name in _FORWARDING_TYPES.items()}
+FEATURES = {name.lower(): feature for feature, name in _FORWARDING_TYPES.items()}
 
 # xs:boolean, in any case of letters.
-_STATUS = {"true": True, "1": True, "false": False, "0": False}
+STATUS = {"true": True, "1": True, "false": False, "0": False}
 
 
 # What most request documents look like: in ASCII, without references, comments and
@@ -158,7 +158,7 @@ def _status(values: dict[str, str], name: str) -> bool:
     value = values.get(name)
     if value is None:
         raise refusal(f"{name} is missing")
-    status = _STATUS.get(value.lower())
+    status = STATUS.get(value.lower())
     if status is None:
         raise refusal(f"{name} is neither true nor false")
     return status
@@ -168,7 +168,7 @@ def _forwarding(values: dict[str, str]) -> Command | None:
     kind = values.get("forwardingType")
     if not kind:
         raise refusal("forwardingType is missing")
-    feature = _FEATURES.get(kind.lower())
+    feature = FEATURES.get(kind.lower())
     if feature is None:
         return None
     status = _status(values, "activateForward")
@@ -182,6 +182,32 @@ def _forwarding(values: dict[str, str]) -> Command | None:
     return Command(feature, status, forward_to, ring_count)
 
 
+def set_document(command: Command, device: str) -> bytes:
+    """Write the document that asks a server for a change of one feature."""
+    if command.feature is Feature.DO_NOT_DISTURB:
+        root = "SetDoNotDisturb"
+        values = f"<doNotDisturbOn>{_truth(command.status)}</doNotDisturbOn>"
+    else:
+        root = "SetForwarding"
+        target = rings = ""
+        if command.forward_to:
+            target = f"<forwardDN>{escape(command.forward_to)}</forwardDN>"
+        if command.ring_count is not None:
+            rings = f"<ringCount>{command.ring_count}</ringCount>"
+        values = (
+            f"<forwardingType>{_FORWARDING_TYPES[command.feature]}</forwardingType>"
+            f"<activateForward>{_truth(command.status)}</activateForward>{target}{rings}"
+        )
+    return _encode(
+        f'{_DECLARATION}<{root} xmlns="{NAMESPACE}">'
+        f"<device>{escape(device)}</device>{values}</{root}>"
+    )
+
+
+def _truth(status: bool) -> str:
+    return "true" if status else "false"
+
+
 def event_document(feature: Feature, state: FeatureState, device: str) -> bytes:
     """Write the event document of one feature."""
     before, behind = _around_device(feature, state)
@@ -192,7 +218,7 @@ def event_document(feature: Feature, state: FeatureState, device: str) -> bytes:
 @lru_cache(maxsize=256)
 def _around_device(feature: Feature, state: FeatureState) -> tuple[bytes, bytes]:
     """Write what stands in an event document before the device and behind it."""
-    status = "true" if state.status else "false"
+    status = _truth(state.status)
     if feature is Feature.DO_NOT_DISTURB:
         event = "DoNotDisturbEvent"
         values = f"<doNotDisturbOn>{status}</doNotDisturbOn>"

@@ -1,6 +1,6 @@
 """Features, their states, and the phone lines that have them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -63,6 +63,8 @@ class Origin(StrEnum):
     HOOK = "hook"
     # The end of a claim: its time is over.
     END = "end"
+    # The PBX of a followed line, or another phone of it.
+    PBX = "pbx"
 
 
 def is_target(text: str) -> bool:
@@ -209,6 +211,12 @@ class Refusal(StrEnum):
     HOOK_TOO_SLOW = "hook_too_slow"
     # The house itself cannot.
     LINE_REMOVED = "line_removed"
+    # The PBX of a followed line does not make it so.
+    PBX_BUSY = "pbx_busy"
+    PBX_OTHERWISE = "pbx_otherwise"
+    PBX_REFUSED = "pbx_refused"
+    PBX_SILENT = "pbx_silent"
+    PBX_UNKNOWN = "pbx_unknown"
     STOPPING = "stopping"
     TARGET_MISSING = "target_missing"
     TOO_MANY_CLAIMS = "too_many_claims"
@@ -276,7 +284,23 @@ class WatchersChanged:
     watchers: int
 
 
-type LineEvent = FeatureChanged | ClaimsChanged | ConnectionChanged | WatchersChanged
+@dataclass(frozen=True, slots=True)
+class AvailabilityChanged:
+    """The PBX of a followed line tells what happens, or does so no more."""
+
+    line: Line
+
+
+type LineEvent = (
+    FeatureChanged
+    | ClaimsChanged
+    | ConnectionChanged
+    | WatchersChanged
+    | AvailabilityChanged
+)
+
+# Makes a change where the state is not ours. Raises ChangeRefused.
+type Asker = Callable[[ChangeRequest], Awaitable[ChangeOutcome]]
 
 
 class LineMemory(NamedTuple):
@@ -310,6 +334,14 @@ class Line(Account, Publisher[[LineEvent]]):
         "style",
         "watchers",
     )
+
+    # A line is ours unless a followed one says otherwise (`follow`): whether its state
+    # is told at all, the features of which it is not, whether that of the ring count
+    # is, and who is asked for a change.
+    available: bool = True
+    unknown: frozenset[Feature] = _NO_FEATURES
+    rings_known: bool = True
+    asker: Asker | None = None
 
     def __init__(
         self,

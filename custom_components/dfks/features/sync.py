@@ -167,7 +167,16 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._damping.forget(line)
         self._server.remove_account(line, reason)
 
-    def _publish(self, event: LineEvent) -> None:
+    def adopt(self, line: Line) -> None:
+        """Keep a line whose state is not ours: who is asked is its `asker`."""
+        self.lines[line.id] = line
+
+    def release(self, line: Line) -> None:
+        """Keep an adopted line no more."""
+        del self.lines[line.id]
+
+    def tell(self, event: LineEvent) -> None:
+        """Publish an event of a line, also to the listeners of that one."""
         self.publish(event)
         event.line.publish(event)
 
@@ -189,6 +198,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             raise removed()
         if change.context is None:
             change = replace(change, context=self._new_context())
+        if line.asker is not None:
+            return await line.asker(change)
         if self._asks_nobody(line) or is_hooks_own(line, change.feature):
             change = returned(line, change)
             check(line, change)
@@ -204,18 +215,20 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         A set hook may still supply the target that a forwarding has not.
         """
         check_claims(line, change)
-        if not self.hooks.has_set_hook:
+        if not self.hooks.has_set_hook and line.asker is None:
             check_target(line, change)
 
     def end_missed(self, now: float) -> list[FeatureChanged]:
         """End the claims that were over before the start, at `now` in epoch seconds.
 
         Called before phones can be told anything, so that the first thing they are told
-        is right. No hook is asked: it may not be there yet. Returns what has changed,
-        for `announce`.
+        is right. No hook is asked: it may not be there yet. Nor is a PBX, which the
+        timer does later. Returns what has changed, for `announce`.
         """
         missed = []
         for line in self.lines.values():
+            if line.asker is not None:
+                continue
             for feature, claims in line.claimed.items():
                 if not due(claims, now):
                     continue
@@ -237,7 +250,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         """Publish what `end_missed` has changed, once there are listeners."""
         for event in missed:
             if event.line.state(event.change.feature) == event.new:
-                self._publish(event)
+                self.tell(event)
 
     def _asks_nobody(self, line: Line) -> bool:
         """Whether a change of a line need not stand in the queue."""
@@ -437,22 +450,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         old = line.state(feature)
         new = change.applied_to(old).of(feature)
         changed = new != old
-        if changed:
-            _LOGGER.debug(
-                "Line %s: %s is now %s, set by %s",
-                line.user,
-                feature.value,
-                "on" if new.status else "off",
-                change.source or "Home Assistant",
-            )
-            line.store(feature, new)
-            self._documents.forget()
-            line.store_claims(
-                feature, claims_after(line.claims(feature), change, old, new)
-            )
-            self._publish(FeatureChanged(line, old, new, change))
-        else:
-            self._store_claims(line, change)
+        self.take(line, change, new)
         if quiet or (sender is None and feature not in line.assigned):
             return ChangeOutcome(old, new, 0)
         if not changed and change.origin is Origin.PHONE and sender is not None:
@@ -466,13 +464,37 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._end(sender)
         return ChangeOutcome(old, new, line.watchers)
 
+    def take(self, line: Line, change: ChangeRequest, new: FeatureState) -> None:
+        """Store the state that a change has led to, and publish what is new."""
+        feature = change.feature
+        old = line.state(feature)
+        if new == old and feature not in line.unknown:
+            self._store_claims(line, change)
+            return
+        _LOGGER.debug(
+            "Line %s: %s is now %s, set by %s",
+            line.user,
+            feature.value,
+            "on" if new.status else "off",
+            change.source
+            or ("its PBX" if change.origin is Origin.PBX else "Home Assistant"),
+        )
+        line.store(feature, new)
+        self._documents.forget()
+        line.store_claims(feature, claims_after(line.claims(feature), change, old, new))
+        if feature in line.unknown:
+            # It is told for the first time, which is no change.
+            line.unknown -= {feature}
+            old = new
+        self.tell(FeatureChanged(line, old, new, change))
+
     def _store_claims(self, line: Line, change: ChangeRequest) -> None:
         """Keep the claims on a feature as they are after a change of nothing else."""
         state, claims = line.state(change.feature), line.claims(change.feature)
         after = claims_after(claims, change, state, state)
         if after != claims:
             line.store_claims(change.feature, after)
-            self._publish(ClaimsChanged(line, change))
+            self.tell(ClaimsChanged(line, change))
 
     # The event package
 
@@ -548,9 +570,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if live != line.watchers:
             connected = line.connected
             line.watchers, line.connected = live, live > 0
-            self._publish(WatchersChanged(line, live))
+            self.tell(WatchersChanged(line, live))
             if line.connected is not connected:
-                self._publish(ConnectionChanged(line, line.connected))
+                self.tell(ConnectionChanged(line, line.connected))
 
 
 def _line(account: Account) -> Line:

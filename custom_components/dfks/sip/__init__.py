@@ -15,7 +15,7 @@ from .access.guard import (
 )
 from .clock import Clock, LoopClock, TimerHandle
 from .config import Experiment, ServerConfig
-from .following import FollowedLine, Following
+from .following import Following, RemoteLine
 from .inspect.redaction import (
     DEFAULT_REALM,
     REDACTED,
@@ -119,7 +119,6 @@ __all__ = [
     "EventPackage",
     "Experiment",
     "Flow",
-    "FollowedLine",
     "Following",
     "Hashes",
     "HeaderError",
@@ -137,6 +136,7 @@ __all__ = [
     "ProxyObserver",
     "Redirect",
     "Reject",
+    "RemoteLine",
     "Request",
     "Resolver",
     "Response",

@@ -60,7 +60,7 @@ class _Server(Upstream):
             following,
             tls,
         )
-        self.lines: dict[str, FollowedLine] = {}
+        self.lines: dict[str, RemoteLine] = {}
         # Why it is not connected to, where that is its certificate.
         self.certificate_problem: str | None = None
 
@@ -101,7 +101,7 @@ class _Server(Upstream):
         return self.is_link(flow) or any(host == known for known, _ in self.addresses)
 
 
-class FollowedLine:
+class RemoteLine:
     """One line at a server: its subscription, and its registration where it has one."""
 
     def __init__(
@@ -215,9 +215,9 @@ class Following:
         self.resolver: Resolver = SystemResolver()
         self._guard = guard
         self._servers: dict[tuple[str, int | None, str], _Server] = {}
-        self.lines: dict[str, FollowedLine] = {}
+        self.lines: dict[str, RemoteLine] = {}
         # Those that are ending, and say goodbye.
-        self._leaving: set[FollowedLine] = set()
+        self._leaving: set[RemoteLine] = set()
         self._running = False
         self.handlers = {"NOTIFY": self._notify, "INVITE": self._invite}
 
@@ -258,7 +258,7 @@ class Following:
         package: Package,
         events: SubscriberEvents,
         tls: ssl.SSLContext | None = None,
-    ) -> FollowedLine:
+    ) -> RemoteLine:
         """Follow a line from now on; one of the same id has to be removed before.
 
         `tls` checks the certificate of a server that is reached by TLS; raises
@@ -275,7 +275,7 @@ class Following:
             self._servers[config.way] = server
             if self._running:
                 server.start()
-        line = FollowedLine(config, package, events, self, server)
+        line = RemoteLine(config, package, events, self, server)
         server.lines[config.id] = self.lines[config.id] = line
         self.moved()
         if self._running:
@@ -288,7 +288,7 @@ class Following:
         self._leaving.add(line)
         line.end(lambda: self._left(line))
 
-    def _left(self, line: FollowedLine) -> None:
+    def _left(self, line: RemoteLine) -> None:
         self._leaving.discard(line)
         server = line.server
         if server.lines.get(line.config.id) is line:

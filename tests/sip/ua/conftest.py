@@ -7,13 +7,13 @@ import ssl
 import pytest
 
 from custom_components.dfks.sip import SipServer, SubscriberConfig
-from custom_components.dfks.sip.following import FollowedLine
+from custom_components.dfks.sip.following import RemoteLine
 from tests.clock import ManualClock
 
 from .peers import Heard, Notifier, Package
 
 # Follows a line: other settings than those of `subscriber_config` come by name.
-type Follow = Callable[..., FollowedLine]
+type Follow = Callable[..., RemoteLine]
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def follow(
 ) -> Follow:
     """Return what follows the line, and lets the first SUBSCRIBE go."""
 
-    def follow(tls: ssl.SSLContext | None = None, **settings: object) -> FollowedLine:
+    def follow(tls: ssl.SSLContext | None = None, **settings: object) -> RemoteLine:
         config = replace(subscriber_config, **settings)  # type: ignore[arg-type]
         line = server.following.add(config, Package(), heard, tls)
         heard.line = line

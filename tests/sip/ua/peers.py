@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import override
 
 from custom_components.dfks.sip import SubscriptionStatus
-from custom_components.dfks.sip.following import FollowedLine
+from custom_components.dfks.sip.following import RemoteLine
 from tests.phone import Request
 from tests.phone.raw import Override
 from tests.phone.wire import address
@@ -27,7 +27,7 @@ class Package:
 class Heard:
     """What the floor above is told."""
 
-    line: FollowedLine | None = None
+    line: RemoteLine | None = None
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
     statuses: list[SubscriptionStatus] = field(default_factory=list)
 

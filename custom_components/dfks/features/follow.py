@@ -1,0 +1,447 @@
+"""Lines whose PBX owns the state: it is asked for changes, and only what it says counts.
+
+    ChangeRequest -> SUBSCRIBE with a body -> 2xx -> NOTIFY -> model -> store and entities
+    key at a phone, web page of the PBX    ->        NOTIFY -> model -> store and entities
+
+A 2xx says that the PBX has read the wish, no more. What has become of it stands in the
+NOTIFY; where none comes in time, the PBX is asked for the state, and what it says now is
+what the caller hears. Changes of one line are asked for one after the other.
+
+What the PBX has not said is unknown, at the start and whenever a subscription is lost:
+some tell the full state, others only what changes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+import logging
+import re
+import ssl
+from typing import Final
+
+from ..sip import (
+    Clock,
+    RemoteLine,
+    SipServer,
+    SubscriberConfig,
+    SubscriptionStatus,
+    TimerHandle,
+)
+from .checks import check_claims, removed, stopping
+from .claims import ends_nothing, returned
+from .documents import CONTENT_TYPE, Command, set_document
+from .event_documents import Report, read_reports
+from .model import (
+    FORWARDINGS,
+    Asker,
+    AvailabilityChanged,
+    ChangeOutcome,
+    ChangeRefused,
+    ChangeRequest,
+    Claims,
+    Feature,
+    FeatureState,
+    Line,
+    LineConfig,
+    LineMemory,
+    Origin,
+    Refusal,
+    sorted_features,
+)
+from .publisher import Publisher
+from .sync import FeatureSync
+
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds in which a PBX tells what has become of a change, and then of a question.
+PATIENCE: Final = 5.0
+
+# Changes of one line that may wait; more are refused.
+MAX_ASKS: Final = 16
+
+# What does not tell one target from another: how people write numbers, scheme and host.
+_DECORATION: Final = re.compile(r"^(?:sips?|tel):|@.*$|[ ()./-]")
+
+
+_UNSET: Final = FeatureState()
+
+
+class AsFeatureEvent:
+    """The event package, as a SUBSCRIBE asks for it."""
+
+    event = FeatureSync.name
+    accept = f"{CONTENT_TYPE}, multipart/mixed"
+    content_type = CONTENT_TYPE
+
+
+PACKAGE: Final = AsFeatureEvent()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowedConfig:
+    """What is configured of a followed line: where it is, and what is wanted of it."""
+
+    subscriber: SubscriberConfig
+    assigned: tuple[Feature, ...]
+
+    @property
+    def id(self) -> str:
+        """What stays when all else changes."""
+        return self.subscriber.id
+
+
+class FollowedLine(Line):
+    """A line at a PBX that synchronizes its keys itself."""
+
+    __slots__ = ("asker", "available", "rings_known", "unknown")
+
+    def __init__(
+        self, config: FollowedConfig, asker: Asker, memory: LineMemory
+    ) -> None:
+        """Make a line of which nothing is known yet; `memory` has targets and claims."""
+        where = config.subscriber
+        super().__init__(
+            LineConfig(id=where.id, user=where.user, assigned=config.assigned),
+            (),
+            where.domain or where.host,
+            memory,
+        )
+        self.asker = asker
+        self.available = False
+        self.rings_known = False
+        self.unknown = frozenset(Feature)
+
+    def move(self, config: FollowedConfig) -> None:
+        """Take other settings."""
+        where = config.subscriber
+        self.user, self.realm = where.user, where.domain or where.host
+        self.assigned = sorted_features(config.assigned)
+
+
+@dataclass(slots=True, eq=False)
+class _Ask:
+    """A change that the PBX is asked for."""
+
+    change: ChangeRequest
+    outcome: asyncio.Future[ChangeOutcome]
+    before: FeatureState = _UNSET
+    # What it is to be, None where that does not count.
+    status: bool = False
+    forward_to: str | None = None
+    ring_count: int | None = None
+    # Whether a 2xx and a NOTIFY that says so have come, and the state was asked for.
+    accepted: bool = False
+    confirmed: bool = False
+    asked_again: bool = False
+
+    def is_met_by(self, report: Report) -> bool:
+        """Whether a report says what was asked for; what it does not say counts as so."""
+        return (
+            report.feature is self.change.feature
+            and report.status is self.status
+            and (
+                None in (report.forward_to, self.forward_to)
+                or _plain(report.forward_to) == _plain(self.forward_to)
+            )
+            and (
+                None in (report.ring_count, self.ring_count)
+                or report.ring_count == self.ring_count
+            )
+        )
+
+
+class Follower(Publisher[[]]):
+    """Follows one line. Its listeners hear of each new status."""
+
+    def __init__(
+        self,
+        config: FollowedConfig,
+        sync: FeatureSync,
+        clock: Clock,
+        memory: LineMemory,
+        new_context: Callable[[], object],
+    ) -> None:
+        """Make the line; nothing is sent before it is given a `remote`."""
+        super().__init__()
+        self.config = config
+        self.line = FollowedLine(config, self.change, memory)
+        self.remote: RemoteLine | None = None
+        # When the PBX said something last, in seconds since the epoch.
+        self.heard_at: float | None = None
+        self._sync = sync
+        self._clock = clock
+        self._new_context = new_context
+        self._asks: deque[_Ask] = deque()
+        self._current: _Ask | None = None
+        self._timer: TimerHandle | None = None
+
+    @property
+    def status(self) -> SubscriptionStatus:
+        """How far the subscription has come."""
+        if self.remote is None:
+            return SubscriptionStatus.WAITING
+        return self.remote.subscriber.status
+
+    @property
+    def code(self) -> int:
+        """The answer of the PBX that led to the status, 0 without one."""
+        return 0 if self.remote is None else self.remote.subscriber.code
+
+    # Told by the SIP floor
+
+    def status_changed(self) -> None:
+        """Follow the subscription."""
+        available = self.status is SubscriptionStatus.ACTIVE
+        line = self.line
+        if available is not line.available:
+            line.available = available
+            if not available:
+                line.unknown = frozenset(Feature)
+            self._sync.tell(AvailabilityChanged(line))
+        self.publish()
+
+    def notified(self, content_type: str, body: bytes) -> None:
+        """Take what the PBX says."""
+        self.heard_at = self._clock.time()
+        for report in read_reports(content_type, body):
+            self._take(report)
+
+    def _take(self, report: Report) -> None:
+        """Store what a document says, as the change of whoever has asked for it."""
+        feature, ask = report.feature, self._current
+        is_asked = ask is not None and ask.change.feature is feature
+        if ask is not None and ask.is_met_by(report):
+            change = ask.change
+            ask.confirmed = True
+        else:
+            change = ChangeRequest(
+                feature=feature, origin=Origin.PBX, context=self._new_context()
+            )
+        state = self._merge(report, ask if is_asked else None)
+        if report.ring_count is not None:
+            self.line.rings_known = True
+        if report.status is not None or feature not in self.line.unknown:
+            self._sync.take(self.line, change, state)
+        if ask is None or not is_asked or not ask.accepted:
+            return
+        if ask.confirmed:
+            self._finish(ask)
+        elif ask.asked_again:
+            self._decide(ask)
+        else:
+            # Another change may have come before ours, or the PBX has its own mind.
+            self._ask_again(ask)
+
+    def _merge(self, report: Report, ask: _Ask | None) -> FeatureState:
+        """Return a state in which what is not said is as before, or as was asked for."""
+        old = self.line.state(report.feature)
+        target, rings = report.forward_to, report.ring_count
+        if ask is not None and ask.is_met_by(report):
+            target = target or ask.forward_to
+            if rings is None:
+                rings = ask.ring_count
+                self.line.rings_known |= rings is not None
+        return FeatureState(
+            old.status if report.status is None else report.status,
+            target or old.forward_to,
+            old.ring_count if rings is None else rings,
+        )
+
+    # Changes
+
+    async def change(self, change: ChangeRequest) -> ChangeOutcome:
+        """Ask the PBX for a change. Raises ChangeRefused where it does not make it."""
+        if len(self._asks) >= MAX_ASKS:
+            raise ChangeRefused("Too many changes wait", Refusal.PBX_BUSY)
+        check_claims(self.line, change)
+        ask = _Ask(change, asyncio.get_running_loop().create_future())
+        self._asks.append(ask)
+        self._go_on()
+        return await ask.outcome
+
+    def stop(self, error: ChangeRefused) -> None:
+        """Refuse what waits."""
+        self._cancel_timer()
+        waiting = (
+            [*self._asks] if self._current is None else [self._current, *self._asks]
+        )
+        self._current = None
+        self._asks.clear()
+        for ask in waiting:
+            if not ask.outcome.done():
+                ask.outcome.set_exception(error)
+
+    def _go_on(self) -> None:
+        while self._current is None and self._asks:
+            ask = self._current = self._asks.popleft()
+            if ask.outcome.done():
+                # Whoever wanted it has given up.
+                self._current = None
+            else:
+                self._begin(ask)
+
+    def _begin(self, ask: _Ask) -> None:
+        """Ask for a change whose turn it is, unless there is nothing to ask for."""
+        line, feature = self.line, ask.change.feature
+        if not line.available or self.remote is None:
+            self._refuse(ask, "The PBX does not answer", Refusal.PBX_SILENT)
+            return
+        change = ask.change = returned(line, ask.change)
+        ask.before = known = line.state(feature)
+        is_known = feature not in line.unknown
+        if change.status is None and change.forward_to != "" and not is_known:
+            self._refuse(ask, "The PBX has not said its state", Refusal.PBX_UNKNOWN)
+            return
+        wanted = change.applied_to(known)
+        ask.status = wanted.status
+        if is_known and (
+            ends_nothing(line, change)
+            or (wanted == known and change.origin is not Origin.ACTION)
+        ):
+            self._sync.take(line, change, known)
+            self._finish(ask)
+            return
+        if feature in FORWARDINGS:
+            ask.forward_to = wanted.forward_to or None
+        if feature is Feature.CALL_FORWARDING_NO_ANSWER and (
+            line.rings_known or change.ring_count is not None
+        ):
+            ask.ring_count = wanted.ring_count
+        body = set_document(
+            Command(feature, ask.status, ask.forward_to, ask.ring_count), line.user
+        )
+        self.remote.subscriber.ask(body, lambda code: self._answered(ask, code))
+
+    def _answered(self, ask: _Ask, code: int) -> None:
+        """Take the answer to a change: it is no more than that it was read."""
+        if ask is not self._current:
+            return
+        if not code:
+            self._refuse(ask, "The PBX does not answer", Refusal.PBX_SILENT)
+        elif code >= 300:
+            self._refuse(ask, str(code), Refusal.PBX_REFUSED)
+        else:
+            ask.accepted = True
+            if ask.confirmed:
+                self._finish(ask)
+            else:
+                self._wait(lambda: self._ask_again(ask))
+
+    def _ask_again(self, ask: _Ask) -> None:
+        """Ask for the state: nothing was said of the change, or something else."""
+        ask.asked_again = True
+        if self.remote is not None:
+            self.remote.subscriber.refresh()
+        self._wait(lambda: self._decide(ask))
+
+    def _decide(self, ask: _Ask) -> None:
+        """Tell what the PBX has made of a change."""
+        feature = ask.change.feature
+        state = self.line.state(feature)
+        says = Report(feature, state.status, state.forward_to or None, state.ring_count)
+        if feature not in self.line.unknown and ask.is_met_by(says):
+            self._finish(ask)
+        else:
+            self._refuse(ask, "The PBX has decided otherwise", Refusal.PBX_OTHERWISE)
+
+    def _wait(self, do: Callable[[], None]) -> None:
+        self._cancel_timer()
+        self._timer = self._clock.call_at(self._clock.monotonic() + PATIENCE, do)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, ask: _Ask, reason: str, refusal: Refusal) -> None:
+        self._end(ask)
+        if not ask.outcome.done():
+            ask.outcome.set_exception(ChangeRefused(reason, refusal))
+        self._go_on()
+
+    def _finish(self, ask: _Ask) -> None:
+        self._end(ask)
+        if not ask.outcome.done():
+            state = self.line.state(ask.change.feature)
+            ask.outcome.set_result(ChangeOutcome(ask.before, state, self.line.watchers))
+        self._go_on()
+
+    def _end(self, ask: _Ask) -> None:
+        if ask is self._current:
+            self._cancel_timer()
+            self._current = None
+
+
+class Follows:
+    """All followed lines of a server."""
+
+    def __init__(
+        self,
+        server: SipServer,
+        sync: FeatureSync,
+        new_context: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Follow nothing yet; the lines are kept in `sync` beside the others."""
+        self.followers: dict[str, Follower] = {}
+        self._server = server
+        self.sync = sync
+        self._new_context = new_context
+
+    def add(
+        self,
+        config: FollowedConfig,
+        states: Mapping[Feature, FeatureState] | None = None,
+        claims: Mapping[Feature, Claims] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> Follower:
+        """Follow a line. Raises ValueError where TLS would check nothing.
+
+        Of `states` the targets are kept, to be asked for again; all else the PBX says.
+        """
+        follower = Follower(
+            config,
+            self.sync,
+            self._server.clock,
+            LineMemory(states or {}, claims or {}),
+            self._new_context,
+        )
+        self._subscribe(follower, tls)
+        self.followers[config.id] = follower
+        self.sync.adopt(follower.line)
+        return follower
+
+    def update(self, config: FollowedConfig, tls: ssl.SSLContext | None = None) -> bool:
+        """Take other settings of a line; return whether they are."""
+        follower = self.followers[config.id]
+        before, follower.config = follower.config, config
+        if before == config:
+            return False
+        follower.line.move(config)
+        if before.subscriber != config.subscriber:
+            self._server.following.remove(config.id)
+            self._subscribe(follower, tls)
+            follower.status_changed()
+        return True
+
+    def _subscribe(self, follower: Follower, tls: ssl.SSLContext | None) -> None:
+        follower.remote = self._server.following.add(
+            follower.config.subscriber, PACKAGE, follower, tls
+        )
+
+    def remove(self, line_id: str) -> None:
+        """Follow a line no more; its PBX is told so."""
+        follower = self.followers.pop(line_id)
+        follower.stop(removed())
+        self._server.following.remove(line_id)
+        self.sync.release(follower.line)
+
+    def stop(self) -> None:
+        """Refuse the changes that wait."""
+        for follower in self.followers.values():
+            follower.stop(stopping())
+
+
+def _plain(target: str | None) -> str:
+    """Return a target without what says nothing about where it leads."""
+    return _DECORATION.sub("", target or "")
