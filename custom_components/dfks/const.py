@@ -14,6 +14,7 @@ SUBENTRY_TYPE_PBX: Final = "pbx"
 # The documentation that forms and repairs point at.
 _DOCS_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs"
 PHONES_URL: Final = f"{_DOCS_URL}/phones.md"
+CALLS_URL: Final = f"{_DOCS_URL}/calls.md#action-urls"
 TROUBLESHOOTING_URL: Final = f"{_DOCS_URL}/troubleshooting.md"
 PASSWORD_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#401-for-ever"
 PBX_URL: Final = f"{_DOCS_URL}/in-front-of-a-pbx.md"

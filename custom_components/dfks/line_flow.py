@@ -17,7 +17,7 @@ from homeassistant.config_entries import (
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
-from homeassistant.const import CONF_NAME, CONF_PASSWORD
+from homeassistant.const import CONF_NAME, CONF_PASSWORD, CONF_WEBHOOK_ID
 from homeassistant.helpers.selector import (
     AreaSelector,
     BooleanSelector,
@@ -61,12 +61,14 @@ from .forms import (
 )
 from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
+from .phones.action_urls import new_webhook_id
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
 from .phones.provisioning import async_phone_settings, propose_password
 from .phones.unknown import UnknownPhone, UnknownPhones
 from .phones.vendors import OTHER, VENDORS, vendor_of
 from .settings import (
+    is_reported,
     line_auth_name,
     line_parts,
     line_subentries,
@@ -302,21 +304,21 @@ class LineSubentryFlow(ConfigSubentryFlow):
         settings: Words,
     ) -> SubentryFlowResult:
         """Store the line and end with what to type into its phone."""
-        is_at_pbx = CONF_PBX in data
         unique_id = stored_unique_id(data)
+        page = _page(data, settings)
         if stored is None:
             return self.async_create_entry(
                 title=name,
                 data=data,
                 unique_id=unique_id,
-                description="at_pbx" if is_at_pbx else None,
+                description=page,
                 description_placeholders=settings,
             )
         self.hass.config_entries.async_update_subentry(
             self._get_entry(), stored, title=name, data=data, unique_id=unique_id
         )
         return self.async_abort(
-            reason="reconfigured_at_pbx" if is_at_pbx else "reconfigure_successful",
+            reason=f"reconfigured_{page}" if page else "reconfigure_successful",
             description_placeholders=settings,
         )
 
@@ -455,6 +457,10 @@ def _check_line(
         data[CONF_AREA] = area
     if user_input.get(CONF_SEE_CALLS):
         data[CONF_SEE_CALLS] = True
+        if pbx == HERE:
+            # Its phones report their calls. The address stays as it is typed into them.
+            webhook_id = stored and stored.data.get(CONF_WEBHOOK_ID)
+            data[CONF_WEBHOOK_ID] = webhook_id or new_webhook_id()
     if pbx != HERE:
         # The PBX asks for the password.
         data[CONF_PBX] = pbx
@@ -470,3 +476,13 @@ def _check_line(
         if not is_auth_name(auth_name):
             errors[CONF_AUTH_NAME] = "invalid_auth_name"
     return data, errors
+
+
+def _page(data: Mapping[str, Any], settings: Words) -> str | None:
+    """Return the text of what to type into the phone, None for the one of most lines."""
+    if CONF_PBX in data:
+        return "at_pbx"
+    if not is_reported(data):
+        return None
+    # Phones do not trust every certificate.
+    return "calls_https" if settings["webhook"].startswith("`https:") else "calls"

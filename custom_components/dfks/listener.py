@@ -116,7 +116,13 @@ class DfksListener:
             self.server, self.sync.lines, self.passed_phones, clock
         )
         self.calls = CallMonitor(
-            hass, self.server, self.sync.lines, clock, self.device_id, self.line_name
+            hass,
+            self.server,
+            self.sync.lines,
+            clock,
+            self.config.allowed_networks,
+            self.device_id,
+            self.line_name,
         )
         self.pbxs = PbxManager(
             hass,

@@ -10,7 +10,13 @@ import os
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
-from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_PASSWORD, CONF_PORT
+from homeassistant.const import (
+    CONF_DOMAIN,
+    CONF_HOST,
+    CONF_PASSWORD,
+    CONF_PORT,
+    CONF_WEBHOOK_ID,
+)
 
 from .const import (
     CONF_ADVERTISED_HOST,
@@ -120,6 +126,14 @@ def assigned_features(line: Mapping[str, Any]) -> tuple[Feature, ...]:
 def sees_calls(line: Mapping[str, Any]) -> bool:
     """Whether the calls of a line are to be seen, given its data."""
     return bool(line.get(CONF_SEE_CALLS))
+
+
+def is_reported(line: Mapping[str, Any]) -> bool:
+    """Whether phones of a line report its calls, given its data.
+
+    The SIP of one at a PBX passes through here, and says more.
+    """
+    return sees_calls(line) and CONF_WEBHOOK_ID in line and CONF_PBX not in line
 
 
 def line_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:

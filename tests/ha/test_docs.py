@@ -15,6 +15,7 @@ import pytest
 
 from custom_components.dfks.config_flow import _listener_schema, _options_schema
 from custom_components.dfks.const import PHONES_URL, TROUBLESHOOTING_URL
+from custom_components.dfks.features.reported_calls import ReportedEvent
 from custom_components.dfks.features.seen import CallEventType, CallReason, CallState
 from custom_components.dfks.line_flow import SECTIONS
 from custom_components.dfks.listener import DfksListener
@@ -372,7 +373,7 @@ class TestCalls:
     def test_has_every_state_event_and_reason(self) -> None:
         """Those of the entities, by their names in automations."""
         told = set(re.findall(r"`(\w+)`", CALLS))
-        assert {*CallState, *CallEventType, *CallReason} <= told
+        assert {*CallState, *CallEventType, *CallReason, *ReportedEvent} <= told
 
     @pytest.mark.parametrize("platform", ["event", "sensor"])
     def test_has_the_attributes(self, platform: str) -> None:

@@ -239,6 +239,10 @@ class TestTranslations:
         line = ENGLISH["config_subentries"]["line"]
         assert words(line["create_entry"]["default"]) == PAIRING_WORDS
         assert words(line["abort"]["reconfigure_successful"]) == PAIRING_WORDS
+        for page in ("calls", "calls_https"):
+            reporting = PAIRING_WORDS | {"webhook", "action_urls", "calls_url"}
+            assert words(line["create_entry"][page]) == reporting
+            assert words(line["abort"][f"reconfigured_{page}"]) == reporting
         assert words(line["create_entry"]["at_pbx"]) == PBX_PAIRING_WORDS
         assert words(line["abort"]["reconfigured_at_pbx"]) == PBX_PAIRING_WORDS
         for message in ENGLISH["config_subentries"]["pbx"]["error"].values():

@@ -297,7 +297,8 @@ async def test_reloads_do_not_add_up(
     assert len(often.sockets) == len(once.sockets)
     assert len(often.timers) == len(once.timers)
     assert len(often.tasks) == len(once.tasks)
-    assert often.listeners == once.listeners
+    # Home Assistant's web server has written its own settings meanwhile.
+    assert not Counter(often.listeners) - Counter(once.listeners)
     assert often.data == once.data
     assert Counter(type(item) for item in living()) == alive
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from custom_components.dfks.features.reported_calls import read_query
 from custom_components.dfks.phones.vendors import (
     OTHER,
     VENDORS,
+    WEBHOOK,
     Settings,
     Vendor,
     vendor_of,
@@ -67,6 +69,11 @@ def section(vendor: Vendor) -> str:
     if vendor.notes:
         parts.append("\n".join(f"- {note}" for note in vendor.notes))
     parts.append(f"Sources: {'; '.join(vendor.sources)}.")
+    parts += by_models("To report its calls", vendor.calls)
+    if vendor.call_notes:
+        parts.append("\n".join(f"- {note}" for note in vendor.call_notes))
+    if vendor.call_sources:
+        parts.append(f"Sources of that: {'; '.join(vendor.call_sources)}.")
     return "\n\n".join(parts)
 
 
@@ -113,6 +120,27 @@ def test_documentation_has_the_same() -> None:
 def test_every_source_is_named(key: str) -> None:
     """A setting that comes from nowhere is a guess."""
     assert VENDORS[key].sources
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_every_source_of_how_calls_are_reported_is_named(key: str) -> None:
+    """A variable that no document has is not put into an address."""
+    vendor = VENDORS[key]
+    assert bool(vendor.calls) == bool(vendor.call_sources)
+    assert vendor.calls or not vendor.call_notes
+
+
+@pytest.mark.parametrize("key", [key for key in VENDORS if VENDORS[key].calls])
+def test_what_a_phone_is_told_to_report_is_understood(key: str) -> None:
+    """Each of its events, and its variables are in fields that are read."""
+    for lines in VENDORS[key].calls.values():
+        urls = [line for line in lines if f"{WEBHOOK}?" in line]
+        assert urls or "telNotification" in lines[0]
+        for url in urls:
+            query = url.partition("?")[2]
+            assert read_query(query) is not None, url
+            fields = {item.partition("=")[0] for item in query.split("&")}
+            assert fields <= {"event", "call", "number", "name"}
 
 
 @pytest.mark.parametrize("key", VENDORS)

@@ -117,7 +117,7 @@ class Party(NamedTuple):
         return cls(number, "" if name == number else name)
 
 
-_NOBODY: Final = Party()
+NOBODY: Final = Party()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +198,7 @@ class SeenCalls(Publisher[[CallEvent | None]]):
     def party(self) -> Party:
         """The other side of the call that the state is of, the newest of these."""
         shown = self._shown
-        return _NOBODY if shown is None else shown.party
+        return NOBODY if shown is None else shown.party
 
     @property
     def _shown(self) -> _Call | None:
@@ -210,16 +210,16 @@ class SeenCalls(Publisher[[CallEvent | None]]):
 
     # What a source reports
 
-    def incoming(self, leg: Leg, party: Party = _NOBODY) -> None:
+    def incoming(self, leg: Leg, party: Party = NOBODY) -> None:
         """Note that a phone rings, or still does."""
         self._begin(leg, party, incoming=True)
 
-    def outgoing(self, leg: Leg, party: Party = _NOBODY) -> None:
+    def outgoing(self, leg: Leg, party: Party = NOBODY) -> None:
         """Note that a phone calls somebody, or still does."""
         self._begin(leg, party, incoming=False)
 
     def answered(
-        self, leg: Leg, party: Party = _NOBODY, *, lasts: float | None = None
+        self, leg: Leg, party: Party = NOBODY, *, lasts: float | None = None
     ) -> None:
         """Note that a call is answered or goes on, at most `lasts` seconds unrefreshed."""
         if self._is_over(leg):
@@ -262,6 +262,11 @@ class SeenCalls(Publisher[[CallEvent | None]]):
             call.reason = call.reason or reason
         if not call.legs:
             self._end(call, call.reason or reason)
+
+    def missed(self, leg: Leg, party: Party) -> None:
+        """Note a call that nobody has answered, also where its ringing was not told."""
+        if leg.call or self._find(leg) is not None:
+            self._refuse(leg, party, CallEventType.MISSED, CallReason.NO_ANSWER)
 
     def rejected(self, leg: Leg, party: Party, reason: CallReason) -> None:
         """Note a call that is rejected, also one that no phone ever rang for."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from homeassistant.config_entries import ConfigSubentry
+from homeassistant.const import CONF_WEBHOOK_ID
 from homeassistant.core import Context, HomeAssistant, callback
 
 from ..changes import ATTR_LINE
@@ -17,8 +18,9 @@ from ..features.model import Line
 from ..features.passed_calls import PassedCalls
 from ..features.publisher import Publisher
 from ..features.seen import CallEvent, SeenCalls
-from ..settings import sees_calls
-from ..sip import Clock, LineKey, ProxyBinding, SipServer
+from ..settings import is_reported, sees_calls
+from ..sip import Clock, LineKey, Network, ProxyBinding, SipServer
+from .action_urls import ActionUrls, Hook
 
 # Fired for each event of a call, so that automations and Activity know what an entity
 # has changed for. Without numbers and names: what is on the bus is recorded.
@@ -61,10 +63,15 @@ class CallMonitor:
         server: SipServer,
         lines: Mapping[str, Line],
         clock: Clock,
+        allowed: tuple[Network, ...],
         device_id: Callable[[Line], str | None],
         line_name: Callable[[Line], str],
     ) -> None:
-        """See no calls yet; events name a line by its device, as the user does."""
+        """See no calls yet.
+
+        Phones may report from the networks `allowed`. Events name a line by its device,
+        as the user does.
+        """
         self._hass = hass
         self._server = server
         self._lines = lines
@@ -75,6 +82,7 @@ class CallMonitor:
         # Those whose SIP passes, by PBX and user.
         self._passed: dict[LineKey, SeenCalls] = {}
         self._observer = PassedCalls(self._passed)
+        self._action_urls = ActionUrls(hass, allowed)
 
     @property
     def line_ids(self) -> frozenset[str]:
@@ -98,6 +106,15 @@ class CallMonitor:
         for line_id in wanted.keys() - self._calls.keys():
             self._calls[line_id] = LineCalls(self._clock, partial(self._fire, line_id))
         self._watch(wanted)
+        self._action_urls.async_update(
+            {
+                subentries[line_id].data[CONF_WEBHOOK_ID]: Hook(
+                    self._calls[line_id].seen, subentries[line_id].title
+                )
+                for line_id in wanted
+                if is_reported(subentries[line_id].data)
+            }
+        )
 
     def _fire(self, line_id: str, event: CallEvent, context: Context) -> None:
         line = self._lines[line_id]
@@ -131,6 +148,7 @@ class CallMonitor:
     def async_stop(self) -> None:
         """See nothing any more."""
         self._server.calls.watch(frozenset(), self._observer)
+        self._action_urls.async_update({})
         for calls in self._calls.values():
             calls.seen.clear()
 

@@ -5,12 +5,19 @@ from ipaddress import ip_address
 import secrets
 from typing import Any, Final
 
-from homeassistant.components import network
+from homeassistant.components import network, webhook
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_PORT
+from homeassistant.const import (
+    CONF_HOST,
+    CONF_PASSWORD,
+    CONF_PORT,
+    CONF_WEBHOOK_ID,
+    SERVER_PORT,
+)
 from homeassistant.core import HomeAssistant
 
 from ..const import (
+    CALLS_URL,
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_PBX,
@@ -20,9 +27,9 @@ from ..const import (
     PBX_URL,
     PHONES_URL,
 )
-from ..settings import line_auth_name
-from ..sip import split_hosts
-from .vendors import OTHER, Settings, Vendor, vendor
+from ..settings import is_reported, line_auth_name
+from ..sip import bracketed, split_hosts
+from .vendors import OTHER, WEBHOOK, Settings, Vendor, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and
 # neither b and 6, g, q and 9, i, j, l and 1, o and 0, s and 5, v, z and 2, nor 8.
@@ -74,6 +81,43 @@ async def async_phone_settings(
         "accounts": _settings(chosen.accounts),
         "codes": ", ".join(map(_code, chosen.codes)) or NONE,
         "phones_url": PHONES_URL,
+        **(
+            _to_report(await _async_webhook(hass, listener, line), chosen)
+            if is_reported(line)
+            else {}
+        ),
+    }
+
+
+async def _async_webhook(
+    hass: HomeAssistant, listener: Mapping[str, Any], line: Mapping[str, Any]
+) -> str:
+    """Return the address that the phones of a line report their calls to.
+
+    Where Home Assistant does not know how it is reached in its own network, it is
+    where phones reach the listener.
+    """
+    base = hass.config.internal_url
+    if base is None:
+        api = hass.config.api
+        port = api.port if api is not None else SERVER_PORT
+        scheme = "https" if api is not None and api.use_ssl else "http"
+        host = (await _async_addresses(hass, listener))[0]
+        base = f"{scheme}://{bracketed(host)}:{port}"
+    path = webhook.async_generate_path(line[CONF_WEBHOOK_ID])
+    return f"{base.rstrip('/')}{path}"
+
+
+def _to_report(address: str, chosen: Vendor) -> dict[str, str]:
+    """Return the words for a phone that is to report its calls."""
+    settings = {
+        models: tuple(setting.replace(WEBHOOK, address) for setting in lines)
+        for models, lines in chosen.calls.items()
+    }
+    return {
+        "webhook": _code(address),
+        "action_urls": _settings(settings),
+        "calls_url": CALLS_URL,
     }
 
 

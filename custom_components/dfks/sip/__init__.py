@@ -11,6 +11,7 @@ from .access.guard import (
     DEFAULT_MAX_FAILURES,
     PRIVATE_NETWORKS,
     Blocked,
+    Network,
     parse_networks,
 )
 from .clock import Clock, LoopClock, TimerHandle
@@ -125,6 +126,7 @@ __all__ = [
     "IncomingCall",
     "LineKey",
     "LoopClock",
+    "Network",
     "NotSip",
     "Notification",
     "Notifier",

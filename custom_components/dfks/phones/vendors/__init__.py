@@ -9,7 +9,7 @@ from typing import Final
 from .cisco import CISCO, CISCO_ENTERPRISE
 from .fanvil import BEKER, FANVIL, SWISSVOICE, TELEKONNECTORS
 from .grandstream import GRANDSTREAM
-from .model import LocalProcessing, Settings, Vendor
+from .model import WEBHOOK, LocalProcessing, Settings, Vendor
 from .others import AKUVOX, ALE, FLYINGVOICE, GIGASET, HTEK, MITEL, PANASONIC
 from .poly import OBIHAI, POLY
 from .snom import SNOM, VTECH
@@ -18,6 +18,7 @@ from .yealink import YEALINK
 __all__ = [
     "OTHER",
     "VENDORS",
+    "WEBHOOK",
     "LocalProcessing",
     "Settings",
     "Vendor",

@@ -2,7 +2,10 @@
 
 from typing import Final
 
-from .model import Vendor
+from .model import Vendor, action_urls
+
+# What a report has beside the event.
+_REPORT: Final = "&call=$call-id&number=$remote"
 
 GRANDSTREAM: Final = Vendor(
     name="Grandstream",
@@ -67,5 +70,45 @@ GRANDSTREAM: Final = Vendor(
     ),
     proxy_sources=(
         "FusionPBX, templates grandstream/gxp21xx, grp261x, gxv3480, wp810",
+    ),
+    calls={
+        "GXP, and all by P values": action_urls(
+            _REPORT,
+            {
+                "P8310": "incoming",
+                "P8311": "outgoing",
+                "P8313": "answered",
+                "P8314": "ended",
+                "P8312": "missed",
+                "P8324": "held",
+                "P8325": "resumed",
+                "P8304": "started",
+            },
+        ),
+        "GRP": action_urls(
+            _REPORT,
+            {
+                "ons.actionUrl.incomingCall": "incoming",
+                "ons.actionUrl.outgoingCall": "outgoing",
+                "ons.actionUrl.establishedCall": "answered",
+                "ons.actionUrl.terminatedCall": "ended",
+                "ons.actionUrl.missedCall": "missed",
+                "ons.actionUrl.holdCall": "held",
+                "ons.actionUrl.unholdCall": "resumed",
+            },
+        ),
+    },
+    call_notes=(
+        "On its web page: Settings > Outbound Notification > Action URL.",
+        (
+            "No name is reported: the phone was seen to send it with bare blanks, and "
+            "Home Assistant's web server refuses such a request."
+        ),
+    ),
+    call_sources=(
+        (
+            "GRP26xx guide, table 23; Action URL guide, pp. 4-5; FusionPBX, templates "
+            "grandstream/gxp21xx and grp261x (names)"
+        ),
     ),
 )

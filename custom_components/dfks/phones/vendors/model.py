@@ -8,9 +8,28 @@ template says is left out: it is not documented.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 # Settings by the models or firmware that have them; the empty name stands for all.
 Settings = Mapping[str, tuple[str, ...]]
+
+
+# Stands for the address that a phone reports its calls to.
+WEBHOOK: Final = "WEBHOOK"
+
+
+def action_urls(
+    query: str, events: Mapping[str, str], between: str = "="
+) -> tuple[str, ...]:
+    """Return the settings of a phone that reports its calls, an event each.
+
+    `query` has the phone's variables (`features.reported_calls` has the fields),
+    `between` stands between the name of a setting and its value.
+    """
+    return tuple(
+        f"{setting}{between}{WEBHOOK}?event={event}{query}"
+        for setting, event in events.items()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +78,10 @@ class Vendor:
             not answer.
         proxy_notes: what else there is to mind then, in English.
         proxy_sources: the documents and templates that have these.
+        calls: the settings with which a phone reports its calls, in which WEBHOOK
+            stands for the address; none where its variables are not documented.
+        call_notes: what else there is to mind then, in English.
+        call_sources: the documents that have these.
         notes: what else there is to mind, in English.
         sources: the documents, and the public provisioning templates.
 
@@ -77,6 +100,9 @@ class Vendor:
     second_way: Settings = field(default_factory=dict)
     proxy_notes: tuple[str, ...] = ()
     proxy_sources: tuple[str, ...] = ()
+    calls: Settings = field(default_factory=dict)
+    call_notes: tuple[str, ...] = ()
+    call_sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 

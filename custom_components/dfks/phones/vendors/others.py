@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor
+from .model import LocalProcessing, Vendor, action_urls
 
 AKUVOX: Final = Vendor(
     name="Akuvox",
@@ -162,6 +162,27 @@ HTEK: Final = Vendor(
     second_way={"": ("P20047=PBX",)},
     proxy_notes=("Those of account 1; the outbound proxy of account 2 is `P748`.",),
     proxy_sources=("FusionPBX, template htek/uc926",),
+    calls={
+        "": action_urls(
+            "&call=$call_id&number=$remote",
+            {
+                "P3707": "incoming",
+                "P3708": "outgoing",
+                "P3709": "answered",
+                "P3710": "ended",
+                "P3726": "missed",
+                "P3722": "held",
+                "P3723": "resumed",
+            },
+        )
+    },
+    call_notes=("On its web page: Setting > Action URL.",),
+    call_sources=(
+        (
+            "Htek help desk, Action URL (variables); FusionPBX, template htek/uc926 "
+            "(names)"
+        ),
+    ),
 )
 
 MITEL: Final = Vendor(
@@ -202,6 +223,27 @@ MITEL: Final = Vendor(
     },
     proxy_notes=("An outbound proxy that is silent is given up after 4 seconds.",),
     proxy_sources=("6800 guide 4.2.0, p. 4-81; wazo, provisioning plugin for Aastra",),
+    calls={
+        "": action_urls(
+            "&number=$$REMOTENUMBER$$",
+            {
+                "action uri incoming": "incoming",
+                "action uri outgoing": "outgoing",
+                "action uri connected": "answered",
+                "action uri disconnected": "ended",
+                "action uri startup": "started",
+            },
+            between=": ",
+        )
+    },
+    call_notes=(
+        (
+            "It knows no ids of calls, so a second call at the same time is not told "
+            "from the first; nor does it report a hold."
+        ),
+        "An address may have 128 characters.",
+    ),
+    call_sources=("6730i guide, p. A-117; 6737i guide, p. 5-254",),
 )
 
 PANASONIC: Final = Vendor(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor
+from .model import WEBHOOK, LocalProcessing, Vendor
 
 POLY: Final = Vendor(
     name="Poly, Polycom UCS",
@@ -60,6 +60,14 @@ POLY: Final = Vendor(
         "No parameter of a second outbound proxy was found.",
     ),
     proxy_sources=("VVX UCS 4.1.6 addendum, pp. 43-55; CX5500 1.1.0 guide, p. 76",),
+    calls={
+        "": (
+            f'apps.telNotification.URL="{WEBHOOK}"',
+            'apps.telNotification.callStateChangeEvent="1"',
+        )
+    },
+    call_notes=("The phone posts XML, which has number and name.",),
+    call_sources=("Web Application for Polycom Phones, UC Software 5.0.0, pp. 24-33",),
 )
 
 OBIHAI: Final = Vendor(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import Vendor
+from .model import Vendor, action_urls
 
 SNOM: Final = Vendor(
     name="Snom D",
@@ -42,6 +42,29 @@ SNOM: Final = Vendor(
     ),
     outbound_proxy={"": ('<user_outbound idx="n">HOME_ASSISTANT</user_outbound>',)},
     proxy_sources=("Tancredi, template snom.tmpl; FusionPBX, template snom/D785",),
+    calls={
+        "": action_urls(
+            "&call=$call-id&number=$remote",
+            {
+                "action_incoming_url": "incoming",
+                "action_outgoing_url": "outgoing",
+                "action_connected_url": "answered",
+                "action_disconnected_url": "ended",
+                "action_missed_url": "missed",
+                "action_hold": "held",
+                "action_unhold": "resumed",
+                "action_setup_url": "started",
+            },
+        )
+    },
+    call_notes=("In an XML file, each `&` of an address is written `&amp;`.",),
+    call_sources=(
+        (
+            "Snom service wiki, Can the phone send internal variables within an Action "
+            "URL; Snom user wiki, Action URLs/Runtime Variables; Tancredi, template "
+            "snom.tmpl (names)"
+        ),
+    ),
 )
 
 VTECH: Final = Vendor(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor
+from .model import LocalProcessing, Vendor, action_urls
 
 YEALINK: Final = Vendor(
     name="Yealink",
@@ -108,6 +108,31 @@ YEALINK: Final = Vendor(
         (
             "Administrator's Guide for SIP-T2/T4/T5/CP920 IP Phones; Administrator's "
             "Guide for CP960; FusionPBX, template yealink/t5x"
+        ),
+    ),
+    calls={
+        "": action_urls(
+            "&call=$call_id&number=$remote",
+            {
+                "action_url.incoming_call": "incoming",
+                "action_url.outgoing_call": "outgoing",
+                "action_url.call_established": "answered",
+                "action_url.call_terminated": "ended",
+                "action_url.missed_call": "missed",
+                "action_url.reject_incoming_call": "rejected",
+                "action_url.forward_incoming_call": "forwarded",
+                "action_url.hold": "held",
+                "action_url.unhold": "resumed",
+                "action_url.busy_to_idle": "idle",
+                "action_url.setup_completed": "started",
+            },
+        )
+    },
+    call_notes=("On its web page: Features > Action URL.",),
+    call_sources=(
+        (
+            "Administrators Guide for CP860 IP conference phones, p. 216 (events and "
+            "variables); Administrator's Guide for SIP-T2/T4/T5/CP920 IP Phones"
         ),
     ),
 )

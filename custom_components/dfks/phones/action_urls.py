@@ -1,0 +1,116 @@
+"""The addresses that phones call to report their calls: a webhook for each line.
+
+Home Assistant's own check of where a webhook is called from knows neither the networks
+of VPNs nor public IPv6 addresses, so the listener's allowed networks decide here, as
+they do for SIP.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+import logging
+import secrets
+from typing import NamedTuple
+
+from aiohttp.web import Request, Response
+from homeassistant.components import webhook
+from homeassistant.core import HomeAssistant, callback
+
+from ..const import DOMAIN
+from ..features.reported_calls import MAX_REPORT, Report, read_document, read_query
+from ..features.seen import SeenCalls
+from ..sip import Network
+
+_LOGGER = logging.getLogger(__name__)
+
+# Octets of a webhook's id, which nobody can guess. Home Assistant's own are longer, but
+# some phones take addresses of 128 characters at most.
+ID_SIZE = 16
+
+# Seconds in which a phone has to send the whole of its report.
+PATIENCE = 10.0
+
+
+def new_webhook_id() -> str:
+    """Return an id for the webhook of a line."""
+    return secrets.token_hex(ID_SIZE)
+
+
+class Hook(NamedTuple):
+    """Where the reports to a webhook go, and what Home Assistant's page calls it."""
+
+    calls: SeenCalls
+    name: str
+
+
+class ActionUrls:
+    """Takes what phones report of the calls of their lines."""
+
+    def __init__(self, hass: HomeAssistant, allowed: tuple[Network, ...]) -> None:
+        """Take reports from the networks `allowed`; from all, where there are none."""
+        self._hass = hass
+        self._allowed = allowed
+        self._hooks: dict[str, Hook] = {}
+
+    @callback
+    def async_update(self, hooks: Mapping[str, Hook]) -> None:
+        """Take reports to these webhooks from now on, by id, and to no others."""
+        for webhook_id in self._hooks.keys() - hooks.keys():
+            webhook.async_unregister(self._hass, webhook_id)
+        for webhook_id in hooks.keys() - self._hooks.keys():
+            webhook.async_register(
+                self._hass,
+                DOMAIN,
+                hooks[webhook_id].name,
+                webhook_id,
+                self._async_handle,
+                local_only=False,
+                allowed_methods=("GET", "POST"),
+            )
+        self._hooks = dict(hooks)
+
+    async def _async_handle(
+        self, _hass: HomeAssistant, webhook_id: str, request: Request
+    ) -> Response | None:
+        """Take a report; the phone is told nothing but that it has arrived."""
+        source = request.remote
+        if source is None or not self._lets_in(source):
+            _LOGGER.debug("A report from %s is not taken: network", source)
+            return None
+        report = await self._async_read(request)
+        hook = self._hooks.get(webhook_id)
+        if report is None:
+            _LOGGER.debug("A report from %s is not understood", source)
+        elif hook is not None:
+            report.tell(hook.calls, source)
+        return None
+
+    def _lets_in(self, source: str) -> bool:
+        if not self._allowed:
+            return True
+        try:
+            address = ip_address(source.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._allowed)
+
+    @staticmethod
+    async def _async_read(request: Request) -> Report | None:
+        """Return the report in a request: in its address, else in its body."""
+        query = request.rel_url.raw_query_string
+        if len(query) <= MAX_REPORT and (report := read_query(query)) is not None:
+            return report
+        body = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for chunk in request.content.iter_chunked(MAX_REPORT):
+                    body += chunk
+                    if len(body) > MAX_REPORT:
+                        return None
+        except TimeoutError:
+            return None
+        if body.lstrip().startswith(b"<"):
+            return read_document(body)
+        return read_query(body.decode("utf-8", "replace"))

@@ -1,0 +1,403 @@
+"""Phones that report their calls: what they are told to call, and what comes of it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+from homeassistant.components import webhook
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.setup import async_setup_component
+import pytest
+
+from tests.phone.action_urls import MAKES, Make, ReportingPhone, get
+
+from .common import (
+    RECEPTION,
+    RECEPTION_DATA,
+    MockConfigEntry,
+    get_diagnostics_for_config_entry,
+    line_data,
+    listener_entry,
+    set_up,
+    state_of,
+)
+from .forms import placeholders, show_line_form, submit
+
+CALL = "sensor.reception_call"
+CALL_EVENT = "event.reception_call"
+HOOK = "0123456789abcdef0123456789abcdef"
+
+type Client = TestClient[Any, Any]
+
+SEEN = {**RECEPTION_DATA, "see_calls": True, "webhook_id": HOOK}
+
+
+@pytest.fixture
+def entry(port: int) -> MockConfigEntry:
+    """Return a listener with the line Reception, whose phones report their calls."""
+    return listener_entry(port, [line_data(RECEPTION, "Reception", SEEN)])
+
+
+@pytest.fixture
+async def diagnostics(hass: HomeAssistant) -> None:
+    """Load what hands diagnostics out, before the web server starts."""
+    assert await async_setup_component(hass, "diagnostics", {})
+
+
+@pytest.fixture
+async def web(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    hass_client_no_auth: Callable[[], Awaitable[Client]],
+) -> str:
+    """Set `entry` up; return where Home Assistant's web server is."""
+    await set_up(hass, entry)
+    client = await hass_client_no_auth()
+    base = str(client.make_url("")).rstrip("/")
+    hass.config.internal_url = base
+    return base
+
+
+async def report(hass: HomeAssistant, web: str, query: str, hook: str = HOOK) -> int:
+    """Call the webhook as a phone does; return the status of the answer."""
+    status = await get(f"{web}/api/webhook/{hook}?{query}")
+    await hass.async_block_till_done()
+    return status
+
+
+async def pages_of(
+    hass: HomeAssistant, entry: MockConfigEntry, **changes: object
+) -> tuple[str, dict[str, str]]:
+    """Submit the form of the line; return which page comes and what it is filled with."""
+    result = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+    form = {
+        "name": "Reception",
+        "user": "201",
+        "vendor": "other",
+        "calls": {"see_calls": True},
+    }
+    result = await submit(hass, result, {**form, **changes})
+    assert result["type"] is FlowResultType.ABORT
+    return result["reason"], placeholders(result)
+
+
+def settings_of(words: dict[str, str]) -> str:
+    """Return the settings on a page, as they are copied into a file."""
+    return words["action_urls"].replace("```", "")
+
+
+class TestPhones:
+    """A phone that has been given what the page says."""
+
+    @pytest.mark.parametrize("vendor", MAKES)
+    async def test_a_call_comes_is_held_and_ends(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
+    ) -> None:
+        """Each vendor's, by its own settings and variables."""
+        _, words = await pages_of(hass, entry, vendor=vendor)
+        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        assert phone.has_urls
+        seen = []
+
+        async def see() -> None:
+            await hass.async_block_till_done()
+            seen.append(state_of(hass, CALL))
+
+        await phone.rings("+4930123")
+        await see()
+        state = hass.states.get(CALL)
+        assert state is not None
+        assert state.attributes["number"] == "+4930123"
+        await phone.picks_up()
+        await see()
+        await phone.holds()
+        await see()
+        await phone.goes_on()
+        await see()
+        await phone.hangs_up()
+        await see()
+        assert seen == ["ringing", "in_call", "on_hold", "in_call", "idle"]
+        assert set(phone.answers) == {200}
+        event = hass.states.get(CALL_EVENT)
+        assert event is not None
+        assert event.attributes["event_type"] == "ended"
+        assert event.attributes["reason"] == "hung_up"
+
+    @pytest.mark.parametrize("vendor", MAKES)
+    async def test_a_call_that_nobody_takes(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
+    ) -> None:
+        """Is missed once, though the phone says that it has ended as well."""
+        _, words = await pages_of(hass, entry, vendor=vendor)
+        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        await phone.rings("202")
+        await phone.hangs_up()
+        await hass.async_block_till_done()
+        event = hass.states.get(CALL_EVENT)
+        assert event is not None
+        assert event.attributes["event_type"] == "missed"
+        assert event.attributes["number"] == "202"
+
+    @pytest.mark.parametrize("vendor", MAKES)
+    async def test_a_phone_that_starts_anew(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
+    ) -> None:
+        """Has no call any more."""
+        _, words = await pages_of(hass, entry, vendor=vendor)
+        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        await phone.dials("202")
+        await phone.picks_up()
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "in_call"
+        await phone.boots()
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "idle"
+
+    @pytest.mark.parametrize(
+        ("key", "event"), [("rejects", "rejected"), ("forwards", "forwarded")]
+    )
+    async def test_a_phone_that_does_not_want_it(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        web: str,
+        key: str,
+        event: str,
+    ) -> None:
+        """And has a URL for that."""
+        _, words = await pages_of(hass, entry, vendor="yealink")
+        phone = ReportingPhone(MAKES["yealink"], settings_of(words))
+        await phone.rings("202")
+        await getattr(phone, key)()
+        await hass.async_block_till_done()
+        state = hass.states.get(CALL_EVENT)
+        assert state is not None
+        assert state.attributes["event_type"] == event
+
+    async def test_a_poly_posts_xml(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """To the address that its page has."""
+        _, words = await pages_of(hass, entry, vendor="poly")
+        address = words["action_urls"].partition('URL="')[2].partition('"')[0]
+        body = (
+            '<CallStateChangeEvent CallReference="1" CallState="Offering">'
+            "<CallInfo><CallingPartyDirNum>202</CallingPartyDirNum></CallInfo>"
+            "</CallStateChangeEvent>"
+        )
+        assert await get(address, body=body.encode()) == 200
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "ringing"
+
+
+class TestWebhook:
+    """What is taken, and from whom."""
+
+    async def test_a_form(self, hass: HomeAssistant, web: str) -> None:
+        """The same fields, posted."""
+        address = f"{web}/api/webhook/{HOOK}"
+        assert await get(address, body=b"event=incoming&number=202") == 200
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "ringing"
+
+    @pytest.mark.parametrize(
+        "query", ["", "event=reboot", "event=incoming%20", "EVENT=incoming"]
+    )
+    async def test_nothing_but_known_events(
+        self, hass: HomeAssistant, web: str, query: str
+    ) -> None:
+        """The phone is told nothing else."""
+        assert await report(hass, web, query) == 200
+        assert state_of(hass, CALL) == "idle"
+
+    async def test_a_body_without_end(self, hass: HomeAssistant, web: str) -> None:
+        """Is not read to its end."""
+        address = f"{web}/api/webhook/{HOOK}"
+        body = b"event=incoming&name=" + b"x" * 20_000
+        assert await get(address, body=body) == 200
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "idle"
+
+    @pytest.mark.parametrize(
+        ("networks", "state"),
+        [
+            ("192.0.2.0/24", "idle"),
+            ("127.0.0.0/8", "ringing"),
+            ("", "ringing"),
+        ],
+    )
+    async def test_from_the_networks_of_the_listener(
+        self,
+        hass: HomeAssistant,
+        port: int,
+        hass_client_no_auth: Callable[[], Awaitable[Client]],
+        networks: str,
+        state: str,
+    ) -> None:
+        """As for SIP: those are set by the user."""
+        entry = listener_entry(
+            port,
+            [line_data(RECEPTION, "Reception", SEEN)],
+            options={"allowed_networks": networks},
+        )
+        await set_up(hass, entry)
+        client = await hass_client_no_auth()
+        base = str(client.make_url("")).rstrip("/")
+        assert await report(hass, base, "event=incoming") == 200
+        assert state_of(hass, CALL) == state
+
+    async def test_another_address(self, hass: HomeAssistant, web: str) -> None:
+        """Leads nowhere."""
+        assert await report(hass, web, "event=incoming", hook="0" * 32) == 200
+        assert state_of(hass, CALL) == "idle"
+
+    async def test_numbers_are_in_no_log_and_no_diagnostics(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        diagnostics: None,
+        web: str,
+        hass_client: Any,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """Nor is the address, which is a secret."""
+        caplog.set_level("DEBUG", "custom_components.dfks")
+        await report(hass, web, "event=incoming&number=+4930123")
+        await report(hass, web, "event=unknown&number=+4930123")
+        said = [
+            record.getMessage()
+            for record in caplog.records
+            if record.name.startswith("custom_components.dfks")
+        ]
+        shown = await get_diagnostics_for_config_entry(hass, hass_client, entry)
+        assert not [text for text in [*said, str(shown)] if "4930123" in text]
+        assert not [text for text in [*said, str(shown)] if HOOK in text]
+        (line,) = shown["lines"].values()
+        assert line["webhook_id"] == "**REDACTED**"
+
+
+class TestOption:
+    """When there is a webhook, and when there is none."""
+
+    def hooks(self, hass: HomeAssistant) -> set[str]:
+        """Return the webhooks that there are."""
+        return set(hass.data.get("webhook", {}))
+
+    async def test_goes_when_the_option_is_turned_off(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """And the entities with it."""
+        assert self.hooks(hass) == {HOOK}
+        await pages_of(hass, entry, calls={"see_calls": False})
+        assert self.hooks(hass) == set()
+        assert hass.states.get(CALL) is None
+        assert "webhook_id" not in entry.subentries[RECEPTION].data
+
+    async def test_is_another_one_when_it_is_turned_on_again(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """An address that was given away is worth nothing any more."""
+        await pages_of(hass, entry, calls={"see_calls": False})
+        await pages_of(hass, entry)
+        (hook,) = self.hooks(hass)
+        assert hook == entry.subentries[RECEPTION].data["webhook_id"]
+        assert hook != HOOK
+        assert len(hook) == 32
+
+    async def test_stays_when_something_else_is_changed(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """It is typed into the phones."""
+        await pages_of(hass, entry, user="209")
+        assert self.hooks(hass) == {HOOK}
+
+    async def test_goes_with_the_entry(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """And comes back with it."""
+        await hass.config_entries.async_unload(entry.entry_id)
+        assert self.hooks(hass) == set()
+        await hass.config_entries.async_setup(entry.entry_id)
+        await hass.async_block_till_done()
+        assert self.hooks(hass) == {HOOK}
+
+    async def test_is_none_for_a_line_at_a_pbx(
+        self, hass: HomeAssistant, port: int
+    ) -> None:
+        """Its SIP passes: one source a line."""
+        data = {key: val for key, val in SEEN.items() if key != "password"}
+        entry = listener_entry(
+            port, [line_data(RECEPTION, "Reception", {**data, "pbx": "gone"})]
+        )
+        await set_up(hass, entry)
+        assert self.hooks(hass) == set()
+        assert state_of(hass, CALL) == "idle"
+
+
+class TestPage:
+    """What a user is told to enter on the phone."""
+
+    @pytest.mark.parametrize("make", MAKES.values(), ids=list(MAKES))
+    async def test_a_new_line(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, make: Make
+    ) -> None:
+        """Has its own address at once."""
+        vendor = next(key for key, known in MAKES.items() if known is make)
+        shown = await show_line_form(hass, entry)
+        form = {
+            "name": "Gate",
+            "user": "203",
+            "vendor": vendor,
+            "calls": {"see_calls": True},
+        }
+        result = await submit(hass, shown, form)
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["description"] == "calls"
+        words = placeholders(result)
+        phone = ReportingPhone(make, settings_of(words))
+        await phone.rings("202")
+        await hass.async_block_till_done()
+        assert state_of(hass, "sensor.gate_call") == "ringing"
+        assert state_of(hass, CALL) == "idle"
+
+    @pytest.mark.parametrize("vendor", ["other", "fanvil"])
+    async def test_a_phone_whose_variables_are_not_documented(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
+    ) -> None:
+        """Gets the bare address, and no guess."""
+        _, words = await pages_of(hass, entry, vendor=vendor)
+        assert words["action_urls"] == "\u2013"
+        assert words["webhook"] == f"`{web}/api/webhook/{HOOK}`"
+
+    async def test_https(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """Comes with a warning."""
+        hass.config.internal_url = "https://house.example:8123"
+        page, words = await pages_of(hass, entry)
+        assert page == "reconfigured_calls_https"
+        assert words["webhook"].startswith("`https://house.example:8123/api/webhook/")
+
+    async def test_without_an_internal_address(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """It is the listener's, with the port of the web server."""
+        hass.config.internal_url = None
+        page, words = await pages_of(hass, entry)
+        assert page == "reconfigured_calls"
+        port = hass.config.api.port if hass.config.api else 8123
+        assert words["webhook"] == f"`http://127.0.0.1:{port}/api/webhook/{HOOK}`"
+
+    async def test_a_line_whose_calls_are_not_seen(
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str
+    ) -> None:
+        """Has nothing of it on its page."""
+        page, words = await pages_of(hass, entry, calls={"see_calls": False})
+        assert page == "reconfigure_successful"
+        assert "webhook" not in words
+
+
+def test_the_path_is_home_assistants() -> None:
+    """As it stands in the documentation."""
+    assert webhook.async_generate_path("ID") == "/api/webhook/ID"
