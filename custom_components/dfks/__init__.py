@@ -12,6 +12,7 @@ from homeassistant.loader import Integration, async_get_integration
 
 from .capacity import async_lines_without_room
 from .const import DOMAIN
+from .frontend import async_add_strategy, async_remove_strategy, async_serve_strategy
 from .listener import DfksConfigEntry, DfksListener
 from .services import async_setup_services
 from .storage.bindings import BindingStore
@@ -37,13 +38,15 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Register the actions: they answer also while the listener is not loaded."""
+    """Register what is there also while the listener is not loaded."""
     async_setup_services(hass)
+    await async_serve_strategy(hass)
     return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> bool:
     """Open the listener, then add the entities of its lines."""
+    async_add_strategy(hass)
     listener = DfksListener(hass, entry, partial(async_lines_without_room, hass, entry))
     await listener.async_start()
     entry.runtime_data = listener
@@ -90,6 +93,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> boo
 
 async def async_remove_entry(hass: HomeAssistant, entry: DfksConfigEntry) -> None:
     """Tell the phones, then delete what is stored."""
+    async_remove_strategy(hass)
     try:
         await async_say_goodbye(hass, entry)
     finally:

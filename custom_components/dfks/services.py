@@ -27,7 +27,7 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.json import JsonObjectType
 import voluptuous as vol
 
-from .const import ATTR_FEATURE, ATTR_UNTIL, DOMAIN, FEATURE_KEYS
+from .const import ATTR_FEATURE, ATTR_FORWARD_TO, ATTR_UNTIL, DOMAIN, FEATURE_KEYS
 from .errors import invalid, refused
 from .features.claims import names
 from .features.model import (
@@ -66,7 +66,6 @@ SERVICE_RELEASE: Final = "release"
 
 ATTR_CLAIM: Final = "claim"
 ATTR_DURATION: Final = "duration"
-ATTR_FORWARD_TO: Final = "forward_to"
 ATTR_RING_COUNT: Final = "ring_count"
 ATTR_ROUTE_PARAM: Final = "route_param"
 ATTR_STATUS: Final = "status"

@@ -10,7 +10,7 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import FEATURE_KEYS
+from .const import ATTR_FEATURE, ATTR_FORWARD_TO, FEATURE_KEYS
 from .entity import (
     DfksFeatureEntity,
     DfksFeatureEntityDescription,
@@ -77,6 +77,8 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
 
     entity_description: DfksSwitchDescription
     _events = (FeatureChanged, ClaimsChanged)
+    # The history has it as the state of the text.
+    _unrecorded_attributes = frozenset({ATTR_FEATURE, ATTR_FORWARD_TO})
 
     @property
     @override
@@ -87,11 +89,19 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
     @property
     @override
     def extra_state_attributes(self) -> dict[str, Any]:
-        """Which feature it is, until when it is on, and what claims it."""
+        """Which feature it is, where calls go, until when it is on, what claims it."""
         return {
             **self._attr_extra_state_attributes,
+            **self._target,
             **shown_claims(self._line.claims(self._feature)),
         }
+
+    @property
+    def _target(self) -> dict[str, str | None]:
+        """Where a forwarding sends calls, for tiles that show an attribute."""
+        if not self.entity_description.needs_target:
+            return {}
+        return {ATTR_FORWARD_TO: self._state.forward_to or None}
 
     @override
     async def async_turn_on(self, **kwargs: Any) -> None:

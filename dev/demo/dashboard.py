@@ -1,11 +1,8 @@
-"""The demo's dashboard: what docs/dashboard.md makes of its lines."""
+"""The dashboard that is made by the template of docs/dashboard.md."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from homeassistant.util.yaml import parse_yaml
-
-from .api import Api
 from .settings import ROOT
 
 PAGE: Final = ROOT / "docs" / "dashboard.md"
@@ -16,9 +13,3 @@ def read_templates() -> list[str]:
     return re.findall(
         r"^```jinja\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL
     )
-
-
-async def phone_lines(api: Api) -> Any:
-    """Return the configuration of a dashboard that shows the lines."""
-    template = read_templates()[0]
-    return parse_yaml(await api.post("/api/template", {"template": template}))

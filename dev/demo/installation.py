@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from .api import Api, CommandFailed
-from .dashboard import phone_lines
 from .settings import HOST, LINES, DemoError, DemoLine, say
 from .sip import answers_options
 
@@ -19,6 +18,7 @@ SUBENTRY_FLOWS: Final = "/api/config/config_entries/subentries/flow"
 # What the demo's phones have as their SIP server.
 PBX_DOMAIN: Final = "pbx.example"
 DASHBOARD: Final = "phone-lines"
+STRATEGY: Final = {"type": "custom:dfks"}
 
 # Seconds that anything may take which Home Assistant does in the background.
 PATIENCE: Final = 60.0
@@ -268,5 +268,5 @@ async def _provide_dashboard(api: Api) -> None:
         if error.code != "config_not_found":
             raise
         await api.command(
-            "lovelace/config/save", url_path=DASHBOARD, config=await phone_lines(api)
+            "lovelace/config/save", url_path=DASHBOARD, config={"strategy": STRATEGY}
         )

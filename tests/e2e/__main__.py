@@ -22,6 +22,7 @@ from tests.phone import ALWAYS, BUSY, DND, Phone
 from .browser import Browser, open_browser
 from .environment import is_installed
 from .house import HomeAssistant, empty_house
+from .strategy import check_strategy, require
 
 # Seconds for all steps together, and for a phone to be told.
 LIMIT = 500.0
@@ -269,6 +270,58 @@ class Visit:
         path = "/api/states/datetime.reception_do_not_disturb_until"
         return str((await client.get(path))["state"])
 
+    async def add_ready_dashboard(self) -> None:
+        """Add the ready dashboard with three clicks; no card complains."""
+        await self._browser.add_ready_dashboard("Phone lines")
+        await self._browser.shows_heading(RECEPTION.name)
+        await self._browser.tile_says("Do not disturb", re.compile("Off"))
+        await self._browser.shows_no_tile("Sync status")
+        await self._browser.shows_no_error()
+
+    async def use_ready_dashboard(self) -> None:
+        """Press a key, type a target, open the rings, a click each; the phone follows."""
+        response = await self._phone.set_forward("always", False)
+        require(response.ok, "the phone's key was refused")
+        await self._browser.tile_says("Forward all", re.compile("Off"))
+        await self._browser.write_after_click("Forward all", "2425")
+        await self._phone.until(lambda lamps: lamps[ALWAYS].target == "2425", TELLING)
+        await self._browser.flip_by_icon("Forward all")
+        await self._phone.until(lambda lamps: lamps[ALWAYS].on, TELLING)
+        await self._browser.tile_says("Forward all", re.compile("On.*2425"))
+        await self._browser.tile_says(
+            "Last change", re.compile("Call forwarding always turned on")
+        )
+        await self._browser.rings_after_click(RECEPTION.name)
+        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._browser.tile_says("Do not disturb", re.compile("On"))
+        await self._browser.flip_by_icon("Do not disturb")
+        await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
+        await self._browser.flip_by_icon("Forward all")
+        await self._phone.until(lambda lamps: not lamps[ALWAYS].on, TELLING)
+
+    async def follow_lines(self) -> None:
+        """Add a line and remove it; it comes and goes on the dashboard by itself."""
+        async with api.log_in(self._url) as client:
+            entry = (await client.get("/api/config/config_entries/entry?domain=dfks"))[
+                0
+            ]
+            await installation.add_line(client, entry["entry_id"], LINES[1])
+            await self._browser.shows_heading(LINES[1].name)
+            lines = await client.command(
+                "config_entries/subentries/list", entry_id=entry["entry_id"]
+            )
+            (added,) = (line for line in lines if line["title"] == LINES[1].name)
+            await client.command(
+                "config_entries/subentries/delete",
+                entry_id=entry["entry_id"],
+                subentry_id=added["subentry_id"],
+            )
+            await self._browser.shows_heading(LINES[1].name, shown=False)
+
+    async def arrange_lines(self) -> None:
+        """Arrange made-up lines by floor and area, in six languages."""
+        await check_strategy(self._browser.generate)
+
     async def delete_line(self) -> None:
         """Delete the line; the phone's subscription ends."""
         await self._browser.delete_line(RECEPTION.name)
@@ -331,12 +384,6 @@ class Visit:
         require((await phone.subscribe()).ok, f"{user} cannot subscribe")
         await phone.notification()
         return phone
-
-
-def require(condition: bool, problem: str) -> None:
-    """Raise AssertionError with the problem where the condition does not hold."""
-    if not condition:
-        raise AssertionError(problem)
 
 
 async def take_images(visit: Visit, browser: Browser, url: str) -> None:
@@ -430,6 +477,10 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.make_dashboard,
                 visit.use_dashboard,
                 visit.pick_end,
+                visit.add_ready_dashboard,
+                visit.use_ready_dashboard,
+                visit.follow_lines,
+                visit.arrange_lines,
                 visit.delete_line,
                 visit.add_pbx,
                 visit.add_offered_line,

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 import re
+from typing import Any
 
 # Not among the tests' packages: only scripts/e2e has it.
 from playwright.async_api import (  # type: ignore[import-not-found]
@@ -221,6 +222,51 @@ class Browser:
         await editor.get_by_role("button", name="Close").click()
         await page.locator("hui-root ha-button", has_text="Done").click()
 
+    async def add_ready_dashboard(self, name: str) -> None:
+        """Add a dashboard of the community with three clicks; it is open then."""
+        page = self._page
+        await self.open("/config/lovelace/dashboards")
+        await page.locator("ha-button", has_text="Add dashboard").click()
+        await page.locator("dashboard-card", has_text=name).click()
+        dialog = page.locator("dialog-lovelace-dashboard-detail ha-dialog[open]")
+        await dialog.locator("ha-button", has_text="Create").click()
+        await expect(dialog).to_have_count(0)
+        await page.locator("ha-config-lovelace-dashboards").get_by_text(name).click()
+
+    async def generate(self, config: dict[str, Any], hass: dict[str, Any]) -> Any:
+        """Return the view that the strategy makes of what a page knows of the house."""
+        return await self._page.evaluate(
+            """([config, hass]) =>
+              customElements.get("ll-strategy-view-dfks").generate(config, hass)""",
+            [config, hass],
+        )
+
+    async def flip_by_icon(self, name: str) -> None:
+        """Click at the icon of a tile."""
+        await self._tile(name).locator("ha-tile-icon").click()
+
+    async def write_after_click(self, name: str, value: str) -> None:
+        """Click at a tile and type into the one field of the dialog that opens."""
+        await self._tile(name).click()
+        dialog = self._page.locator("ha-more-info-dialog")
+        await dialog.locator("input").first.fill(value)
+        await dialog.locator("input").first.press("Enter")
+        await self._page.keyboard.press("Escape")
+
+    async def rings_after_click(self, name: str) -> None:
+        """Click at a number in the heading of a line; a dialog opens with its name."""
+        heading = self._page.locator("hui-heading-card").filter(has_text=name)
+        await heading.locator("hui-entity-heading-badge").first.click()
+        dialog = self._page.locator("ha-more-info-dialog")
+        await dialog.get_by_text("rings").first.wait_for()
+        await dialog.locator("input").first.wait_for()
+        await self._page.keyboard.press("Escape")
+
+    async def shows_heading(self, name: str, shown: bool = True) -> None:
+        """Wait until a line has a heading of its own, or no more."""
+        heading = self._page.locator("hui-heading-card").filter(has_text=name)
+        await expect(heading).to_have_count(1 if shown else 0)
+
     async def shows_tile(self, name: str, on: bool) -> None:
         """Wait until a tile's switch is shown on, or off."""
         await expect(self._tile(name).get_by_role("switch")).to_be_checked(checked=on)
@@ -284,7 +330,8 @@ class Browser:
         return buttons.filter(has_text=LEADS_ON).first
 
     def _tile(self, name: str) -> Locator:
-        return self._page.locator("hui-tile-card").filter(has_text=name)
+        title = self._page.get_by_text(name, exact=True)
+        return self._page.locator("hui-tile-card").filter(has=title)
 
     def _switch(self, name: str) -> Locator:
         row = self._page.locator("hui-toggle-entity-row").filter(has_text=name)

@@ -29,6 +29,7 @@ from .common import (
     runtime,
     set_up,
 )
+from .forms import gate_form, show_line_form, submit
 
 # Those of the lines Reception and Workshop, with all features.
 BOTH = 26
@@ -110,14 +111,8 @@ class TestForm:
         self, hass: HomeAssistant, entry: MockConfigEntry, **changes: object
     ) -> dict[str, str] | None:
         """Fill the form of a new line; return what is wrong."""
-        form = await hass.config_entries.subentries.async_init(
-            (entry.entry_id, "line"), context={"source": "user"}
-        )
-        filled = {**reception_form(name="Gate", user="203"), **changes}
-        result = await hass.config_entries.subentries.async_configure(
-            form["flow_id"], {"vendor": "other", **filled}
-        )
-        await hass.async_block_till_done()
+        shown = await show_line_form(hass, entry)
+        result = await submit(hass, shown, gate_form(**changes))
         return result.get("errors")
 
     @pytest.mark.parametrize("limit", [BOTH + 13], indirect=True)
@@ -163,13 +158,8 @@ class TestForm:
         entry = listener_entry(port, [line_data(RECEPTION, "Reception", data)])
         await set_up(hass, entry)
         with patch("custom_components.dfks.capacity.MAX_ENTITIES", limit - 1):
-            form = await hass.config_entries.subentries.async_init(
-                (entry.entry_id, "line"),
-                context={"source": "reconfigure", "subentry_id": RECEPTION},
-            )
-            result = await hass.config_entries.subentries.async_configure(
-                form["flow_id"], {"vendor": "other", **reception_form()}
-            )
+            shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+            result = await submit(hass, shown, reception_form())
         expected = {"base": "too_many_entities"} if error else None
         assert result.get("errors") == expected
 

@@ -24,6 +24,7 @@ from custom_components.dfks.sip.wire.headers import DEFAULT_PORT
 
 from .common import DND, state_of
 from .test_files import ENGLISH, INTEGRATION, texts
+from .test_strategy import TEXTS
 
 ROOT: Final = INTEGRATION.parents[1]
 PAGES: Final = {
@@ -67,6 +68,8 @@ NOT_OURS: Final = {
     "Automations & scenes",
     "Blueprints",
     "By",
+    "Community dashboards",
+    "Connected",
     "Create",
     "Custom repositories",
     "Dashboards",
@@ -74,6 +77,7 @@ NOT_OURS: Final = {
     "Device Feature Key Synchronization",
     "Device Feature Key Synchronization (DFKS)",
     "Devices & services",
+    "Disconnected",
     "Done",
     "Download diagnostics",
     "Edit in YAML",
@@ -109,6 +113,7 @@ ELSEWHERE: Final = {
     "Keep alive interval",
     "NAT keep-alive",
     "Not run against this integration.",
+    "On · 2424",
     "Reception",
     "SIP ALG",
     "SIP helper",
@@ -462,7 +467,7 @@ def pattern(text: str, gap: str, prefix: str = "") -> re.Pattern[str]:
 )
 def test_labels_are_those_of_the_forms(page: str) -> None:
     """What stands in italics is what can be read in Home Assistant."""
-    labels = {text for _, text in texts(ENGLISH)}
+    labels = {text for _, text in texts(ENGLISH)} | set(TEXTS["en"].values())
     text = re.sub(r"`[^`\n]*`", "", prose(PAGES[page]))
     for words in re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", text):
         for label in words.split(" > ") if words not in NOT_OURS else ():

@@ -31,7 +31,6 @@ from .common import (
     entry_state,
     line_data,
     listener_entry,
-    reception_form,
     runtime,
     set_up,
     state_of,
@@ -262,8 +261,7 @@ async def test_line_added_while_the_sockets_open(
             (entry.entry_id, "line"), context={"source": "user"}
         )
         await hass.config_entries.subentries.async_configure(
-            flow["flow_id"],
-            reception_form(name="Gate", user="203"),
+            flow["flow_id"], {"name": "Gate", "user": "203"}
         )
         go_on.set()
         assert await setup

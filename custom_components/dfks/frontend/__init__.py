@@ -1,0 +1,75 @@
+"""Serves the dashboard strategy to Home Assistant's web page.
+
+The page imports the module at its start and registers what it defines; a dashboard of
+the type `custom:dfks` is made by it. It stays as long as the entry is there, loaded or
+not: a dashboard without its strategy would show nothing but an error.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from homeassistant.components.frontend import (
+    DOMAIN as FRONTEND_DOMAIN,
+    add_extra_js_url,
+    remove_extra_js_url,
+)
+from homeassistant.components.http import StaticPathConfig
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.util.hass_dict import HassKey
+
+from ..const import DOMAIN
+
+_PATH: Final = Path(__file__).with_name("dfks.js")
+_URL: Final = f"/{DOMAIN}/dfks.js"
+
+
+class StrategyModule:
+    """The address of the module, and whether the page has been told of it."""
+
+    def __init__(self, url: str) -> None:
+        """Use an address, of which the page is not told yet."""
+        self._url = url
+        self._is_added = False
+
+    @callback
+    def async_add(self, hass: HomeAssistant) -> None:
+        """Have the page import the module, if there is a page; once is enough."""
+        if not self._is_added and FRONTEND_DOMAIN in hass.config.components:
+            add_extra_js_url(hass, self._url)
+            self._is_added = True
+
+    @callback
+    def async_remove(self, hass: HomeAssistant) -> None:
+        """Have the page import the module no longer."""
+        if self._is_added:
+            remove_extra_js_url(hass, self._url)
+            self._is_added = False
+
+
+_MODULE: Final[HassKey[StrategyModule]] = HassKey(f"{DOMAIN}_strategy_module")
+
+
+async def async_serve_strategy(hass: HomeAssistant) -> None:
+    """Serve the module, once in the life of Home Assistant's web server."""
+    # Browsers keep it for a month: each other content needs another address.
+    content = await hass.async_add_executor_job(_PATH.read_bytes)
+    version = sha256(content).hexdigest()[:8]
+    await hass.http.async_register_static_paths(
+        [StaticPathConfig(_URL, str(_PATH), cache_headers=True)]
+    )
+    hass.data[_MODULE] = StrategyModule(f"{_URL}?v={version}")
+
+
+@callback
+def async_add_strategy(hass: HomeAssistant) -> None:
+    """Have Home Assistant's page import the module."""
+    hass.data[_MODULE].async_add(hass)
+
+
+@callback
+def async_remove_strategy(hass: HomeAssistant) -> None:
+    """Have Home Assistant's page import the module no longer."""
+    # An entry may be removed that was never set up.
+    if (module := hass.data.get(_MODULE)) is not None:
+        module.async_remove(hass)
