@@ -4,7 +4,15 @@ import pytest
 
 from custom_components.dfks.features.passed_calls import PassedCalls
 from custom_components.dfks.features.seen import CallEvent, CallState, Party, SeenCalls
-from custom_components.dfks.sip import CallLeg
+from custom_components.dfks.sip import (
+    NO_ANSWER,
+    UNAVAILABLE,
+    UNCONDITIONAL,
+    USER_BUSY,
+    CallLeg,
+    Redirect,
+    Reject,
+)
 from tests.clock import ManualClock
 
 LINE = ("pbx", "201")
@@ -134,6 +142,27 @@ def test_a_call_is_given_up_and_the_phone_says_nothing(
     assert house.last == last
 
 
+@pytest.mark.parametrize(
+    ("treatment", "last"),
+    [
+        (Redirect("203", UNCONDITIONAL), ("forwarded", "always")),
+        (Redirect("203", USER_BUSY), ("forwarded", "busy")),
+        (Redirect("203", NO_ANSWER), ("forwarded", "no_answer")),
+        (Redirect("203", UNAVAILABLE), ("forwarded", "not_reachable")),
+        (Redirect("203", "time-of-day"), ("forwarded", "unknown")),
+        (Reject(486), ("rejected", "do_not_disturb")),
+        (Reject(480), ("rejected", "do_not_disturb")),
+        (Reject(408), ("missed", "no_answer")),
+    ],
+)
+def test_a_call_that_is_treated(
+    house: House, treatment: Reject | Redirect, last: tuple[str, str]
+) -> None:
+    """By what is done."""
+    house.passed.treated(leg(), treatment)
+    assert house.last == last
+
+
 def test_a_line_that_is_not_watched_any_more(house: House) -> None:
     """Is told nothing."""
     other = leg(line=("pbx", "202"))
@@ -142,4 +171,5 @@ def test_a_line_that_is_not_watched_any_more(house: House) -> None:
     house.passed.held(other, held=True)
     house.passed.cancelled(other, 32, elsewhere=False)
     house.passed.ended(other, None, elsewhere=False)
+    house.passed.treated(other, Reject(486))
     assert house.told == []

@@ -397,6 +397,73 @@ class TestSeveralPhones:
         assert (calls.state, watcher.types) == (CallState.RINGING, ["incoming"])
 
 
+class TestTreated:
+    """A call that is rejected or forwarded for all phones of the line."""
+
+    def treat(self, calls: SeenCalls, leg: Leg, party: Party = ANNA) -> None:
+        """Forward a call."""
+        kind = CallEventType.FORWARDED
+        calls.treated(leg, party, kind, CallReason.ALWAYS)
+
+    def test_is_told_once_for_several_phones(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """None of which has rung."""
+        self.treat(calls, DESK)
+        self.treat(calls, KITCHEN)
+        assert watcher.types == ["forwarded"]
+        assert (watcher.last.party, watcher.last.reason) == (ANNA, CallReason.ALWAYS)
+
+    @pytest.mark.parametrize(
+        ("leg", "party", "later"),
+        [
+            (DESK_AGAIN, ANNA, 0.0),
+            (KITCHEN, BEN, 0.0),
+            (KITCHEN, ANNA, FORK_WINDOW + 0.1),
+        ],
+    )
+    def test_another_call_is_told_too(
+        self,
+        calls: SeenCalls,
+        watcher: Watcher,
+        clock: ManualClock,
+        leg: Leg,
+        party: Party,
+        later: float,
+    ) -> None:
+        """At the same phone, of somebody else, or later."""
+        self.treat(calls, DESK)
+        clock.advance(later)
+        self.treat(calls, leg, party)
+        assert watcher.types == ["forwarded", "forwarded"]
+
+    def test_is_over_wherever_it_rings(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """The other phones' ends, which come later, are no news."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        self.treat(calls, DESK)
+        calls.ended(KITCHEN, CallReason.CANCELLED)
+        assert watcher.types == ["incoming", "forwarded"]
+        assert state_of(calls) is CallState.IDLE
+
+    def test_rings_at_another_phone(self, calls: SeenCalls, watcher: Watcher) -> None:
+        """It is the same call."""
+        calls.incoming(DESK, ANNA)
+        self.treat(calls, KITCHEN)
+        assert watcher.types == ["incoming", "forwarded"]
+
+    def test_a_phone_that_was_busy_before(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """Has rejected it; where it went is told all the same."""
+        calls.incoming(DESK, ANNA)
+        calls.ended(DESK, CallReason.BUSY)
+        self.treat(calls, DESK)
+        assert watcher.types == ["incoming", "rejected", "forwarded"]
+
+
 class TestTime:
     """Calls whose end nobody reports."""
 

@@ -3,8 +3,17 @@
 from collections.abc import Mapping
 from typing import Final
 
-from ..sip import CallLeg, LineKey
-from .seen import CallReason, Leg, Party, SeenCalls
+from ..sip import (
+    NO_ANSWER,
+    UNAVAILABLE,
+    UNCONDITIONAL,
+    USER_BUSY,
+    CallLeg,
+    LineKey,
+    Redirect,
+    Reject,
+)
+from .seen import CallEventType, CallReason, Leg, Party, SeenCalls
 
 # Why a call is over, by the status of the response that refused it. With 480 and 408 a
 # phone rang, or was away, and nobody came.
@@ -16,6 +25,14 @@ _REASONS: Final = {
     487: CallReason.CANCELLED,
     600: CallReason.BUSY,
     603: CallReason.DECLINED,
+}
+
+# Why a call goes elsewhere, by the words of RFC 5806.
+_FORWARDINGS: Final = {
+    UNCONDITIONAL: CallReason.ALWAYS,
+    USER_BUSY: CallReason.BUSY,
+    NO_ANSWER: CallReason.NO_ANSWER,
+    UNAVAILABLE: CallReason.NOT_REACHABLE,
 }
 
 
@@ -55,6 +72,20 @@ class PassedCalls:
             calls.forwarded(_leg(leg), _party(leg), CallReason.BY_PHONE)
         else:
             calls.ended(_leg(leg), _reason(status, elsewhere=elsewhere))
+
+    def treated(self, leg: CallLeg, treatment: Reject | Redirect) -> None:
+        """Report that a call is rejected or redirected here, for all its phones."""
+        if (calls := self._lines.get(leg.line)) is None:
+            return
+        if isinstance(treatment, Redirect):
+            kind = CallEventType.FORWARDED
+            reason = _FORWARDINGS.get(treatment.reason, CallReason.UNKNOWN)
+        elif treatment.status == 408:
+            # It has rung for longer than anybody waits.
+            kind, reason = CallEventType.MISSED, CallReason.NO_ANSWER
+        else:
+            kind, reason = CallEventType.REJECTED, CallReason.DO_NOT_DISTURB
+        calls.treated(_leg(leg), _party(leg), kind, reason)
 
 
 def _leg(leg: CallLeg) -> Leg:

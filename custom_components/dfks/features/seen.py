@@ -12,6 +12,7 @@ come late, twice, out of order or never.
 - A report about a leg that is over changes nothing for `OVER_TIME`. One about a leg that
   is not known and that does not begin one changes nothing, except that a call which is
   answered is there.
+- A call that is treated (`sip.proxy.treated`) is over for all its phones at once.
 - The line is what its most urgent call is: ringing before calling before in call before
   on hold; without calls it is idle.
 - A call that nobody reports the end of is forgotten: after `RINGING_TIME` while it
@@ -180,6 +181,8 @@ class SeenCalls(Publisher[[CallEvent | None]]):
         self._calls: list[_Call] = []
         # Until when the reports about a leg are ignored.
         self._over: dict[Leg, float] = {}
+        # Who called when it was treated last, and at which phones: it is told once.
+        self._treated: tuple[str, float, set[str]] = "", -FORK_WINDOW, set()
         self._timer: TimerHandle | None = None
 
     # What is to be seen
@@ -275,6 +278,28 @@ class SeenCalls(Publisher[[CallEvent | None]]):
     def forwarded(self, leg: Leg, party: Party, reason: CallReason) -> None:
         """Note a call that goes elsewhere, also one that no phone ever rang for."""
         self._refuse(leg, party, CallEventType.FORWARDED, reason)
+
+    def treated(
+        self, leg: Leg, party: Party, kind: CallEventType, reason: CallReason
+    ) -> None:
+        """Note a call that is rejected or forwarded for all phones of the line.
+
+        Each of them may be reported, and may have rung before.
+        """
+        self._note_over(leg)
+        call = self._find(leg) or self._fork_of(leg, party)
+        now, (number, before, phones) = self._clock.monotonic(), self._treated
+        is_told = (
+            number == party.number
+            and now - before <= FORK_WINDOW
+            and leg.phone not in phones
+        )
+        phones = {*phones, leg.phone} if is_told else {leg.phone}
+        self._treated = party.number, now, phones
+        if call is not None:
+            self._end(call, reason, kind)
+        elif not is_told:
+            self.publish(CallEvent(type=kind, party=party, reason=reason))
 
     def ending(self, leg: Leg, reason: CallReason, seconds: float) -> None:
         """Expect the end of a leg that rings, whether it is reported or not."""

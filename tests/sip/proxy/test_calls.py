@@ -5,12 +5,23 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from custom_components.dfks.sip import CallLeg, SipServer
+from custom_components.dfks.sip import CallLeg, CallPlan, Redirect, Reject, SipServer
 from custom_components.dfks.sip.proxy.calls import ASKED_TIME, MAX_LEGS, RINGING_TIME
 from tests.clock import ManualClock
 from tests.phone import Request
 from tests.phone.raw import renewed
 
+from .calling import (
+    ALWAYS,
+    BUSY,
+    DND,
+    NO_REPLY,
+    PbxCall,
+    ScriptedPolicy,
+    reply,
+    ring,
+    stopped,
+)
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
 requirement = pytest.mark.requirement
@@ -48,6 +59,11 @@ class Observer:
     def ended(self, leg: CallLeg, status: int | None, *, elsewhere: bool) -> None:
         """Note it."""
         self.told.append(("ended", status, elsewhere))
+
+    def treated(self, leg: CallLeg, treatment: Reject | Redirect) -> None:
+        """Note it."""
+        self.leg = leg
+        self.told.append(("treated", treatment))
 
     def news(self) -> list[tuple[object, ...]]:
         """Return what was told since this was asked last."""
@@ -474,3 +490,92 @@ class TestBounds:
         assert len(server.calls) == MAX_LEGS
         await talk.answer(180)
         assert observer.news() == [("ringing",)]
+
+
+class TestTreated:
+    """A call that is answered here in the place of its phone."""
+
+    @pytest.fixture
+    def policy(self, server: SipServer) -> ScriptedPolicy:
+        """Return what decides about the calls of the line."""
+        policy = ScriptedPolicy()
+        server.proxy.treated.treat("pbx-1", "201", policy)
+        return policy
+
+    @requirement("P120")
+    @pytest.mark.parametrize("plan", [DND, ALWAYS])
+    async def test_before_the_phone_hears_of_it(
+        self, talk: Talk, observer: Observer, policy: ScriptedPolicy, plan: CallPlan
+    ) -> None:
+        """It is told what is done, and who has called."""
+        policy.decision = plan
+        call = PbxCall(talk.pbx, talk.registration)
+        call.send()
+        await call.refusal()
+        assert observer.news() == [("treated", plan.at_once)]
+        assert observer.leg is not None
+        assert (observer.leg.line, observer.leg.number) == (LINE, "202")
+
+    @requirement("P120")
+    async def test_when_the_phone_is_busy(
+        self, talk: Talk, observer: Observer, policy: ScriptedPolicy
+    ) -> None:
+        """Its refusal is not the end of the call."""
+        policy.decision = BUSY
+        call = PbxCall(talk.pbx, talk.registration)
+        invite = await ring(talk.phone, call)
+        observer.news()
+        reply(talk.phone, invite, 486)
+        assert (await talk.phone.next_request()).method == "ACK"
+        await call.refusal()
+        assert observer.news() == [("treated", BUSY.busy)]
+
+    @requirement("P120")
+    async def test_when_nobody_answers(
+        self,
+        server: SipServer,
+        talk: Talk,
+        observer: Observer,
+        policy: ScriptedPolicy,
+        clock: ManualClock,
+    ) -> None:
+        """The phone's 487 comes from here, and is not told."""
+        policy.decision = NO_REPLY
+        call = PbxCall(talk.pbx, talk.registration)
+        invite = await ring(talk.phone, call)
+        observer.news()
+        clock.advance(NO_REPLY.ring_seconds)
+        await stopped(talk.phone, invite)
+        await call.refusal()
+        assert observer.news() == [("treated", NO_REPLY.no_answer)]
+        assert len(server.calls) == 0
+
+    @requirement("P120")
+    async def test_a_call_that_is_taken_in_spite_of_it(
+        self, talk: Talk, observer: Observer, policy: ScriptedPolicy
+    ) -> None:
+        """Is followed like any other, until it ends."""
+        policy.decision = NO_REPLY
+        call = PbxCall(talk.pbx, talk.registration, {"Call-ID": "call-1"})
+        invite = await ring(talk.phone, call)
+        reply(talk.phone, invite, 200)
+        assert (await call.answer()).status == 200
+        assert observer.news() == [("ringing",), ("answered", None)]
+        await talk.from_pbx("BYE")
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_a_line_that_nobody_watches(
+        self,
+        server: SipServer,
+        talk: Talk,
+        observer: Observer,
+        policy: ScriptedPolicy,
+    ) -> None:
+        """Is treated, and nobody is told."""
+        server.calls.watch(frozenset(), observer)
+        policy.decision = DND
+        call = PbxCall(talk.pbx, talk.registration)
+        call.send()
+        await call.refusal()
+        assert observer.news() == []

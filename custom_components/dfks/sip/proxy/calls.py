@@ -29,6 +29,7 @@ from ..clock import Clock
 from ..wire.headers import HeaderError, known_uri, number, parse_address
 from ..wire.splice import PassedMessage
 from .location import LineKey, ProxyBinding
+from .policy import Redirect, Reject
 
 # Legs that are followed at a time.
 MAX_LEGS = 256
@@ -98,6 +99,9 @@ class CallObserver(Protocol):
         `status` is that of the response which refused it, None for one that somebody
         has hung up; `elsewhere`: another phone has answered it.
         """
+
+    def treated(self, leg: CallLeg, treatment: Reject | Redirect) -> None:
+        """Hear of a call that is rejected or redirected here, for all its phones."""
 
 
 class _Followed:
@@ -196,6 +200,25 @@ class CallFollower:
         elif status not in _CHALLENGES:
             self._refuse(followed, status)
 
+    # Told by what treats calls
+
+    def leg_to(self, message: PassedMessage, binding: ProxyBinding) -> CallLeg | None:
+        """Return the leg that an INVITE to a phone begins, None where nobody watches."""
+        if (binding.pbx, binding.user) not in self._watched:
+            return None
+        try:
+            return _leg(message, binding, to_phone=True)
+        except HeaderError:
+            return None
+
+    def treated(self, leg: CallLeg, treatment: Reject | Redirect) -> None:
+        """Take a call that is answered here in the place of its phone."""
+        followed = self._legs.get((leg.phone, leg.call_id))
+        if followed is not None:
+            self._drop(followed)
+        if self._observer is not None and leg.line in self._watched:
+            self._observer.treated(leg, treatment)
+
     # Legs
 
     def _begin(
@@ -208,15 +231,7 @@ class CallFollower:
     ) -> None:
         """Follow a leg from its first INVITE on. Raises HeaderError."""
         self._make_room()
-        name, caller = _party(message.first("from" if to_phone else "to") or "")
-        leg = CallLeg(
-            line=(binding.pbx, binding.user),
-            phone=binding.token,
-            call_id=message.first("call-id") or "",
-            incoming=to_phone,
-            number=caller,
-            name=name,
-        )
+        leg = _leg(message, binding, to_phone=to_phone)
         followed = _Followed(leg, self._clock.monotonic() + ASKED_TIME)
         self._legs[followed.key] = followed
         self._asked[branch] = (followed, None)
@@ -284,6 +299,19 @@ class CallFollower:
         self._drop(followed)
         if followed.rings and self._observer is not None:
             self._observer.ended(followed.leg, status, elsewhere=followed.elsewhere)
+
+
+def _leg(message: PassedMessage, binding: ProxyBinding, *, to_phone: bool) -> CallLeg:
+    """Return the leg that an INVITE begins. Raises HeaderError."""
+    name, other = _party(message.first("from" if to_phone else "to") or "")
+    return CallLeg(
+        line=(binding.pbx, binding.user),
+        phone=binding.token,
+        call_id=message.first("call-id") or "",
+        incoming=to_phone,
+        number=other,
+        name=name,
+    )
 
 
 def _party(text: str) -> tuple[str, str]:

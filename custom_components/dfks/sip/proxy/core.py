@@ -97,7 +97,14 @@ class Proxy:
         # Whether a Call-ID is that of a subscription of our own: its NOTIFYs are ours.
         self.is_own_dialog: Callable[[str], bool] = lambda _: False
         self.treated = TreatedCalls(
-            clock, timers, tokens, site, self.location, requests, self._make_ready
+            clock,
+            timers,
+            tokens,
+            site,
+            self.location,
+            requests,
+            self.calls,
+            self._make_ready,
         )
 
     @property

@@ -13,6 +13,7 @@ from ..transport.flow import Flow, FlowError
 from ..wire.headers import HeaderError, bracketed, encode_user, parse_address, parse_uri
 from ..wire.splice import PassedMessage
 from .answers import echoed_fields, write_status
+from .calls import CallFollower
 from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .policy import (
@@ -62,6 +63,7 @@ class CallKeeper(Protocol):
     site: Site
     location: Location
     requests: ClientTransactions
+    follower: CallFollower
     make_ready: MakeReady
     kept: dict[CallKey, TreatedCall]
     sent: dict[str, TreatedCall]
@@ -100,6 +102,7 @@ class TreatedCall(Timer):
         "_on_time",
         "_outcome",
         "_policy",
+        "_seen",
         "_upstream",
         "_way",
         "binding",
@@ -137,6 +140,7 @@ class TreatedCall(Timer):
             binding,
         )
         self.binding = binding
+        self._seen = calls.follower.leg_to(message, binding)
         self._way = way_of_answer(message.via, flow)
         self._upstream = upstream
         self.plan = CallPlan()
@@ -235,8 +239,14 @@ class TreatedCall(Timer):
             self._redirect(treatment)
         elif isinstance(treatment, Reject):
             self._refuse(treatment.status)
+            self._tell(treatment)
         else:
             self._refuse(480)
+
+    def _tell(self, treatment: Reject | Redirect) -> None:
+        """Tell who watches the line what has become of the call."""
+        if self._seen is not None:
+            self._calls.follower.treated(self._seen, treatment)
 
     def _refuse(self, status: int, *fields: str) -> None:
         self.server.refuse(write_status(self._echoed, status, fields))
@@ -255,6 +265,7 @@ class TreatedCall(Timer):
             f"Contact: <{target_uri(redirect.target, domain)}>",
             f"Diversion: <{line}>;reason={redirect.reason}",
         )
+        self._tell(redirect)
         for leg in list(self._legs.by_token.values()):
             if leg is not self:
                 leg.stop(_LEFT)

@@ -34,6 +34,7 @@ from ..transport.flow import Flow, FlowError
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .answers import write_answer
+from .calls import CallFollower
 from .hop import frame
 from .incoming import read_call
 from .leg import LEG_SECONDS, CallKey, Legs, MakeReady, TreatedCall
@@ -93,6 +94,7 @@ class TreatedCalls:
         site: Site,
         location: Location,
         requests: ClientTransactions,
+        follower: CallFollower,
         make_ready: MakeReady,
     ) -> None:
         """Treat no line's calls yet."""
@@ -102,6 +104,7 @@ class TreatedCalls:
         self.site = site
         self.location = location
         self.requests = requests
+        self.follower = follower
         self.make_ready = make_ready
         self.lines: dict[LineKey, TreatedLine] = {}
         # By what their INVITE, its CANCEL and its ACK have in common; and by our branch.
