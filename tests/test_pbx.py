@@ -110,6 +110,30 @@ async def test_call_that_nobody_can_take(
     assert call.response.status == status
 
 
+@pytest.mark.parametrize("follows", [True, False])
+async def test_call_that_is_forwarded(
+    pbx: SimulatedPbx, caller: Bell, called: Bell, follows: bool
+) -> None:
+    """The target rings with the Diversion; or the caller is told of the 302."""
+    pbx.users["203"] = "three"
+    pbx.follows = follows
+    target = await bell(pbx, "203", "three")
+    call = await caller.dial("202")
+    incoming = await called.incoming_call()
+    called.refuse(
+        incoming, 302, contact="<sip:203@x>", diversion="<sip:202@x>;reason=deflection"
+    )
+    if follows:
+        forwarded = await target.incoming_call()
+        assert forwarded.invite.get("Diversion") == "<sip:202@x>;reason=deflection"
+        target.pick_up(forwarded)
+        await caller.until(call, CallState.ESTABLISHED)
+    else:
+        await caller.until(call, CallState.REFUSED)
+        assert not target.calls
+    await target.phone.close()
+
+
 async def test_event_package_is_not_known(caller: Bell) -> None:
     """489: the keys are somebody else's."""
     assert (await caller.phone.subscribe()).status == 489

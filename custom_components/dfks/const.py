@@ -50,6 +50,7 @@ CONF_DOMAINS: Final = "domains"
 CONF_LOGIN: Final = "login"
 CONF_SYNCHRONIZATION: Final = "synchronization"
 CONF_CALLS: Final = "calls"
+CONF_TREATMENT: Final = "treatment"
 
 # A line: subentry data (name is the title, password Home Assistant's own key)
 CONF_USER: Final = "user"
@@ -60,6 +61,14 @@ CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
 # Whether Home Assistant sees the line's calls. Not there: it does not.
 CONF_SEE_CALLS: Final = "see_calls"
+# Whether the calls of a line at a PBX follow its features. Not there: they do not. What
+# goes with it is stored where it is not what it is at first.
+CONF_TREAT_CALLS: Final = "treat_calls"
+CONF_BUSY_STATUS: Final = "do_not_disturb_answer"
+CONF_RING_SECONDS: Final = "ring_seconds"
+CONF_REJECT_RINGING: Final = "reject_ringing"
+CONF_ALWAYS_RING: Final = "always_ring"
+CONF_EMERGENCY: Final = "emergency_numbers"
 # The area that the device of the line is put into when it is made, and never again.
 CONF_AREA: Final = "area"
 # The PBX that the line is registered at: the id of a subentry. Not there: here.

@@ -42,6 +42,7 @@ from .const import (
     CONF_SEE_CALLS,
     CONF_STYLE,
     CONF_SYNCHRONIZATION,
+    CONF_TREATMENT,
     CONF_USER,
     CONF_VENDOR,
     DEFAULT_STYLE,
@@ -61,6 +62,12 @@ from .forms import (
 )
 from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
+from .pbx.treatment_form import (
+    TREATMENT_DEFAULTS,
+    check_treatment,
+    treatment_fields,
+    treatment_shown,
+)
 from .phones.action_urls import new_webhook_id
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
@@ -89,6 +96,7 @@ SECTIONS: Final = {
     CONF_LOGIN: (CONF_PASSWORD, CONF_AUTH_NAME),
     CONF_SYNCHRONIZATION: (CONF_FEATURES, CONF_STYLE),
     CONF_CALLS: (CONF_SEE_CALLS,),
+    CONF_TREATMENT: tuple(TREATMENT_DEFAULTS),
 }
 
 # What a section holds that was never opened.
@@ -96,6 +104,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_FEATURES: list(FEATURE_KEYS.values()),
     CONF_STYLE: DEFAULT_STYLE.value,
     CONF_SEE_CALLS: False,
+    **TREATMENT_DEFAULTS,
 }
 
 
@@ -206,7 +215,7 @@ class LineSubentryFlow(ConfigSubentryFlow):
         return vol.Schema(
             _status_section(self._phone(stored))
             | _fields(TextSelector(), pbxs)
-            | _sections(_KEPT_PASSWORD, errors)
+            | _sections(_KEPT_PASSWORD, errors, is_at_pbx=CONF_PBX in stored.data)
         )
 
     def _pbx_selector(self, stored: ConfigSubentry | None) -> dict[vol.Marker, Any]:
@@ -229,7 +238,11 @@ class LineSubentryFlow(ConfigSubentryFlow):
 
     def _stored_values(self, stored: ConfigSubentry) -> dict[str, Any]:
         """Return what is stored, but for the password: it need not be typed again."""
-        values = {**stored.data, CONF_NAME: stored.title}
+        values = {
+            **treatment_shown(stored.data),
+            **stored.data,
+            CONF_NAME: stored.title,
+        }
         values.pop(CONF_PASSWORD, None)
         if values.get(CONF_PBX, HERE) not in pbx_subentries(self._get_entry()):
             # It was at a PBX that has been removed.
@@ -380,8 +393,13 @@ def _fields(
     }
 
 
-def _sections(password: TextSelector, errors: Errors) -> dict[vol.Marker, Any]:
-    """Return what most users leave as it is, each section folded up."""
+def _sections(
+    password: TextSelector, errors: Errors, *, is_at_pbx: bool = False
+) -> dict[vol.Marker, Any]:
+    """Return what most users leave as it is, each section folded up.
+
+    The calls of a line can be treated once it is at a PBX.
+    """
     fields: dict[str, dict[vol.Marker, Any]] = {
         CONF_LOGIN: {
             vol.Optional(CONF_PASSWORD): password,
@@ -408,6 +426,8 @@ def _sections(password: TextSelector, errors: Errors) -> dict[vol.Marker, Any]:
             ): BooleanSelector(),
         },
     }
+    if is_at_pbx:
+        fields[CONF_TREATMENT] = treatment_fields()
     return {
         vol.Optional(name): form_section(schema, collapsed=name not in errors)
         for name, schema in fields.items()
@@ -464,7 +484,8 @@ def _check_line(
     if pbx != HERE:
         # The PBX asks for the password.
         data[CONF_PBX] = pbx
-        return data, errors
+        treatment, wrong = check_treatment(user_input)
+        return data | treatment, errors | wrong
     if not password:
         # A new line has none, nor has one that comes from a PBX; the next page shows it.
         password = (stored and stored.data.get(CONF_PASSWORD)) or propose_password()

@@ -33,6 +33,7 @@ from .features.model import (
 from .features.sync import FeatureSync
 from .pbx.manager import PbxManager
 from .pbx.resolver import DnsResolver
+from .pbx.treatment import TreatedLines
 from .phones.blocked import BlockedSources
 from .phones.calls import CallMonitor
 from .phones.monitor import PhoneMonitor
@@ -136,6 +137,7 @@ class DfksListener:
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
+        self._treated = TreatedLines(self.server, self.sync.lines)
         self._resolver = DnsResolver()
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)
@@ -159,6 +161,7 @@ class DfksListener:
         self.sync.subscribe(self.monitor.handle_line_event)
         self.sync.subscribe(self._authors.handle_event)
         self.sync.subscribe(self._claim_timer.handle_event)
+        self.sync.subscribe(self._treated.handle_line_event)
         self.sync.subscribe(self._handle_line_event)
 
     @property
@@ -186,6 +189,7 @@ class DfksListener:
                 memory and memory.claims,
             )
         self.calls.async_update(subentries)
+        self._treated.async_update(subentries)
         self._remove_unassigned_entities()
         if self._claim_timer.async_start() or stored.keys() - self.sync.lines.keys():
             self._schedule_save()
@@ -226,6 +230,7 @@ class DfksListener:
         """
         self.hooks.async_stop()
         self.calls.async_stop()
+        self._treated.async_stop()
         self._claim_timer.async_stop()
         self._blocked_sources.async_stop()
         if self._certificate is not None:
@@ -271,6 +276,7 @@ class DfksListener:
                 self._update_line(line, subentry)
                 if line_id in self.calls.line_ids - seen_before:
                     self._add_entities(line, (LineOption.CALLS,))
+        self._treated.async_update(subentries)
         if seen_before - self.calls.line_ids:
             self._remove_unassigned_entities()
 

@@ -22,10 +22,13 @@ from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
+    CONF_ALWAYS_RING,
     CONF_AUTH_NAME,
+    CONF_BUSY_STATUS,
     CONF_CONTACT,
     CONF_DIGEST,
     CONF_DOMAINS,
+    CONF_EMERGENCY,
     CONF_FEATURES,
     CONF_FINGERPRINT,
     CONF_KEYS,
@@ -33,10 +36,13 @@ from .const import (
     CONF_MAX_FAILURES,
     CONF_PBX,
     CONF_REALM,
+    CONF_REJECT_RINGING,
+    CONF_RING_SECONDS,
     CONF_SEE_CALLS,
     CONF_STYLE,
     CONF_TLS,
     CONF_TRANSPORT,
+    CONF_TREAT_CALLS,
     CONF_TRUSTED_PROXIES,
     CONF_USER,
     DEFAULT_ALLOWED_NETWORKS,
@@ -48,6 +54,13 @@ from .const import (
     SUBENTRY_TYPE_LINE,
     SUBENTRY_TYPE_PBX,
     LineOption,
+)
+from .features.calls import (
+    BUSY,
+    EMERGENCY_NUMBERS,
+    RING_SECONDS,
+    CallOptions,
+    plain_number,
 )
 from .features.model import Feature, LineConfig, NotifyStyle
 from .sip import (
@@ -134,6 +147,21 @@ def is_reported(line: Mapping[str, Any]) -> bool:
     The SIP of one at a PBX passes through here, and says more.
     """
     return sees_calls(line) and CONF_WEBHOOK_ID in line and CONF_PBX not in line
+
+
+def call_options(line: Mapping[str, Any]) -> CallOptions | None:
+    """Return how the calls of a line are treated, given its data; None: they pass."""
+    if CONF_PBX not in line or not line.get(CONF_TREAT_CALLS):
+        return None
+    return CallOptions(
+        busy_status=int(line.get(CONF_BUSY_STATUS, BUSY)),
+        ring_seconds=int(line.get(CONF_RING_SECONDS, RING_SECONDS)),
+        always_ring=frozenset(map(plain_number, line.get(CONF_ALWAYS_RING, ()))),
+        emergency=frozenset(
+            map(plain_number, line.get(CONF_EMERGENCY, EMERGENCY_NUMBERS))
+        ),
+        reject_ringing=bool(line.get(CONF_REJECT_RINGING)),
+    )
 
 
 def line_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:

@@ -203,6 +203,7 @@ class TestTranslations:
         used |= errors_in_code(SOURCES["line_flow.py"])
         used |= errors_in_code(SOURCES["pbx_flow.py"]) - {"pbx_url"}
         used |= errors_in_code(SOURCES["settings.py"])
+        used |= errors_in_code((INTEGRATION / "pbx/treatment_form.py").read_text())
         used |= {problem.value for problem in TlsProblem}
         assert messages == used
 
@@ -254,7 +255,9 @@ class TestTranslations:
             key: set(sel["options"]) for key, sel in ENGLISH["selector"].items()
         } == {
             "digest": set(DIGEST_ALGORITHMS),
+            "do_not_disturb_answer": {"486", "480"},
             "features": set(FEATURE_KEYS.values()),
+            "ring_seconds": {"5", "6"},
             "notify_style": {style.value for style in NotifyStyle},
             # The others have names, which are the same in every language.
             "vendor": {OTHER},

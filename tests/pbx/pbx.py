@@ -91,6 +91,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         """Seconds that it grants."""
         self.knows_keys = False
         """Whether it takes subscriptions to feature keys."""
+        self.follows = True
+        """Whether it calls the target of a 302."""
         self.silent = False
         """Whether it answers nothing, as one that is switched off."""
         self.contacts: dict[str, list[Contact]] = {}
@@ -248,7 +250,20 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         )
         call = PbxCall(caller=caller, called=[])
         self.calls.append(call)
+        self._call(call, number, contacts)
+
+    def _call(
+        self,
+        call: PbxCall,
+        number: str,
+        contacts: list[Contact],
+        *extra: tuple[str, str],
+    ) -> None:
+        """Call all phones of a user."""
+        request = call.caller.invite
+        assert request is not None
         name = request.get("From").partition(";")[0]
+        content = ("Content-Type", request.get("Content-Type"))
         for contact in contacts:
             leg = Leg(
                 call_id=uuid.uuid4().hex,
@@ -257,8 +272,9 @@ class SimulatedPbx(asyncio.DatagramProtocol):
                 target=contact.uri,
             )
             call.called.append(leg)
-            content = ("Content-Type", request.get("Content-Type"))
-            leg.invite = self._request(call, leg, "INVITE", content, body=request.body)
+            leg.invite = self._request(
+                call, leg, "INVITE", content, *extra, body=request.body
+            )
 
     def _request(
         self,
@@ -310,6 +326,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         if not response.ok:
             self._request(call, leg, "ACK", branch=response.branch)
             call.called.remove(leg)
+            if response.status == 302 and self.follows:
+                self._forward(call, response)
             if not call.called and call.answered is None:
                 self._tell_caller(call, response.status)
             return
@@ -323,6 +341,17 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             if other is not leg:
                 self._cancel_leg(call, other)
         self._tell_caller(call, 200, response)
+
+    def _forward(self, call: PbxCall, response: Response) -> None:
+        """Call the target of a 302, if it is a user who is there."""
+        number = _user(address(response.get("Contact")))
+        self._report(f"the call is forwarded to {number}")
+        if contacts := self.contacts.get(number):
+            self._tell_caller(call, 181)
+            diversions = [
+                ("Diversion", value) for value in response.values("Diversion")
+            ]
+            self._call(call, number, contacts, *diversions)
 
     def _tell_caller(
         self, call: PbxCall, status: int, response: Message | None = None

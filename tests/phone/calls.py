@@ -107,6 +107,12 @@ class Bell:
         contact = ("Contact", self.phone.contact)
         self._answer(call, 200, contact, ("Content-Type", "application/sdp"), body=_SDP)
 
+    def refuse(self, call: Call, status: int = 486, **headers: str) -> None:
+        """Reject a call that rings, or redirect it with `contact=` and 302."""
+        call.state = CallState.ENDED
+        extra = [(name.title(), value) for name, value in headers.items()]
+        self._answer(call, status, *extra)
+
     async def dial(self, number: str) -> Call:
         """Call a number at the phone's registrar; the call rings from here on."""
         phone = self.phone

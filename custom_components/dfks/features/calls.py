@@ -53,6 +53,9 @@ MAX_DIVERSIONS: Final = 5
 BUSY: Final = 486
 NOT_THERE: Final = 480
 
+# Seconds that a ring takes in most countries; 5 in some.
+RING_SECONDS: Final = 6
+
 # Rings of a forwarding without an answer, whatever its ring count says.
 MIN_RINGS: Final = 1
 MAX_RINGS: Final = 20
@@ -88,7 +91,7 @@ class CallOptions:
     """
 
     busy_status: int = BUSY
-    ring_seconds: int = 6
+    ring_seconds: int = RING_SECONDS
     always_ring: frozenset[str] = frozenset()
     emergency: frozenset[str] = frozenset(EMERGENCY_NUMBERS)
     reject_ringing: bool = False
