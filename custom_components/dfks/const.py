@@ -132,6 +132,7 @@ class LineOption(StrEnum):
 # What an action and an event say about a feature, and an entity about itself.
 ATTR_FEATURE: Final = "feature"
 ATTR_FORWARD_TO: Final = "forward_to"
+ATTR_TARGET: Final = "target"
 ATTR_UNTIL: Final = "until"
 ATTR_CLAIMS: Final = "claims"
 

@@ -1,8 +1,9 @@
-"""What is known of a line's phone: what keeps it away, what it is, whether it rings."""
+"""What becomes of a line's calls, and what is known of its phone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, override
 
 from homeassistant.components.sensor import (
@@ -15,14 +16,14 @@ from homeassistant.const import MAX_LENGTH_STATE_STATE, EntityCategory
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .const import ATTR_CALLS, ATTR_NAME, ATTR_NUMBER, CALL_KEY, LineOption
+from .const import ATTR_CALLS, ATTR_NAME, ATTR_NUMBER, ATTR_TARGET, CALL_KEY, LineOption
 from .entity import (
     DfksCallEntity,
     DfksEntity,
     DfksEntityDescription,
     async_setup_line_entities,
 )
-from .features.model import FeatureChanged, Line, LineEvent
+from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
 from .features.seen import CallEvent, CallState
 from .listener import DfksConfigEntry
 from .phones.monitor import LinePhone, SyncStatus
@@ -88,7 +89,35 @@ CALL_DESCRIPTIONS: Final = (
     ),
 )
 
-DESCRIPTIONS: Final = (*PHONE_DESCRIPTIONS, *CALL_DESCRIPTIONS)
+
+class IncomingCalls(StrEnum):
+    """What becomes of a call to a line before its phone rings."""
+
+    RING = "ring"
+    DO_NOT_DISTURB = "do_not_disturb"
+    FORWARDED = "forwarded"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DfksIncomingCallsDescription(DfksEntityDescription, SensorEntityDescription):
+    """Describes a sensor of what becomes of a line's calls."""
+
+
+# No category: it is what dashboards by area show of a line, beside do not disturb.
+INCOMING_CALLS_DESCRIPTIONS: Final = (
+    DfksIncomingCallsDescription(
+        key="incoming_calls",
+        translation_key="incoming_calls",
+        device_class=SensorDeviceClass.ENUM,
+        options=[state.value for state in IncomingCalls],
+    ),
+)
+
+DESCRIPTIONS: Final = (
+    *PHONE_DESCRIPTIONS,
+    *CALL_DESCRIPTIONS,
+    *INCOMING_CALLS_DESCRIPTIONS,
+)
 
 
 async def async_setup_entry(
@@ -100,6 +129,9 @@ async def async_setup_entry(
     async_setup_line_entities(entry, async_add_entities, DfksSensor, PHONE_DESCRIPTIONS)
     async_setup_line_entities(
         entry, async_add_entities, DfksCallSensor, CALL_DESCRIPTIONS
+    )
+    async_setup_line_entities(
+        entry, async_add_entities, DfksIncomingCalls, INCOMING_CALLS_DESCRIPTIONS
     )
 
 
@@ -138,6 +170,42 @@ class DfksSensor(DfksEntity, SensorEntity):
         """Write what has changed; a phone speaks far more often than that."""
         if (value := self._value) != self._attr_native_value:
             self._attr_native_value = value
+            self.async_write_ha_state()
+
+
+class DfksIncomingCalls(DfksEntity, SensorEntity):
+    """What becomes of a line's calls: the first that is on counts, as at a PBX."""
+
+    entity_description: DfksIncomingCallsDescription
+    # The history has it as the state of the text.
+    _unrecorded_attributes = frozenset({ATTR_TARGET})
+
+    @property
+    def _forwarding(self) -> FeatureState:
+        return self._line.state(Feature.CALL_FORWARDING_ALWAYS)
+
+    @property
+    @override
+    def native_value(self) -> IncomingCalls:
+        """Whether calls ring, are rejected or go elsewhere."""
+        if self._forwarding.status:
+            return IncomingCalls.FORWARDED
+        if self._line.state(Feature.DO_NOT_DISTURB).status:
+            return IncomingCalls.DO_NOT_DISTURB
+        return IncomingCalls.RING
+
+    @property
+    @override
+    def extra_state_attributes(self) -> dict[str, str | None]:
+        """Where calls go, while all of them are forwarded."""
+        forwarding = self._forwarding
+        return {ATTR_TARGET: forwarding.forward_to if forwarding.status else None}
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        if isinstance(event, FeatureChanged):
+            self._take_context(event.change)
             self.async_write_ha_state()
 
 

@@ -32,7 +32,7 @@ from .common import (
 from .forms import gate_form, show_line_form, submit
 
 # Those of the lines Reception and Workshop, with all features.
-BOTH = 26
+BOTH = 28
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ class TestForm:
         result = await submit(hass, shown, gate_form(**changes))
         return result.get("errors")
 
-    @pytest.mark.parametrize("limit", [BOTH + 13], indirect=True)
+    @pytest.mark.parametrize("limit", [BOTH + 14], indirect=True)
     async def test_takes_a_line_for_which_there_is_room(
         self, hass: HomeAssistant, entry: MockConfigEntry, limit: int
     ) -> None:
@@ -124,7 +124,7 @@ class TestForm:
         assert await self.add(hass, entry) is None
         assert enabled(hass, entry) == limit
 
-    @pytest.mark.parametrize("limit", [BOTH + 12], indirect=True)
+    @pytest.mark.parametrize("limit", [BOTH + 13], indirect=True)
     async def test_refuses_a_line_for_which_there_is_none(
         self, hass: HomeAssistant, entry: MockConfigEntry, limit: int
     ) -> None:
@@ -135,7 +135,7 @@ class TestForm:
 
         assert await self.add(hass, entry, features=["do_not_disturb"]) is None
 
-    @pytest.mark.parametrize("limit", [BOTH + 12], indirect=True)
+    @pytest.mark.parametrize("limit", [BOTH + 13], indirect=True)
     async def test_counts_enabled_entities(
         self, hass: HomeAssistant, entry: MockConfigEntry, limit: int
     ) -> None:
@@ -147,7 +147,7 @@ class TestForm:
         assert await self.add(hass, entry) is None
 
     @pytest.mark.parametrize(
-        ("limit", "error"), [(13, True), (14, False)], indirect=["limit"]
+        ("limit", "error"), [(14, True), (15, False)], indirect=["limit"]
     )
     async def test_refuses_more_features_for_which_there_is_no_room(
         self, hass: HomeAssistant, port: int, limit: int, error: bool
@@ -182,7 +182,7 @@ class TestByThemselves:
         await hass.async_block_till_done()
 
         assert list(runtime(entry).sync.lines) == ["reception", "workshop", "line203"]
-        assert enabled(hass, entry) == BOTH + 13
+        assert enabled(hass, entry) == BOTH + 14
         assert left_out(hass) == "Line 204, Line 205"
         assert complaints(caplog)[-1].endswith("Line 204, Line 205")
 
@@ -230,7 +230,7 @@ async def test_two_hundred_lines_start_in_good_order(
     entry = listener_entry(port, lines)
     await set_up(hass, entry)
 
-    assert enabled(hass, entry) == 200 * 13
+    assert enabled(hass, entry) == 200 * 14
     assert complaints(caplog) == []
     async with Phone("199", RECEPTION_DATA["password"], (LOCALHOST, port)) as phone:
         assert (await phone.subscribe()).status == 200

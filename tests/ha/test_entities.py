@@ -93,6 +93,7 @@ async def test_ids_are_those_of_the_documentation(
         "datetime.reception_do_not_disturb_until",
         "binary_sensor.reception_phone_connected",
         "event.reception_feature_change",
+        "sensor.reception_incoming_calls",
         "sensor.reception_sync_status",
         "sensor.reception_user_agent",
     }

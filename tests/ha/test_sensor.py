@@ -3,13 +3,16 @@
 from datetime import UTC, datetime
 
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 import pytest
 
+from custom_components.dfks.features.model import Feature
 from custom_components.dfks.listener import DfksListener
 from tests.clock import ManualClock
 from tests.phone import SILENCE, Phone
 
 from .common import (
+    INCOMING_CALLS,
     LAST_CONTACT,
     LOCALHOST,
     RECEPTION,
@@ -18,6 +21,7 @@ from .common import (
     USER_AGENT,
     WATCHERS,
     MockConfigEntry,
+    press,
     state_of,
 )
 from .conftest import Plug
@@ -264,3 +268,56 @@ async def test_watchers(hass: HomeAssistant, plug: Plug) -> None:
     await phone.unsubscribe()
     await settle(phone)
     assert state_of(hass, WATCHERS) == "1"
+
+
+class TestIncomingCalls:
+    """What becomes of calls before the phone rings."""
+
+    @pytest.mark.parametrize(
+        ("pressed", "state"),
+        [
+            ((), "ring"),
+            ((Feature.DO_NOT_DISTURB,), "do_not_disturb"),
+            ((Feature.CALL_FORWARDING_ALWAYS,), "forwarded"),
+            ((Feature.CALL_FORWARDING_BUSY,), "ring"),
+            ((Feature.CALL_FORWARDING_NO_ANSWER,), "ring"),
+            ((Feature.CALL_FORWARDING_ALWAYS, Feature.DO_NOT_DISTURB), "forwarded"),
+        ],
+    )
+    async def test_is_the_first_that_is_on(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        pressed: tuple[Feature, ...],
+        state: str,
+    ) -> None:
+        """In the order in which calls to a line at a PBX are treated."""
+        for feature in pressed:
+            target = None if feature is Feature.DO_NOT_DISTURB else "2424"
+            await press(entry, feature, status=True, forward_to=target)
+
+        assert state_of(hass, INCOMING_CALLS) == state
+
+    async def test_names_the_target_while_calls_go_there(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """And not when the forwarding is off, though the target is kept."""
+        always = Feature.CALL_FORWARDING_ALWAYS
+        await press(entry, always, status=True, forward_to="2424")
+        forwarded = hass.states.get(INCOMING_CALLS)
+        await press(entry, always, status=False)
+        rings = hass.states.get(INCOMING_CALLS)
+
+        assert forwarded is not None
+        assert forwarded.attributes["target"] == "2424"
+        assert rings is not None
+        assert rings.state == "ring"
+        assert rings.attributes["target"] is None
+
+    async def test_is_shown_by_area(
+        self, hass: HomeAssistant, entity_registry: er.EntityRegistry
+    ) -> None:
+        """Home Assistant's own pages leave out what has a category."""
+        entity = entity_registry.async_get(INCOMING_CALLS)
+        assert entity is not None
+        assert entity.entity_category is None
