@@ -27,6 +27,7 @@ from custom_components.dfks.pbx.issues import (
     ISSUE_CERTIFICATE,
     ISSUE_KEYS,
     ISSUE_NO_PBX,
+    ISSUE_OTHER_CERTIFICATE,
     ISSUE_PASSWORD,
     ISSUE_PAST,
     ISSUE_UNREACHABLE,
@@ -223,7 +224,7 @@ class TestTranslations:
         used |= {ISSUE_STOPPED, ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
         used |= {ISSUE_DAMAGED, ISSUE_NOT_WRITTEN, ISSUE_TOO_MANY_LINES}
         used |= {ISSUE_UNREACHABLE, ISSUE_KEYS, ISSUE_PASSWORD, ISSUE_PAST}
-        used |= {ISSUE_NO_PBX, ISSUE_CERTIFICATE}
+        used |= {ISSUE_NO_PBX, ISSUE_CERTIFICATE, ISSUE_OTHER_CERTIFICATE}
         assert set(ENGLISH["issues"]) == used
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:

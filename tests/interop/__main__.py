@@ -13,6 +13,7 @@ from . import (
     noise,
     outbound,
     programs,
+    treated,
 )
 from .checks import perform
 
@@ -21,6 +22,7 @@ CHECKS = (
     *kamailio.CHECKS,
     *asterisk.CHECKS,
     *outbound.CHECKS,
+    *treated.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
     *claims.CHECKS,
