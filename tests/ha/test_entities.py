@@ -34,6 +34,7 @@ from .common import (
     DND,
     DND_UNTIL,
     FEATURE_CHANGE,
+    INCOMING_CALLS,
     NO_ANSWER,
     NO_ANSWER_TARGET,
     RECEPTION,
@@ -111,6 +112,7 @@ async def test_unassigned_features_have_no_entities(
         DND_UNTIL,
         CONNECTED,
         FEATURE_CHANGE,
+        INCOMING_CALLS,
         SYNC_STATUS,
         USER_AGENT,
     }
