@@ -12,7 +12,7 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .devices import device_info
+from .devices import MANUFACTURER, DevicePage, device_info
 from .entity import (
     DfksConnectionEntity,
     DfksEntityDescription,
@@ -85,7 +85,9 @@ class PbxReachable(BinarySensorEntity):
         self.entity_description = PBX_REACHABLE
         self._pbx = pbx
         self._attr_unique_id = f"{line_unique_id(entry, pbx.id)}_{PBX_REACHABLE.key}"
-        self._attr_device_info = device_info(entry, pbx.id, "PBX")
+        self._attr_device_info = device_info(
+            entry, pbx.id, DevicePage(MANUFACTURER, "PBX")
+        )
 
     @property
     @override

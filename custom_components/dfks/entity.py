@@ -20,7 +20,6 @@ from .const import (
     FEATURE_KEYS,
     LineOption,
 )
-from .devices import LINE_MODEL, device_info
 from .errors import refused
 from .features.model import (
     ChangeRefused,
@@ -83,7 +82,7 @@ class DfksEntity(Entity):
         self._entry = entry
         self._line = line
         self._attr_unique_id = f"{line_unique_id(entry, line.id)}_{description.key}"
-        self._attr_device_info = device_info(entry, line.id, LINE_MODEL)
+        self._attr_device_info = entry.runtime_data.devices.info(line)
 
     @property
     def _line_name(self) -> str:

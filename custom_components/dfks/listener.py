@@ -20,9 +20,10 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from .changes import Authors
 from .claim_timer import ClaimTimer
 from .const import CALL_KEY, DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL, LineOption
-from .devices import find_device, make_device_in_area, rename_device
+from .devices import LineDevices, find_device, rename_device
 from .features.model import (
     ClaimsChanged,
+    ConnectionChanged,
     Feature,
     FeatureChanged,
     Line,
@@ -125,6 +126,9 @@ class DfksListener:
             self.device_id,
             self.line_name,
         )
+        self.devices = LineDevices(
+            hass, entry, self.monitor, self.config.trusted_proxies
+        )
         self.pbxs = PbxManager(
             hass,
             entry,
@@ -200,6 +204,8 @@ class DfksListener:
         except ConfigEntryNotReady:
             await self.async_stop()
             raise
+        for line in self.sync.lines.values():
+            self._show(line)
 
     async def _async_listen(self) -> None:
         """Open the sockets. Raises ConfigEntryNotReady."""
@@ -269,7 +275,6 @@ class DfksListener:
             self.sync.remove_line(line_id)
             self._schedule_save()
         for line_id, subentry in subentries.items():
-            make_device_in_area(self._hass, self._entry, subentry)
             if (line := self.sync.lines.get(line_id)) is None:
                 self._add_line(line_config(subentry))
             else:
@@ -314,7 +319,13 @@ class DfksListener:
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
         self.monitor.line_added(config)
+        self._show(line)
         self._add_entities(line, self._parts(line))
+
+    def _show(self, line: Line) -> None:
+        """Have the device of a line, and keep it as its phone is."""
+        self.devices.async_make_in_area(line)
+        self.devices.async_follow(line)
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
@@ -372,6 +383,9 @@ class DfksListener:
     def _handle_line_event(self, event: LineEvent) -> None:
         if isinstance(event, FeatureChanged | ClaimsChanged):
             self._schedule_save()
+        elif isinstance(event, ConnectionChanged):
+            what = "there" if event.connected else "gone"
+            _LOGGER.info("The phone of %s is %s", self.line_name(event.line), what)
 
     def _schedule_save(self) -> None:
         self._store.async_schedule_save(self._states)

@@ -15,6 +15,7 @@ from homeassistant.components.sensor import (
 from homeassistant.const import MAX_LENGTH_STATE_STATE, EntityCategory
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.restore_state import RestoreEntity
 
 from .const import ATTR_CALLS, ATTR_NAME, ATTR_NUMBER, ATTR_TARGET, CALL_KEY, LineOption
 from .entity import (
@@ -38,7 +39,7 @@ class DfksSensorDescription(DfksEntityDescription, SensorEntityDescription):
     value_fn: Callable[[Line, LinePhone], datetime | int | str | None]
 
 
-PHONE_DESCRIPTIONS: Final = (
+SYNC_STATUS_DESCRIPTIONS: Final = (
     DfksSensorDescription(
         key="sync_status",
         translation_key="sync_status",
@@ -47,6 +48,9 @@ PHONE_DESCRIPTIONS: Final = (
         options=[status.value for status in SyncStatus],
         value_fn=lambda _, phone: phone.status,
     ),
+)
+
+PHONE_DESCRIPTIONS: Final = (
     DfksSensorDescription(
         key="user_agent",
         translation_key="user_agent",
@@ -114,6 +118,7 @@ INCOMING_CALLS_DESCRIPTIONS: Final = (
 )
 
 DESCRIPTIONS: Final = (
+    *SYNC_STATUS_DESCRIPTIONS,
     *PHONE_DESCRIPTIONS,
     *CALL_DESCRIPTIONS,
     *INCOMING_CALLS_DESCRIPTIONS,
@@ -126,6 +131,9 @@ async def async_setup_entry(
     async_add_entities: AddConfigEntryEntitiesCallback,
 ) -> None:
     """Add the sensors of the lines."""
+    async_setup_line_entities(
+        entry, async_add_entities, DfksSyncStatus, SYNC_STATUS_DESCRIPTIONS
+    )
     async_setup_line_entities(entry, async_add_entities, DfksSensor, PHONE_DESCRIPTIONS)
     async_setup_line_entities(
         entry, async_add_entities, DfksCallSensor, CALL_DESCRIPTIONS
@@ -171,6 +179,22 @@ class DfksSensor(DfksEntity, SensorEntity):
         if (value := self._value) != self._attr_native_value:
             self._attr_native_value = value
             self.async_write_ha_state()
+
+
+class DfksSyncStatus(DfksSensor, RestoreEntity):
+    """How far the phone has come.
+
+    A phone with a wrong password says so seldom, and not again because Home Assistant
+    has been restarted: that is remembered.
+    """
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Recall a wrong password, and follow the line and its phone."""
+        last = await self.async_get_last_state()
+        if last is not None and last.state == SyncStatus.WRONG_PASSWORD:
+            self._phone.recall_refusal()
+        await super().async_added_to_hass()
 
 
 class DfksIncomingCalls(DfksEntity, SensorEntity):

@@ -76,7 +76,7 @@ async def test_added_line_has_device_and_entities(
 
     assert line(entry, "gate").user == "203"
     gate_states = [s for s in hass.states.async_all() if ".gate_" in s.entity_id]
-    assert len(gate_states) == 13
+    assert len(gate_states) == 14
     device = device_of(hass, "gate")
     assert device.name == "Gate"
     assert device.config_subentry_id == "gate"

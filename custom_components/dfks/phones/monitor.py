@@ -8,7 +8,7 @@ line, and diagnostics make what people can read.
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
@@ -43,6 +43,16 @@ class SyncStatus(StrEnum):
     SYNCHRONIZED = "synchronized"
 
 
+class SeenPhone(NamedTuple):
+    """A phone that is registered or subscribed now."""
+
+    host: str
+    user_agent: str
+
+    is_direct: bool
+    """Whether nothing between has added itself to the way of its requests."""
+
+
 class LinePhone(Publisher[[]]):
     """What is seen of the phone of one line, or of its several phones together."""
 
@@ -56,7 +66,8 @@ class LinePhone(Publisher[[]]):
         self._passed = passed
         self._clock = clock
         self._heard_at: float | None = None
-        # The address whose password was wrong since the phone was heard last.
+        # The address whose password was wrong since the phone was heard last; empty where
+        # it was before a restart.
         self._refused_from: str | None = None
         # Since when it is registered without a subscription, by the monotonic clock.
         self._idle_since: float | None = None
@@ -78,6 +89,25 @@ class LinePhone(Publisher[[]]):
         if self._line.pbx is None:
             return self._server.bindings(self._line)
         return self._passed.of_line(self._line.pbx, self._line.user)
+
+    def seen(self) -> set[SeenPhone]:
+        """Return what is registered or subscribed now, each only once."""
+        seen = {
+            SeenPhone(
+                binding.flow.remote[0],
+                shown_user_agent(binding.user_agent),
+                isinstance(binding, ProxyBinding) or not binding.path,
+            )
+            for binding in self._bindings()
+        }
+        return seen | {
+            SeenPhone(
+                subscription.dialog.flow.remote[0],
+                shown_user_agent(subscription.user_agent),
+                not subscription.dialog.routes,
+            )
+            for subscription in self._server.notifier.of(self._line)
+        }
 
     def _note_user_agent(self, user_agent: str | None) -> None:
         self.user_agent = shown_user_agent(user_agent) or self.user_agent
@@ -110,10 +140,17 @@ class LinePhone(Publisher[[]]):
         self._refused_from = flow.remote[0]
         self.look()
 
+    def recall_refusal(self) -> None:
+        """Take note of a wrong password before a restart, if nothing is heard since."""
+        if self._heard_at is None and self._refused_from is None:
+            self._refused_from = ""
+            self.look()
+
     def forgive(self) -> None:
         """Let the phone try again at once: the line has other credentials now."""
         if self._refused_from is not None:
-            self._server.unblock(self._refused_from)
+            if self._refused_from:
+                self._server.unblock(self._refused_from)
             self._refused_from = None
             self.look()
 
