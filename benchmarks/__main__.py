@@ -12,9 +12,9 @@ import signal
 import sys
 from typing import Any, Final
 
-from . import headless, kamailio, passing, table
+from . import headless, inside, kamailio, passing, table
 from .headless import FULL, SHORT, Crowds, Effort, Figures
-from .processes import GENERATOR_CORE, SERVER_CORE
+from .processes import BENCHMARKS, GENERATOR_CORE, SERVER_CORE
 
 # Rounds whose median counts.
 ROUNDS: Final = 5
@@ -29,7 +29,11 @@ GROUPS: Final = (
     "passing",
     "kamailio",
     "home-assistant",
+    "instructions",
 )
+
+# What a change is judged by that makes things slower or larger.
+BASELINE: Final = BENCHMARKS / "baseline.json"
 
 
 def main() -> int:
@@ -47,6 +51,12 @@ def main() -> int:
         _say("Home Assistant")
         for figures, more in zip(rounds, _home_assistant(effort, turns), strict=True):
             figures |= more
+    if "instructions" in arguments.only and inside.can_count():
+        rounds[0] |= _count_instructions()
+    if arguments.keep:
+        _keep(rounds[0])
+    kept = json.loads(BASELINE.read_text())
+    rounds = [figures | _of_baseline(figures, kept) for figures in rounds]
     rows = table.results(rounds)
     print(_headline(turns), table.render(rows), sep="\n\n")
     if arguments.json is not None:
@@ -63,6 +73,11 @@ def _parse_arguments() -> argparse.Namespace:
         help="one round of little time: about three minutes, and rough",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="make what is measured of memory and instructions the baseline",
+    )
     parser.add_argument(
         "--check",
         action="store_true",
@@ -115,6 +130,31 @@ def _home_assistant(effort: Effort, turns: int) -> list[Figures]:
     from . import home_assistant
 
     return home_assistant.measure(effort, turns)
+
+
+def _count_instructions() -> Figures:
+    """Count what no other program disturbs; once, for it is the same each time."""
+    figures: Figures = {}
+    for kind in table.INSTRUCTIONS:
+        _say(f"instructions of {kind}")
+        figures[f"instructions_{kind}"] = inside.count_instructions(kind)
+    return figures
+
+
+def _of_baseline(figures: Figures, kept: Figures) -> Figures:
+    """Return the figures of the baseline that stand beside measured ones."""
+    return {f"{key}_kept": value for key, value in kept.items() if key in figures}
+
+
+def _keep(figures: Figures) -> None:
+    """Make figures the baseline, where it is about them."""
+    kept: Figures = json.loads(BASELINE.read_text())
+    kept |= {
+        key: round(value)
+        for key, value in figures.items()
+        if key == "memory" or key.startswith("instructions_")
+    }
+    BASELINE.write_text(json.dumps(kept, indent=2) + "\n")
 
 
 def _headline(turns: int) -> str:

@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 import pstats
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -62,8 +63,8 @@ LOCAL: Final = ("127.0.0.1", 5060)
 WATCHERS: Final = 50
 
 # Exchanges whose instructions are counted: the difference between the two.
-FEW: Final = 500
-MANY: Final = 2500
+FEW: Final = 200
+MANY: Final = 1000
 
 _TYPE_LINE: Final = b"Content-Type: " + CONTENT_TYPE + b"\r\n"
 
@@ -266,6 +267,11 @@ async def measure(kind: str, count: int, profile: cProfile.Profile | None) -> fl
     else:
         run()
     return (time.process_time() - began) / count
+
+
+def can_count() -> bool:
+    """Whether the program is here that counts instructions."""
+    return shutil.which("valgrind") is not None
 
 
 def count_instructions(kind: str) -> float:

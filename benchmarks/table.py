@@ -40,6 +40,11 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f} x"
 
 
+def thousands(count: float) -> str:
+    """Write a count of instructions."""
+    return f"{count / 1e3:.0f} thousand"
+
+
 def number(value: float) -> str:
     """Write a count."""
     return f"{value:.0f}"
@@ -73,6 +78,18 @@ FAN: Final = 1000
 NOTIFY_SLICE: Final = 50
 MEMORY_SLICE: Final = 100
 START: Final = 10_000
+
+# How much more than what is kept in `baseline.json` something may take.
+MOST_GROWTH: Final = 1.1
+
+INSTRUCTIONS: Final = {
+    "new": "new subscription",
+    "change": "change",
+    "refresh": "refresh",
+    "digest-change": "change with digest",
+    "pass-register": "passing a REGISTER with a challenge",
+    "pass-call": "passing a call",
+}
 
 ROWS: Final = (
     Row(
@@ -183,7 +200,8 @@ ROWS: Final = (
     Row(
         what="memory of a live subscription",
         key="memory",
-        most=4096,
+        per="memory_kept",
+        most_ratio=MOST_GROWTH,
         kamailio="kamailio_memory",
         show=kibi,
     ),
@@ -313,6 +331,16 @@ ROWS: Final = (
         what="Home Assistant: 500 changes/s, of a core",
         key="ha_high_share",
         show=percent,
+    ),
+    *(
+        Row(
+            what=f"instructions, beside those of the baseline: {what}",
+            key=f"instructions_{kind}",
+            per=f"instructions_{kind}_kept",
+            most_ratio=MOST_GROWTH,
+            show=thousands,
+        )
+        for kind, what in INSTRUCTIONS.items()
     ),
 )
 
