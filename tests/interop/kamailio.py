@@ -39,12 +39,12 @@ TRUSTING = ServerConfig(host=HOST, port=0, trusted_proxies=parse_networks(HOST))
 ASKING = ServerConfig(host=HOST, port=0)
 
 
-def documented(title: str, language: str) -> str:
-    """Return the first block of a language behind a heading of the document."""
-    _, _, section = DOCUMENT.read_text().partition(f"\n## {title}\n")
+def documented(title: str, language: str, document: Path = DOCUMENT) -> str:
+    """Return the first block of a language behind a heading of a document."""
+    _, _, section = document.read_text().partition(f"\n## {title}\n")
     match = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
     if match is None:
-        raise CheckFailed(f"{DOCUMENT.name} has no {language} under {title!r}")
+        raise CheckFailed(f"{document.name} has no {language} under {title!r}")
     return match[1]
 
 
