@@ -12,7 +12,7 @@ from homeassistant.loader import Integration, async_get_integration
 
 from .capacity import async_lines_without_room
 from .const import DOMAIN
-from .frontend import async_add_strategy, async_remove_strategy, async_serve_strategy
+from .frontend import async_add_strategy, async_remove_strategy, async_setup_strategy
 from .listener import DfksConfigEntry, DfksListener
 from .services import async_setup_services
 from .storage.bindings import BindingStore
@@ -40,7 +40,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register what is there also while the listener is not loaded."""
     async_setup_services(hass)
-    await async_serve_strategy(hass)
+    async_setup_strategy(hass)
     return True
 
 

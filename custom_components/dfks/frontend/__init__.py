@@ -27,22 +27,41 @@ _URL: Final = f"/{DOMAIN}/dfks.js"
 class StrategyModule:
     """The address of the module, and whether the page has been told of it."""
 
-    def __init__(self, url: str) -> None:
-        """Use an address, of which the page is not told yet."""
-        self._url = url
+    def __init__(self) -> None:
+        """Serve nothing yet."""
+        self._url: str | None = None
+        self._is_wanted = False
         self._is_added = False
 
     @callback
-    def async_add(self, hass: HomeAssistant) -> None:
-        """Have the page import the module, if there is a page; once is enough."""
-        if not self._is_added and FRONTEND_DOMAIN in hass.config.components:
+    def async_served(self, hass: HomeAssistant, url: str) -> None:
+        """Take the address at which the module is served from now on."""
+        self._url = url
+        self._async_add(hass)
+
+    @callback
+    def async_want(self, hass: HomeAssistant) -> None:
+        """Have the page import the module as soon as it is served."""
+        self._is_wanted = True
+        self._async_add(hass)
+
+    @callback
+    def _async_add(self, hass: HomeAssistant) -> None:
+        """Tell the page, if there is one; once is enough."""
+        if (
+            self._is_wanted
+            and self._url is not None
+            and not self._is_added
+            and FRONTEND_DOMAIN in hass.config.components
+        ):
             add_extra_js_url(hass, self._url)
             self._is_added = True
 
     @callback
     def async_remove(self, hass: HomeAssistant) -> None:
         """Have the page import the module no longer."""
-        if self._is_added:
+        self._is_wanted = False
+        if self._is_added and self._url is not None:
             remove_extra_js_url(hass, self._url)
             self._is_added = False
 
@@ -50,21 +69,32 @@ class StrategyModule:
 _MODULE: Final[HassKey[StrategyModule]] = HassKey(f"{DOMAIN}_strategy_module")
 
 
-async def async_serve_strategy(hass: HomeAssistant) -> None:
-    """Serve the module, once in the life of Home Assistant's web server."""
+@callback
+def async_setup_strategy(hass: HomeAssistant) -> None:
+    """Serve the module, once in the life of Home Assistant's web server.
+
+    In the background: phones do not wait for what a page shows.
+    """
+    module = hass.data[_MODULE] = StrategyModule()
+    hass.async_create_background_task(
+        _async_serve(hass, module), "dfks serve dashboard strategy"
+    )
+
+
+async def _async_serve(hass: HomeAssistant, module: StrategyModule) -> None:
     # Browsers keep it for a month: each other content needs another address.
     content = await hass.async_add_executor_job(_PATH.read_bytes)
     version = sha256(content).hexdigest()[:8]
     await hass.http.async_register_static_paths(
         [StaticPathConfig(_URL, str(_PATH), cache_headers=True)]
     )
-    hass.data[_MODULE] = StrategyModule(f"{_URL}?v={version}")
+    module.async_served(hass, f"{_URL}?v={version}")
 
 
 @callback
 def async_add_strategy(hass: HomeAssistant) -> None:
     """Have Home Assistant's page import the module."""
-    hass.data[_MODULE].async_add(hass)
+    hass.data[_MODULE].async_want(hass)
 
 
 @callback
