@@ -12,11 +12,7 @@ are offered first: such a line needs no password, so choosing it is all there is
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from homeassistant.config_entries import (
-    ConfigSubentry,
-    ConfigSubentryFlow,
-    SubentryFlowResult,
-)
+from homeassistant.config_entries import ConfigSubentry, SubentryFlowResult
 from homeassistant.const import CONF_NAME, CONF_PASSWORD, CONF_WEBHOOK_ID
 from homeassistant.helpers.selector import (
     AreaSelector,
@@ -60,6 +56,7 @@ from .forms import (
     in_sections,
     without_sections,
 )
+from .line_test_flow import LineTestSteps
 from .listener import DfksListener, running_listener
 from .pbx.lines import label, line_data, line_name
 from .pbx.treatment_form import (
@@ -108,7 +105,7 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
-class LineSubentryFlow(ConfigSubentryFlow):
+class LineSubentryFlow(LineTestSteps):
     """Adds and reconfigures a phone line."""
 
     async def async_step_user(
@@ -156,9 +153,27 @@ class LineSubentryFlow(ConfigSubentryFlow):
     async def async_step_reconfigure(
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
-        """Change a line."""
+        """Change a line; one at a PBX can be tested instead."""
+        stored = self._get_reconfigure_subentry()
+        is_tested = user_input is None and stored.data.get(CONF_PBX) in pbx_subentries(
+            self._get_entry()
+        )
+        if is_tested and self._listener() is not None:
+            return await self.async_step_choose()
+        return await self._async_line_form("reconfigure", user_input, stored=stored)
+
+    async def async_step_choose(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Ask what to do with a line at a PBX."""
+        return self.async_show_menu(step_id="choose", menu_options=["settings", "test"])
+
+    async def async_step_settings(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Show the form of a line that could be tested as well."""
         return await self._async_line_form(
-            "reconfigure", user_input, stored=self._get_reconfigure_subentry()
+            "reconfigure", None, stored=self._get_reconfigure_subentry()
         )
 
     async def _async_line_form(

@@ -105,3 +105,23 @@ def gate_form(**changes: object) -> dict[str, Any]:
     """Return the filled form of a third line."""
     form = {"name": "Gate", "user": "203", "password": "gate-203"}
     return {**reception_form(**form), **changes}
+
+
+async def show_settings(
+    hass: HomeAssistant, entry: MockConfigEntry, line_id: str
+) -> SubentryFlowResult:
+    """Open the form that changes a line at a PBX."""
+    shown = await choose(hass, entry, line_id, "settings")
+    assert shown["step_id"] == "reconfigure"
+    return shown
+
+
+async def choose(
+    hass: HomeAssistant, entry: MockConfigEntry, line_id: str, option: str
+) -> SubentryFlowResult:
+    """Choose what to do with a line at a PBX."""
+    shown = await entry.start_subentry_reconfigure_flow(hass, line_id)
+    assert shown["type"] is FlowResultType.MENU
+    return await hass.config_entries.subentries.async_configure(
+        shown["flow_id"], {"next_step_id": option}
+    )

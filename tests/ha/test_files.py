@@ -63,6 +63,7 @@ ACCESS_WORDS = {"item"}
 LINE_WORDS = {"line"}
 STEP_WORDS = {
     "line.reconfigure": {"troubleshooting_url"},
+    "line.test": {"pbx", "user"},
     "pbx.pbx": {"pbx_url"},
 }
 PAIRING_WORDS = {
@@ -190,7 +191,7 @@ class TestTranslations:
         """Each with a sentence, and each step with title and description."""
         assert step["title"]
         assert step["description"]
-        assert set(step["data_description"]) == set(step["data"])
+        assert set(step.get("data_description", ())) == set(step.get("data", ()))
 
     def test_errors_are_those_that_the_code_uses(self) -> None:
         """None missing, none left over."""
@@ -203,6 +204,7 @@ class TestTranslations:
         used = errors_in_code(SOURCES["config_flow.py"])
         used |= errors_in_code(SOURCES["line_flow.py"])
         used |= errors_in_code(SOURCES["pbx_flow.py"]) - {"pbx_url"}
+        used |= errors_in_code(SOURCES["line_test_flow.py"])
         used |= errors_in_code(SOURCES["settings.py"])
         used |= errors_in_code((INTEGRATION / "pbx/treatment_form.py").read_text())
         used |= {problem.value for problem in TlsProblem}
@@ -247,6 +249,10 @@ class TestTranslations:
             assert words(line["abort"][f"reconfigured_{page}"]) == reporting
         assert words(line["create_entry"]["at_pbx"]) == PBX_PAIRING_WORDS
         assert words(line["abort"]["reconfigured_at_pbx"]) == PBX_PAIRING_WORDS
+        tested = {"user", "target", "pbx", "help_url"}
+        for name, message in (*line["abort"].items(), *line["progress"].items()):
+            if name.startswith(("test_", "waiting_")):
+                assert words(message) <= tested
         for message in ENGLISH["config_subentries"]["pbx"]["error"].values():
             assert words(message) <= {"pbx"}
 

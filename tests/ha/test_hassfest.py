@@ -45,6 +45,7 @@ FLOW = {
     vol.Optional("error"): {KEY: TEXT},
     vol.Optional("abort"): {KEY: TEXT},
     vol.Optional("create_entry"): {KEY: TEXT},
+    vol.Optional("progress"): {KEY: TEXT},
 }
 ENTITY = {
     vol.Required("name"): TEXT,

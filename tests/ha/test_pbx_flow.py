@@ -35,6 +35,7 @@ from .forms import (
     placeholders,
     show_form,
     show_line_form,
+    show_settings,
     submit,
     suggested,
 )
@@ -657,11 +658,9 @@ class TestMoveLine:
         await phone.register()
         assert state_of(hass, "sensor.workshop_sync_status") == "synchronized"
 
-        assert "synchronized" in fields(
-            await entry.start_subentry_reconfigure_flow(hass, WORKSHOP)
-        )
+        assert "synchronized" in fields(await show_settings(hass, entry, WORKSHOP))
         await phone.unregister()
-        shown = await entry.start_subentry_reconfigure_flow(hass, WORKSHOP)
+        shown = await show_settings(hass, entry, WORKSHOP)
         assert "not_registered" in fields(shown)
         assert suggested(shown)["pbx"] == PBX
         form = {**suggested(shown), "pbx": "here"}

@@ -22,7 +22,7 @@ from .common import (
     turn,
     write_text,
 )
-from .forms import sections, submit, suggested
+from .forms import sections, show_settings, submit, suggested
 from .pbx import AT_PBX_DATA, OpenPhone, at_pbx, bell_at, line_at_pbx, pbx, pbx_data
 
 __all__ = ["at_pbx", "pbx"]
@@ -257,7 +257,7 @@ class TestForm:
     ) -> None:
         """Off, with what goes with it; a list of the usual emergency numbers."""
         await set_up(hass, entry)
-        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        shown = await show_settings(hass, entry, RECEPTION)
         assert suggested(shown) | {
             "treat_calls": False,
             "do_not_disturb_answer": "486",
@@ -273,7 +273,7 @@ class TestForm:
     ) -> None:
         """Numbers without blanks, each once; a list that is emptied is empty."""
         await set_up(hass, entry)
-        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        shown = await show_settings(hass, entry, RECEPTION)
         section = {
             "treat_calls": True,
             "do_not_disturb_answer": "480",
@@ -304,7 +304,7 @@ class TestForm:
     ) -> None:
         """And shows what is stored."""
         await set_up(hass, entry)
-        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        shown = await show_settings(hass, entry, RECEPTION)
         assert suggested(shown)["emergency_numbers"] == []
         await submit(hass, shown, form())
         assert entry.subentries[RECEPTION].data == {**AT_PBX_DATA, **treatment}
@@ -327,7 +327,7 @@ class TestForm:
     ) -> None:
         """In the section, which is open then."""
         await set_up(hass, entry)
-        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        shown = await show_settings(hass, entry, RECEPTION)
         section = {"treat_calls": True, "emergency_numbers": numbers}
         result = await submit(hass, shown, form(treatment=section))
         assert (result.get("errors") or {}).get("treatment") == error
@@ -348,7 +348,7 @@ class TestForm:
     ) -> None:
         """There is nothing to treat."""
         await set_up(hass, entry)
-        shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
+        shown = await show_settings(hass, entry, RECEPTION)
         await submit(hass, shown, form(pbx="here"))
         assert "treat_calls" not in entry.subentries[RECEPTION].data
         assert not runtime(entry).server.proxy.treated.lines

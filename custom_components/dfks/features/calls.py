@@ -259,7 +259,7 @@ class LineCalls:
         )
 
     def _is_emergency(self, call: IncomingCall) -> bool:
-        return call.priority in _EMERGENCY_PRIORITIES or self.after_emergency
+        return is_urgent(call) or self.after_emergency
 
     def _facts(self, call: IncomingCall) -> CallFacts:
         return CallFacts(
@@ -278,6 +278,11 @@ class LineCalls:
             and line not in diverted
             and user_of_target(target, call.domain) != line
         )
+
+
+def is_urgent(call: IncomingCall) -> bool:
+    """Whether a call says that it is one that must come through."""
+    return call.priority in _EMERGENCY_PRIORITIES
 
 
 def user_of_target(target: str, domain: str) -> str | None:

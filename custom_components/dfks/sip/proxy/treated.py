@@ -60,12 +60,20 @@ _OK = SipError(200)
 class TreatedLine:
     """A line whose calls are treated."""
 
-    __slots__ = ("_calls", "_key", "policy", "recent")
+    __slots__ = ("_calls", "_key", "below", "ended", "policy", "recent")
 
-    def __init__(self, calls: TreatedCalls, key: LineKey, policy: CallPolicy) -> None:
-        """Treat calls by a policy."""
+    def __init__(
+        self,
+        calls: TreatedCalls,
+        key: LineKey,
+        policy: CallPolicy,
+        below: TreatedLine | None,
+    ) -> None:
+        """Treat calls by a policy, in the place of another as long as it lasts."""
         self._calls = calls
         self._key = key
+        self.below = below
+        self.ended = False
         self.policy = policy
         # Branches: the state may change before an INVITE comes again, and its phone
         # rings by then.
@@ -78,9 +86,13 @@ class TreatedLine:
                 call.stop(Reject(status))
 
     def end(self) -> None:
-        """Pass calls to the line as they come from now on."""
-        if self._calls.lines.get(self._key) is self:
-            del self._calls.lines[self._key]
+        """Have the policy of before decide again; without one, calls just pass."""
+        self.ended = True
+        lines = self._calls.lines
+        while (line := lines.get(self._key)) is not None and line.ended:
+            del lines[self._key]
+            if line.below is not None:
+                lines[self._key] = line.below
 
 
 class TreatedCalls:
@@ -115,9 +127,10 @@ class TreatedCalls:
     # Lines
 
     def treat(self, pbx: str, user: str, policy: CallPolicy) -> TreatedLine:
-        """Treat the calls of a line by a policy, until its line is ended."""
+        """Treat the calls of a line by a policy, until what is returned is ended."""
         key = pbx, user
-        line = self.lines[key] = TreatedLine(self, key, policy)
+        line = TreatedLine(self, key, policy, self.lines.get(key))
+        self.lines[key] = line
         return line
 
     def dialled(self, binding: ProxyBinding, message: PassedMessage) -> None:
