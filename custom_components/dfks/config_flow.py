@@ -39,6 +39,7 @@ from .const import (
     CONF_ADVERTISED_HOST,
     CONF_ADVERTISED_PORT,
     CONF_ALLOWED_NETWORKS,
+    CONF_CALL_SCRIPT,
     CONF_CERTIFICATE,
     CONF_CLIENT_AUTHORITY,
     CONF_DIGEST,
@@ -114,6 +115,9 @@ LISTENER_SECTIONS: Final = {
     CONF_ADVANCED: (CONF_REALM, CONF_ADVERTISED_HOST, CONF_ADVERTISED_PORT)
 }
 
+# The options that name a script.
+_SCRIPTS: Final = (CONF_GET_SCRIPT, CONF_SET_SCRIPT, CONF_CALL_SCRIPT)
+
 # The options that say who may come in.
 NETWORKS: Final = (CONF_ALLOWED_NETWORKS, CONF_TRUSTED_PROXIES)
 ACCESS: Final = (*NETWORKS, CONF_MAX_FAILURES, CONF_DOMAINS)
@@ -141,7 +145,7 @@ def _options_schema(errors: Errors) -> vol.Schema:
                     vol.Optional(option): EntitySelector(
                         EntitySelectorConfig(domain=SCRIPT_DOMAIN)
                     )
-                    for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+                    for option in _SCRIPTS
                 }
             ),
             vol.Optional(CONF_ACCESS): form_section(
@@ -329,7 +333,7 @@ class DfksOptionsFlow(OptionsFlow):
         options = self.config_entry.options
         scripts = {
             option: script_entity_id(self.hass, options[option])
-            for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT)
+            for option in _SCRIPTS
             if option in options
         }
         access = {
@@ -346,7 +350,7 @@ class DfksOptionsFlow(OptionsFlow):
         """
         options = {**self.config_entry.options, **user_input}
         if (scripts := options.pop(CONF_SCRIPTS, None)) is not None:
-            for option in (CONF_GET_SCRIPT, CONF_SET_SCRIPT):
+            for option in _SCRIPTS:
                 options.pop(option, None)
                 if option in scripts:
                     options[option] = script_key(self.hass, scripts[option])

@@ -40,6 +40,7 @@ CONF_DIGEST: Final = "digest"
 CONF_SCRIPTS: Final = "scripts"
 CONF_GET_SCRIPT: Final = "get_script"
 CONF_SET_SCRIPT: Final = "set_script"
+CONF_CALL_SCRIPT: Final = "call_script"
 CONF_ACCESS: Final = "access"
 CONF_ALLOWED_NETWORKS: Final = "allowed_networks"
 CONF_TRUSTED_PROXIES: Final = "trusted_proxies"
@@ -92,6 +93,7 @@ KEYS_AT_PBX: Final = "pbx"
 SCRIPT_DOMAIN: Final = "script"
 DEFAULT_GET_SCRIPT: Final = "script.dfks_get"
 DEFAULT_SET_SCRIPT: Final = "script.dfks_set"
+DEFAULT_CALL_SCRIPT: Final = "script.dfks_call"
 
 # Seconds that a phone's subscription may last before the phone has to refresh it.
 MIN_MAX_EXPIRES: Final = 300

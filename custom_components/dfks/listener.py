@@ -39,6 +39,7 @@ from .phones.blocked import BlockedSources
 from .phones.calls import CallMonitor
 from .phones.monitor import PhoneMonitor
 from .phones.passed import PassedPhones
+from .scripting.call_script import CallScript
 from .scripting.script_hooks import ScriptHooks
 from .settings import (
     bind_problem,
@@ -141,7 +142,9 @@ class DfksListener:
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
-        self._treated = TreatedLines(self.server, self.sync.lines)
+        self._treated = TreatedLines(
+            self.server, self.sync.lines, CallScript(hass, entry, self.device_id)
+        )
         self._resolver = DnsResolver()
         self._store = StateStore(hass, entry.entry_id)
         self._phones = PhoneStore(hass, entry.entry_id)

@@ -298,6 +298,7 @@ def asked(hook: Hook, call: IncomingCall | None = None) -> list[CallPlan | None]
         (None, None),
         (CallAnswer(PROCEED), CallPlan()),
         (CallAnswer(BUSY_HERE), CallPlan(at_once=BUSY_HERE)),
+        (CallAnswer(Reject(480)), CallPlan(at_once=BUSY_HERE)),
         (CallAnswer(TO_ALWAYS), CallPlan(at_once=TO_ALWAYS)),
         (CallAnswer(TO_ALWAYS._replace(target="201")), CallPlan()),
     ],

@@ -93,6 +93,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         """Whether it takes subscriptions to feature keys."""
         self.follows = True
         """Whether it calls the target of a 302."""
+        self.priority = ""
+        """The Priority of its calls, if they have one."""
         self.silent = False
         """Whether it answers nothing, as one that is switched off."""
         self.contacts: dict[str, list[Contact]] = {}
@@ -264,6 +266,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         assert request is not None
         name = request.get("From").partition(";")[0]
         content = ("Content-Type", request.get("Content-Type"))
+        if self.priority:
+            extra = (*extra, ("Priority", self.priority))
         for contact in contacts:
             leg = Leg(
                 call_id=uuid.uuid4().hex,

@@ -246,6 +246,8 @@ class LineCalls:
             call, treatment.target
         ):
             return CallPlan()
+        if isinstance(treatment, Reject):
+            treatment = Reject(self.options.busy_status)
         return CallPlan(at_once=treatment)
 
     def _state(self) -> LineState:

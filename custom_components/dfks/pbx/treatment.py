@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import callback
 
-from ..features.calls import LineCalls
+from ..features.calls import CallHook, LineCalls
 from ..features.model import Feature, FeatureChanged, Line, LineEvent
 from ..settings import call_options
 from ..sip import LineKey, SipServer, TreatedLine
@@ -14,10 +14,13 @@ from ..sip import LineKey, SipServer, TreatedLine
 class TreatedLines:
     """Has the calls of lines treated, as their options say."""
 
-    def __init__(self, server: SipServer, lines: Mapping[str, Line]) -> None:
-        """Treat no calls yet."""
+    def __init__(
+        self, server: SipServer, lines: Mapping[str, Line], hook: CallHook
+    ) -> None:
+        """Treat no calls yet; `hook` may decide in the place of the features."""
         self._server = server
         self._lines = lines
+        self._hook = hook
         self._treated: dict[str, tuple[LineKey, LineCalls, TreatedLine]] = {}
 
     @callback
@@ -36,7 +39,7 @@ class TreatedLines:
                 known[1].options = options
                 continue
             self._end(line_id)
-            calls = LineCalls(line, options, self._server.clock)
+            calls = LineCalls(line, options, self._server.clock, self._hook)
             treated = self._server.proxy.treated.treat(*key, calls)
             self._treated[line_id] = key, calls, treated
 

@@ -133,6 +133,12 @@ class HookScript:
         return script is not None and (self._is_chosen or not self._is_gone(script))
 
     @property
+    def is_callable(self) -> bool:
+        """Whether there is a script that can be called at this moment."""
+        script = self._find()
+        return script is not None and self._is_callable(script)
+
+    @property
     def name(self) -> str:
         """The script's entity id."""
         script = self._find()
