@@ -1,10 +1,11 @@
 """Whatever comes in: what is built is read again, and nothing unforeseen is raised."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 import contextlib
 from itertools import pairwise
 import logging
 from typing import override
+from unittest import mock
 
 from hypothesis import given, settings, strategies as st
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from custom_components.dfks.sip import SipServer, server as server_module
 from custom_components.dfks.sip.access.digest import parse_digest
 from custom_components.dfks.sip.transport.framing import Framer, FramingError
+from custom_components.dfks.sip.transport.layer import Transports
 from custom_components.dfks.sip.wire.headers import (
     HeaderError,
     decode_user,
@@ -266,25 +268,36 @@ def test_any_stream_is_framed_or_a_framing_error(stream: list[bytes]) -> None:
 def errors_after_damage(
     server: SipServer, whole: list[bytes], data: st.DataObject
 ) -> list[str]:
-    """Send whole requests with damage here and there; return the errors logged."""
+    """Send whole requests with damage here and there; return the errors logged.
+
+    Nothing is looked up and nothing connected: there is no event loop.
+    """
     wire = Wire("10.0.0.2")
     errors: list[str] = []
     handler = _Collect(errors)
     server_module._LOGGER.addHandler(handler)
     try:
-        for _ in range(data.draw(st.integers(1, 4))):
-            message = bytearray(data.draw(st.sampled_from(whole)))
-            for _ in range(data.draw(st.integers(0, 3))):
-                start = data.draw(st.integers(0, len(message)))
-                end = start + data.draw(st.integers(0, 12))
-                message[start:end] = data.draw(
-                    st.binary(max_size=4)
-                    | pieces.map(lambda text: text.encode("latin-1"))
-                )
-            server.receive(bytes(message), wire)
+        with mock.patch.object(Transports, "run", _leave):
+            for _ in range(data.draw(st.integers(1, 4))):
+                server.receive(_damaged(whole, data), wire)
     finally:
         server_module._LOGGER.removeHandler(handler)
     return errors
+
+
+def _damaged(whole: list[bytes], data: st.DataObject) -> bytes:
+    message = bytearray(data.draw(st.sampled_from(whole)))
+    for _ in range(data.draw(st.integers(0, 3))):
+        start = data.draw(st.integers(0, len(message)))
+        end = start + data.draw(st.integers(0, 12))
+        message[start:end] = data.draw(
+            st.binary(max_size=4) | pieces.map(lambda text: text.encode("latin-1"))
+        )
+    return bytes(message)
+
+
+def _leave(_: Transports, work: Coroutine[None, None, None]) -> None:
+    work.close()
 
 
 @settings(deadline=None, max_examples=150)

@@ -332,7 +332,12 @@ async def test_e5_nobody_at_the_port_of_the_via_does_no_harm(
     query = await caller.call("REGISTER", {"Contact": None})
     assert query.has("Contact")
     assert not server._transports._outgoing
-    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+    # asyncio tells how slow the machine is.
+    assert not [
+        record
+        for record in caplog.records
+        if record.levelno > logging.INFO and record.name != "asyncio"
+    ]
 
 
 @requirement("E5", "C7")
