@@ -46,6 +46,13 @@ def device_info(entry: ConfigEntry, subentry_id: str, page: DevicePage) -> Devic
     )
 
 
+@callback
+def common_text(hass: HomeAssistant, key: str) -> str:
+    """Return a word in Home Assistant's language, for what has no translations itself."""
+    texts = async_get_cached_translations(hass, hass.config.language, "common", DOMAIN)
+    return texts.get(f"component.{DOMAIN}.common.{key}", "")
+
+
 class LineDevices:
     """The devices of the lines of a listener, as their phones come and go."""
 
@@ -123,11 +130,7 @@ class LineDevices:
         return page._replace(configuration_url=self._address(seen))
 
     def _page_of_no_phone(self) -> DevicePage:
-        texts = async_get_cached_translations(
-            self._hass, self._hass.config.language, "common", DOMAIN
-        )
-        model = texts.get(f"component.{DOMAIN}.common.line", "SIP phone line")
-        return DevicePage(MANUFACTURER, model)
+        return DevicePage(MANUFACTURER, common_text(self._hass, "line"))
 
     def _address(self, seen: Collection[SeenPhone]) -> str | None:
         """Return where the web page of the only phone is, None where none is known."""

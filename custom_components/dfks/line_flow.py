@@ -10,9 +10,13 @@ are offered first: such a line needs no password, so choosing it is all there is
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
-from homeassistant.config_entries import ConfigSubentry, SubentryFlowResult
+from homeassistant.config_entries import (
+    ConfigSubentry,
+    SubentryFlowContext,
+    SubentryFlowResult,
+)
 from homeassistant.const import CONF_NAME, CONF_PASSWORD, CONF_WEBHOOK_ID
 from homeassistant.helpers.selector import (
     AreaSelector,
@@ -105,6 +109,12 @@ DEFAULTS: Final[Mapping[str, Any]] = {
 }
 
 
+class LineFlowContext(SubentryFlowContext, total=False):
+    """What a flow may be started with: the user of an unknown phone."""
+
+    user: str
+
+
 class LineSubentryFlow(LineTestSteps):
     """Adds and reconfigures a phone line."""
 
@@ -112,7 +122,7 @@ class LineSubentryFlow(LineTestSteps):
         self, user_input: dict[str, Any] | None = None
     ) -> SubentryFlowResult:
         """Add a line: one of a phone that is offered, if there are any."""
-        if user_input is None and any(self._offered()):
+        if user_input is None and any(self._offered()) and not self._wanted_user:
             return await self.async_step_phone()
         return await self._async_line_form("user", user_input, stored=None)
 
@@ -207,7 +217,7 @@ class LineSubentryFlow(LineTestSteps):
         values = user_input
         if values is None:
             values = in_sections(
-                self._stored_values(stored) if stored else _proposals(), SECTIONS
+                self._stored_values(stored) if stored else self._proposals(), SECTIONS
             )
         errors = errors_in_sections(errors, SECTIONS)
         return self.async_show_form(
@@ -263,6 +273,27 @@ class LineSubentryFlow(LineTestSteps):
             # It was at a PBX that has been removed.
             values[CONF_PBX] = HERE
         if CONF_VENDOR not in values and (phone := self._phone(stored)) is not None:
+            values[CONF_VENDOR] = vendor_of(phone.user_agent)
+        return values
+
+    @property
+    def _wanted_user(self) -> str:
+        """The user of the unknown phone whose line is to be added, if any."""
+        user: str = cast("LineFlowContext", self.context).get("user", "")
+        return user
+
+    def _proposals(self) -> dict[str, Any]:
+        """Return what the form of a new line opens with.
+
+        Without a user the page would choose the phone that tried last, maybe somebody
+        else's.
+        """
+        values = {
+            CONF_USER: self._wanted_user,
+            CONF_PASSWORD: propose_password(),
+            **DEFAULTS,
+        }
+        if (phone := self._unknown_phones().of(self._wanted_user)) is not None:
             values[CONF_VENDOR] = vendor_of(phone.user_agent)
         return values
 
@@ -376,14 +407,6 @@ _KEPT_PASSWORD: Final = TextSelector(
 )
 
 _AREA: Final[dict[vol.Marker, Any]] = {vol.Optional(CONF_AREA): AreaSelector()}
-
-
-def _proposals() -> dict[str, Any]:
-    """Return what the form of a new line opens with.
-
-    Without a user the page would choose the phone that tried last, maybe somebody else's.
-    """
-    return {CONF_USER: "", CONF_PASSWORD: propose_password(), **DEFAULTS}
 
 
 def _fields(

@@ -9,6 +9,7 @@ dialogs go on after it, as they do after a restart.
 
 from collections.abc import Callable, Collection, Container, Iterator
 from contextlib import contextmanager
+from functools import partial
 import logging
 from typing import Final
 
@@ -20,7 +21,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from .changes import Authors
 from .claim_timer import ClaimTimer
 from .const import CALL_KEY, DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL, LineOption
-from .devices import LineDevices, find_device, rename_device
+from .devices import LineDevices, common_text, find_device, rename_device
 from .features.model import (
     ClaimsChanged,
     ConnectionChanged,
@@ -39,6 +40,8 @@ from .phones.blocked import BlockedSources
 from .phones.calls import CallMonitor
 from .phones.monitor import PhoneMonitor
 from .phones.passed import PassedPhones
+from .phones.unknown import UnknownPhones
+from .phones.unknown_issues import UnknownPhoneIssues
 from .scripting.call_script import CallScript
 from .scripting.script_hooks import ScriptHooks
 from .settings import (
@@ -115,8 +118,14 @@ class DfksListener:
         self._claim_timer = ClaimTimer(hass, entry, self.sync)
         self.trace = Trace(clock)
         self.passed_phones = PassedPhones(clock)
+        self._unknown_issues = UnknownPhoneIssues(
+            hass, partial(common_text, hass, "unnamed_phone")
+        )
+        unknown_phones = UnknownPhones(
+            self._unknown_issues.handle_noted, self._unknown_issues.handle_known
+        )
         self.monitor = PhoneMonitor(
-            self.server, self.sync.lines, self.passed_phones, clock
+            self.server, self.sync.lines, self.passed_phones, unknown_phones, clock
         )
         self.calls = CallMonitor(
             hass,
@@ -242,6 +251,7 @@ class DfksListener:
         self._treated.async_stop()
         self._claim_timer.async_stop()
         self._blocked_sources.async_stop()
+        self._unknown_issues.async_stop()
         if self._certificate is not None:
             self._certificate.async_stop()
         await self.sync.stop()

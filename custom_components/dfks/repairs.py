@@ -1,6 +1,7 @@
 """What the user can settle with a click.
 
-A blocked source is unblocked, and damaged states are taken note of.
+A blocked source is unblocked, an unknown phone gets a line, and damaged states are taken
+note of.
 """
 
 from typing import override
@@ -10,9 +11,12 @@ from homeassistant.components.repairs import (
     RepairsFlow,
     RepairsFlowResult,
 )
+from homeassistant.components.repairs.const import FlowType
+from homeassistant.config_entries import SOURCE_USER
 from homeassistant.core import HomeAssistant
 
-from .const import DOMAIN
+from .const import CONF_USER, DOMAIN, SUBENTRY_TYPE_LINE
+from .line_flow import LineFlowContext
 from .listener import DfksConfigEntry
 from .phones.blocked import ATTR_SOURCE
 from .storage.states import ISSUE_DAMAGED
@@ -37,6 +41,33 @@ class ReadmitFlow(ConfirmRepairFlow):
         return await super().async_step_confirm(user_input)
 
 
+class AddLineFlow(ConfirmRepairFlow):
+    """Goes on with the form of a line, filled in for a phone that is not known."""
+
+    def __init__(self, user: str) -> None:
+        """Ask about the phone of one user."""
+        self._user = user
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Show what it is about, or go on. The issue ends when the line is there."""
+        if user_input is None:
+            return await super().async_step_confirm()
+        entry: DfksConfigEntry
+        for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
+            form = await self.hass.config_entries.subentries.async_init(
+                (entry.entry_id, SUBENTRY_TYPE_LINE),
+                context=LineFlowContext(source=SOURCE_USER, user=self._user),
+            )
+            return self.async_abort(
+                reason="add_line",
+                next_flow=(FlowType.CONFIG_SUBENTRIES_FLOW, form["flow_id"]),
+            )
+        return self.async_abort(reason="not_loaded")
+
+
 async def async_create_fix_flow(
     hass: HomeAssistant,
     issue_id: str,
@@ -45,4 +76,6 @@ async def async_create_fix_flow(
     """Return the flow of an issue."""
     if issue_id == ISSUE_DAMAGED:
         return ConfirmRepairFlow()
+    if data and CONF_USER in data:
+        return AddLineFlow(str(data[CONF_USER]))
     return ReadmitFlow(str((data or {})[ATTR_SOURCE]))

@@ -333,6 +333,34 @@ class Visit:
         require(told.reason == "noresource", f"the reason is {told.reason}")
         require(not self._phone.violations, "\n".join(self._phone.violations))
 
+    async def add_unknown_phone(self) -> None:
+        """Add a phone by the entry in Repairs that it makes; the phone gets in."""
+        phone = Phone(
+            "205",
+            "unknown-205",
+            (HOST, self.port),
+            user_agent="Yealink SIP-T46U 108.86.0.20",
+        )
+        await self._stack.enter_async_context(phone)
+        require((await phone.register()).status == 401, "the phone is known")
+        await self._browser.open_repair("Yealink SIP-T46U at 127.0.0.1")
+        await self._browser.shows_step("Add the phone 205")
+        await self._browser.submit()
+        await self._browser.shows_step("Add line")
+        await self._browser.shows_filled("205")
+        await self._browser.shows_filled("Yealink")
+        await self._browser.fill("Name", "Attic")
+        await self._browser.unfold("Login")
+        await self._browser.fill_optional("Password", "unknown-205")
+        await self._browser.submit()
+        await self._browser.shows_step("Success")
+        await self._browser.finish()
+        require((await phone.register()).ok, "the phone cannot register")
+        await self._browser.open_line("Attic")
+        await self._browser.wait_for_part("SIP-T46U")
+        await self._browser.wait_for_text("Firmware: 108.86.0.20")
+        await self._browser.delete_line("Attic")
+
     async def add_pbx(self) -> None:
         """Add a PBX by its form, which says what is at risk."""
         users = {RECEPTION.user: RECEPTION.password}
@@ -482,6 +510,7 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.follow_lines,
                 visit.arrange_lines,
                 visit.delete_line,
+                visit.add_unknown_phone,
                 visit.add_pbx,
                 visit.add_offered_line,
             ):

@@ -34,6 +34,7 @@ from custom_components.dfks.pbx.issues import (
 )
 from custom_components.dfks.phones.blocked import ISSUE_BLOCKED, ISSUE_GUESSED
 from custom_components.dfks.phones.monitor import SyncStatus
+from custom_components.dfks.phones.unknown_issues import ISSUE_UNKNOWN
 from custom_components.dfks.phones.vendors import OTHER
 from custom_components.dfks.scripting.script_hooks import ISSUE_STOPPED, ISSUE_TEXTS
 from custom_components.dfks.sip import ContactMode
@@ -226,7 +227,12 @@ class TestTranslations:
         used |= {ISSUE_STOPPED, ISSUE_EXPIRED, ISSUE_NOT_RENEWED, ISSUE_NOT_SERVED}
         used |= {ISSUE_DAMAGED, ISSUE_NOT_WRITTEN, ISSUE_TOO_MANY_LINES}
         used |= {ISSUE_UNREACHABLE, ISSUE_KEYS, ISSUE_PASSWORD, ISSUE_PAST}
-        used |= {ISSUE_NO_PBX, ISSUE_CERTIFICATE, ISSUE_OTHER_CERTIFICATE}
+        used |= {
+            ISSUE_UNKNOWN,
+            ISSUE_NO_PBX,
+            ISSUE_CERTIFICATE,
+            ISSUE_OTHER_CERTIFICATE,
+        }
         assert set(ENGLISH["issues"]) == used
 
     def test_placeholders_are_those_that_the_code_fills_in(self) -> None:

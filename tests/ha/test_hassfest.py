@@ -254,6 +254,7 @@ def test_issues_are_given_the_words_that_they_need() -> None:
         "pbx_password_refused": {"pbx", "line", "source"},
         "pbx_calls_go_past": {"pbx", "lines"},
         "lines_without_pbx": {"lines"},
+        "unknown_phone": {"phone", "source", "user"},
     }
     for key, issue in ENGLISH["issues"].items():
         (allowed,) = (words for name, words in given.items() if key.startswith(name))

@@ -201,10 +201,15 @@ class PhoneMonitor:
         server: SipServer,
         lines: Mapping[str, Line],
         passed: PassedPhones,
+        unknown_phones: UnknownPhones,
         clock: Clock,
     ) -> None:
-        """Start with no phone seen; `passed` are those that are registered at PBXs."""
-        self.unknown_phones = UnknownPhones()
+        """Start with no phone seen.
+
+        `passed` are those that are registered at PBXs, `unknown_phones` takes those
+        that are not known.
+        """
+        self.unknown_phones = unknown_phones
         self._server = server
         self._lines = lines
         self._passed = passed

@@ -5,7 +5,7 @@ and few of one address, and takes only what can be the user of a phone. An addre
 is made up does not get in: only who has answered a challenge counts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,8 +38,18 @@ class UnknownPhone:
 class UnknownPhones:
     """The phones that tried last, by the user that they want to be."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(
+        self,
+        on_noted: Callable[[UnknownPhone], None] = lambda _: None,
+        on_known: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Start with none.
+
+        `on_noted` is called for each phone that tries, `on_known` for each user who has
+        a line from then on.
+        """
+        self._on_noted = on_noted
+        self._on_known = on_known
         self._unknown_phones: dict[str, UnknownPhone] = {}
 
     def __len__(self) -> int:
@@ -58,16 +68,19 @@ class UnknownPhones:
         address = flow.remote[0]
         self._unknown_phones.pop(user, None)
         self._make_room(address)
-        self._unknown_phones[user] = UnknownPhone(
+        phone = UnknownPhone(
             user, address, shown_user_agent(request.text("user-agent"))
         )
+        self._unknown_phones[user] = phone
+        self._on_noted(phone)
 
     def of(self, user: str) -> UnknownPhone | None:
         """Return the phone that wants to be this user, if there is one."""
         return self._unknown_phones.get(user)
 
     def take(self, user: str) -> str | None:
-        """Take a phone off the list; return its address if it was there."""
+        """Take a phone off the list, for there is a line; return its address, if any."""
+        self._on_known(user)
         phone = self._unknown_phones.pop(user, None)
         return phone.address if phone is not None else None
 
