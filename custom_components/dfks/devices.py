@@ -13,7 +13,6 @@ from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import area_registry as ar, device_registry as dr
 from homeassistant.helpers.device_registry import DeviceInfo
-from homeassistant.helpers.translation import async_get_cached_translations
 
 from .const import CONF_AREA, DOMAIN
 from .features.model import Line
@@ -21,6 +20,7 @@ from .phones.description import describe
 from .phones.monitor import PhoneMonitor, SeenPhone
 from .settings import line_unique_id
 from .sip import Network
+from .texts import common_text
 
 MANUFACTURER: Final = "DFKS"
 
@@ -44,13 +44,6 @@ def device_info(entry: ConfigEntry, subentry_id: str, page: DevicePage) -> Devic
         sw_version=page.sw_version,
         configuration_url=page.configuration_url,
     )
-
-
-@callback
-def common_text(hass: HomeAssistant, key: str) -> str:
-    """Return a word in Home Assistant's language, for what has no translations itself."""
-    texts = async_get_cached_translations(hass, hass.config.language, "common", DOMAIN)
-    return texts.get(f"component.{DOMAIN}.common.{key}", "")
 
 
 class LineDevices:

@@ -21,7 +21,7 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from .changes import Authors
 from .claim_timer import ClaimTimer
 from .const import CALL_KEY, DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL, LineOption
-from .devices import LineDevices, common_text, find_device, rename_device
+from .devices import LineDevices, find_device, rename_device
 from .features.model import (
     ClaimsChanged,
     ConnectionChanged,
@@ -55,6 +55,7 @@ from .settings import (
 from .sip import LoopClock, SipServer, Trace, probe, probe_tls, split_hosts
 from .storage.dialogs import PhoneStore
 from .storage.states import StateStore
+from .texts import common_text
 from .tls import CertificateKeeper, tls_files
 
 _LOGGER = logging.getLogger(__name__)

@@ -99,11 +99,6 @@ class Browser:
         await self.open("/config/repairs")
         await self._page.get_by_text(title).first.click()
 
-    async def shows_filled(self, value: str) -> None:
-        """Wait until a field of the dialog holds a value, or shows it as its choice."""
-        form = self._page.locator("step-flow-form")
-        await form.get_by_text(value).first.wait_for()
-
     async def submit(self) -> None:
         """Send the form of the dialog."""
         await self._leads_on().click()

@@ -23,6 +23,7 @@ from .common import (
     state_of,
 )
 from .forms import placeholders, show_line_form, submit
+from .test_files import ENGLISH
 
 CALL = "sensor.reception_call"
 CALL_EVENT = "event.reception_call"
@@ -367,7 +368,7 @@ class TestPage:
     ) -> None:
         """Gets the bare address, and no guess."""
         _, words = await pages_of(hass, entry, vendor=vendor)
-        assert words["action_urls"] == "\u2013"
+        assert words["action_urls"] == ENGLISH["common"]["page_undocumented"]
         assert words["webhook"] == f"`{web}/api/webhook/{HOOK}`"
 
     async def test_https(

@@ -74,15 +74,11 @@ PAIRING_WORDS = {
     "auth_name",
     "password",
     "settings",
-    "local_default",
-    "local_on",
-    "local_off",
-    "accounts",
-    "codes",
+    "advice",
     "phones_url",
 }
 # A line at a PBX has no password, and the phone's user stays as it is.
-PBX_PAIRING_WORDS = PAIRING_WORDS - {"user", "auth_name", "password", "accounts"} | {
+PBX_PAIRING_WORDS = PAIRING_WORDS - {"user", "auth_name", "password"} | {
     "pbx",
     "outbound_proxy",
     "second_way",

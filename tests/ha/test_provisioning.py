@@ -37,6 +37,18 @@ from .forms import (
     submit,
     suggested,
 )
+from .test_files import ENGLISH
+
+COMMON: dict[str, str] = ENGLISH["common"]
+
+# What can be said of whether a phone keeps ringing.
+RINGING = (
+    "page_acts",
+    "page_choice",
+    "page_server_only",
+    "page_not_documented",
+    "page_treated",
+)
 
 YEALINK = "Yealink SIP-T46U 108.86.0.20"
 
@@ -46,6 +58,11 @@ def offered(result: SubentryFlowResult) -> list[Any]:
     user = field(result, "user")
     assert isinstance(user, SelectSelector)
     return list(user.config["options"])
+
+
+def said(advice: str) -> list[str]:
+    """Return which of the texts of whether the phone keeps ringing are there."""
+    return [key for key in RINGING if COMMON[key].split("{")[0] in advice]
 
 
 async def try_to_register(plug: Plug, user: str, user_agent: str) -> None:
@@ -116,11 +133,7 @@ class TestLastPage:
                 "- `Feature Sync`\n"
                 "- `As-Feature-Event Subscription`"
             ),
-            "local_default": "–",
-            "local_on": "–",
-            "local_off": "–",
-            "accounts": "–",
-            "codes": "–",
+            "advice": COMMON["page_not_documented"],
             "phones_url": (
                 "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
             ),
@@ -142,40 +155,97 @@ class TestLastPage:
             "features.dnd.feature_key_sync.enable=1\n"
             "features.forward.feature_key_sync.enable=1\n"
             "```\n\n"
-            "one account, ≥ v84:\n"
+            "one account, firmware 84 or newer:\n"
             "```\n"
             "account.X.feature_key_sync.enable=1\n"
             "account.X.dnd.feature_key_sync.enable=1\n"
             "account.X.forward.feature_key_sync.enable=1\n"
             "```\n\n"
-            "≤ v80:\n"
+            "firmware 80 or older:\n"
             "```\n"
             "bw.feature_key_sync=1\n"
             "```"
         )
 
-    async def test_says_whether_the_phone_keeps_ringing_and_how_to_change_that(
-        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    @pytest.mark.parametrize(
+        ("vendor", "text", "words"),
+        [
+            ("poly", "page_acts", "rejects and forwards calls by itself"),
+            ("yealink", "page_choice", "local_processing.enable=1"),
+            ("cisco", "page_server_only", "in-front-of-a-pbx.md"),
+            ("fanvil", "page_not_documented", "Try it"),
+            ("other", "page_not_documented", "Try it"),
+        ],
+    )
+    async def test_says_whether_the_phone_keeps_ringing_and_what_to_do(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+        text: str,
+        words: str,
     ) -> None:
-        """Poly's phones act by themselves unless they are told not to."""
+        """In one of four ways, by what is documented of its vendor."""
+        shown = await show_line_form(hass, entry)
+        result = await submit(hass, shown, gate_form(vendor=vendor))
+
+        advice = placeholders(result)["advice"]
+        assert words in advice
+        assert said(advice) == [text]
+
+    async def test_says_so_in_home_assistants_language(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """As the names of entities."""
+        hass.config.language = "de"
+        await set_up(hass, entry)
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(vendor="poly"))
 
-        words = placeholders(result)
-        assert words["local_default"] == "`1`"
-        assert 'localProcessing.dnd="1"' in words["local_on"]
-        assert 'localProcessing.dnd="0"' in words["local_off"]
+        assert "Das Telefon weist Anrufe selbst ab" in placeholders(result)["advice"]
 
-    async def test_says_what_keeps_two_accounts_of_a_phone_apart(
+    async def test_says_that_home_assistant_treats_the_calls(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
-        """Or a PBX's account shows the state of this one."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor="yealink"))
+        """Where it does, the phone need not."""
+        line = {**RECEPTION_DATA, "vendor": "yealink", "treat_calls": True}
+        settings = await async_phone_settings(hass, entry, line)
 
-        assert placeholders(result)["accounts"] == (
-            "```\nfeatures.dnd_mode=1\nfeatures.fwd_mode=1\n```"
-        )
+        assert said(settings["advice"]) == ["page_treated"]
+
+    @pytest.mark.parametrize(
+        ("vendor", "has_file"), [("yealink", True), ("mitel", False)]
+    )
+    async def test_says_how_to_load_a_configuration_file(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+        has_file: bool,
+    ) -> None:
+        """Where there is something to put into it."""
+        line = {**RECEPTION_DATA, "vendor": vendor}
+        settings = await async_phone_settings(hass, entry, line)
+
+        assert (COMMON["page_file"] in settings["advice"]) is has_file
+
+    @pytest.mark.parametrize("vendor", ["yealink", "ale", "mitel"])
+    async def test_says_what_keeps_two_accounts_of_a_phone_apart(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+    ) -> None:
+        """Or a PBX's account shows the state of this one."""
+        line = {**RECEPTION_DATA, "vendor": vendor}
+        settings = await async_phone_settings(hass, entry, line)
+
+        for lines in VENDORS[vendor].accounts.values():
+            assert all(line in settings["advice"] for line in lines)
+        assert "a second account" in settings["advice"]
 
     async def test_says_which_codes_must_be_empty(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
@@ -184,19 +254,18 @@ class TestLastPage:
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(vendor="vtech"))
 
-        assert placeholders(result)["codes"] == (
+        assert placeholders(result)["advice"].endswith(
             "`access_code_dnd_on`, `access_code_dnd_off`"
         )
 
     async def test_guesses_nothing_that_is_not_documented(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
-        """A dash stands for it."""
+        """It says so."""
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(vendor="snom"))
 
-        words = placeholders(result)
-        assert (words["settings"], words["local_default"]) == ("–", "–")
+        assert placeholders(result)["settings"] == COMMON["page_no_setting"]
 
     @pytest.mark.parametrize("vendor", VENDORS)
     async def test_has_something_for_every_vendor(
@@ -210,7 +279,9 @@ class TestLastPage:
         shown = await show_line_form(hass, entry)
         result = await submit(hass, shown, gate_form(vendor=vendor))
 
-        assert all(text.strip() for text in placeholders(result).values())
+        words = placeholders(result).values()
+        assert all(text.strip() for text in words)
+        assert not any(sign in text for sign in "–≤≥" for text in words)
 
     @pytest.mark.parametrize(
         ("password", "shown"),
@@ -380,7 +451,7 @@ class TestUnknownPhones:
 
         assert result["data"]["user"] == "300"
         assert result["data"]["vendor"] == "yealink"
-        assert "features.dnd_mode" in placeholders(result)["accounts"]
+        assert "features.dnd_mode" in placeholders(result)["advice"]
         shown = await show_line_form(hass, entry)
         assert isinstance(field(shown, "user"), TextSelector)
 

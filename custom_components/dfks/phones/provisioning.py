@@ -1,6 +1,6 @@
 """What to type into a phone, so that it finds its line here."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 import secrets
 from typing import Any, Final
@@ -22,6 +22,7 @@ from ..const import (
     CONF_ADVERTISED_PORT,
     CONF_PBX,
     CONF_TLS,
+    CONF_TREAT_CALLS,
     CONF_USER,
     CONF_VENDOR,
     PBX_URL,
@@ -29,6 +30,7 @@ from ..const import (
 )
 from ..settings import is_reported, line_auth_name
 from ..sip import bracketed, split_hosts
+from ..texts import common_text
 from .vendors import OTHER, WEBHOOK, Settings, Vendor, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and
@@ -37,12 +39,6 @@ from .vendors import OTHER, WEBHOOK, Settings, Vendor, vendor
 # recorded a login; longer ones are cut by some phones.
 PASSWORD_CHARACTERS: Final = "acdefhkmnprtuwxy347"
 PASSWORD_LENGTH: Final = 16
-
-# What stands for a setting that a phone does not have, or that is not documented, and
-# for whether it is on. The page translates the text around them.
-NONE: Final = "–"
-ON: Final = "`1`"
-OFF: Final = "`0`"
 
 
 def propose_password() -> str:
@@ -56,37 +52,59 @@ async def async_phone_settings(
     """Return the words of the text that says what to type into a line's phone.
 
     They are Markdown and contain the password, where the line has one: they are shown
-    and nothing else. `line` is the data of its subentry.
+    and nothing else. `line` is the data of its subentry. The page translates the text
+    around them for who looks at it; what depends on the vendor is in Home Assistant's
+    language, or there would be a page for each kind of phone.
     """
     listener = entry.data
     chosen = vendor(line.get(CONF_VENDOR, OTHER))
-    local = chosen.local
-    defaults = {None: NONE, True: ON, False: OFF}
+    settings = _settings(chosen.parameters, _list(chosen.pages))
     return {
         "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
         "port": _ports(listener),
         "user": _code(line[CONF_USER]),
         **(
-            _at_pbx(entry, line, chosen)
+            _at_pbx(hass, entry, line, chosen)
             if CONF_PBX in line
             else {
                 "auth_name": _code(line_auth_name(line)),
                 "password": _code(line[CONF_PASSWORD]),
             }
         ),
-        "settings": _settings(chosen.parameters, _list(chosen.pages)),
-        "local_default": defaults[local.default],
-        "local_on": _block(local.on) or NONE,
-        "local_off": _block(local.off) or NONE,
-        "accounts": _settings(chosen.accounts),
-        "codes": ", ".join(map(_code, chosen.codes)) or NONE,
+        "settings": settings or common_text(hass, "page_no_setting"),
+        "advice": "\n\n".join(_advice(hass, line, chosen)),
         "phones_url": PHONES_URL,
         **(
-            _to_report(await _async_webhook(hass, listener, line), chosen)
+            _to_report(hass, await _async_webhook(hass, listener, line), chosen)
             if is_reported(line)
             else {}
         ),
     }
+
+
+def _advice(
+    hass: HomeAssistant, line: Mapping[str, Any], chosen: Vendor
+) -> Iterator[str]:
+    """Yield what else there is to say of a line's phone, a paragraph each."""
+    if chosen.parameters:
+        yield common_text(hass, "page_file")
+    local = chosen.local
+    if line.get(CONF_TREAT_CALLS):
+        yield common_text(hass, "page_treated")
+    elif local.keeps_ringing is None:
+        yield common_text(hass, "page_not_documented")
+    elif not local.keeps_ringing:
+        yield common_text(hass, "page_acts")
+    elif local.on:
+        yield common_text(hass, "page_choice", settings=_block(local.on))
+    else:
+        yield common_text(hass, "page_server_only", pbx_url=PBX_URL)
+    if chosen.accounts and CONF_PBX not in line:
+        settings = _settings(chosen.accounts)
+        yield common_text(hass, "page_accounts", settings=settings)
+    if chosen.codes:
+        codes = ", ".join(map(_code, chosen.codes))
+        yield common_text(hass, "page_codes", codes=codes)
 
 
 async def _async_webhook(
@@ -108,7 +126,7 @@ async def _async_webhook(
     return f"{base.rstrip('/')}{path}"
 
 
-def _to_report(address: str, chosen: Vendor) -> dict[str, str]:
+def _to_report(hass: HomeAssistant, address: str, chosen: Vendor) -> dict[str, str]:
     """Return the words for a phone that is to report its calls."""
     settings = {
         models: tuple(setting.replace(WEBHOOK, address) for setting in lines)
@@ -116,19 +134,20 @@ def _to_report(address: str, chosen: Vendor) -> dict[str, str]:
     }
     return {
         "webhook": _code(address),
-        "action_urls": _settings(settings),
+        "action_urls": _settings(settings) or common_text(hass, "page_undocumented"),
         "calls_url": CALLS_URL,
     }
 
 
 def _at_pbx(
-    entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
+    hass: HomeAssistant, entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
 ) -> dict[str, str]:
     """Return the words for a phone that keeps its account at a PBX."""
+    undocumented = common_text(hass, "page_undocumented")
     return {
         "pbx": entry.subentries[line[CONF_PBX]].title,
-        "outbound_proxy": _settings(chosen.outbound_proxy),
-        "second_way": _settings(chosen.second_way),
+        "outbound_proxy": _settings(chosen.outbound_proxy) or undocumented,
+        "second_way": _settings(chosen.second_way) or undocumented,
         "pbx_url": PBX_URL,
     }
 
@@ -178,11 +197,11 @@ def _list(settings: Iterable[str]) -> str:
 
 
 def _settings(settings: Settings, first: str = "") -> str:
-    """Return settings under the models that have them; NONE where there are none."""
+    """Return settings under the models that have them; empty where there are none."""
     blocks = [first] if first else []
     for models, lines in settings.items():
         blocks.append(f"{models}:\n{_block(lines)}" if models else _block(lines))
-    return "\n\n".join(blocks) or NONE
+    return "\n\n".join(blocks)
 
 
 def _block(settings: Iterable[str]) -> str:

@@ -15,12 +15,12 @@ YEALINK: Final = Vendor(
             "features.dnd.feature_key_sync.enable=1",
             "features.forward.feature_key_sync.enable=1",
         ),
-        "one account, ≥ v84": (
+        "one account, firmware 84 or newer": (
             "account.X.feature_key_sync.enable=1",
             "account.X.dnd.feature_key_sync.enable=1",
             "account.X.forward.feature_key_sync.enable=1",
         ),
-        "≤ v80": ("bw.feature_key_sync=1",),
+        "firmware 80 or older": ("bw.feature_key_sync=1",),
     },
     local=LocalProcessing(
         default=False,
