@@ -188,6 +188,7 @@ def test_multipart_is_read_whatever_its_form(
         ("multipart/mixed;boundary=", b"--\r\n\r\nx\r\n----"),
         ("multipart/mixed;boundary=b", b"--b\r\nno end of the head"),
         ("multipart/mixed;boundary=b", b""),
+        ('multipart/mixed;boundary="b', b"--b\r\n\r\nx\r\n--b--"),
     ],
 )
 def test_what_says_nothing_is_passed_over(content_type: str, body: bytes) -> None:

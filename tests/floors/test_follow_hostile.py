@@ -60,7 +60,8 @@ async def test_damaged_notifies_raise_nothing_unforeseen(
 
     async def begun_anew() -> None:
         await asyncio.sleep(0.02)
-        pbx.drain()
+        while pbx.drain():
+            await asyncio.sleep(0.02)
         remote.subscriber.start()
         await pbx.take_subscribe(*ALL_OFF)
 

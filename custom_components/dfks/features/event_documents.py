@@ -14,7 +14,7 @@ from typing import Final
 
 from lxml import etree
 
-from ..sip import SipError, number, parse_parameters
+from ..sip import HeaderError, SipError, number, parse_parameters
 from .documents import FEATURES, STATUS, local_name, parse_document
 from .model import MAX_RING_COUNT, Feature, is_target
 
@@ -57,7 +57,11 @@ def _documents(content_type: str, body: bytes) -> Iterator[bytes]:
         if body.strip():
             yield body
         return
-    boundary = parse_parameters(parameters).get("boundary")
+    try:
+        boundary = parse_parameters(parameters).get("boundary")
+    except HeaderError as err:
+        _LOGGER.debug("The Content-Type of a NOTIFY cannot be read: %s", err)
+        return
     if not boundary:
         return
     parts = body.split(b"--" + boundary.encode("latin-1"), MAX_PARTS + 1)

@@ -489,6 +489,18 @@ async def test_s7_freeswitchs_malformed_state_is_understood(
     assert heard.statuses == [ACTIVE]
 
 
+@requirement("S7")
+async def test_s7_a_state_that_cannot_be_read_to_its_end_is_taken_as_far_as_it_goes(
+    follow: Follow, notifier: Notifier, heard: Heard
+) -> None:
+    """Nothing that a server writes is an error of ours."""
+    follow()
+    request = await notifier.next_request()
+    await notifier.notify(request, 'active;expires="60')
+
+    assert heard.statuses == [ACTIVE]
+
+
 # Errors
 
 

@@ -554,7 +554,11 @@ def _target(message: Request | Response) -> str:
 def _read_state(text: str) -> tuple[str, dict[str, str | None]]:
     """Read a Subscription-State, also FreeSWITCH's `active, N`."""
     state, _, rest = text.partition(";")
-    return state.partition(",")[0].strip().lower(), parse_parameters(rest)
+    try:
+        parameters = parse_parameters(rest)
+    except HeaderError:
+        parameters = {}
+    return state.partition(",")[0].strip().lower(), parameters
 
 
 def _retry_after(response: Response) -> float | None:
