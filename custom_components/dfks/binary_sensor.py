@@ -12,6 +12,7 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
+from .const import LineOption
 from .devices import MANUFACTURER, DevicePage, device_info
 from .entity import (
     DfksConnectionEntity,
@@ -34,6 +35,7 @@ DESCRIPTIONS: Final = (
     DfksBinarySensorDescription(
         key="phone_connected",
         translation_key="phone_connected",
+        option=LineOption.PHONES,
         device_class=BinarySensorDeviceClass.CONNECTIVITY,
         entity_category=EntityCategory.DIAGNOSTIC,
     ),

@@ -16,7 +16,12 @@ from homeassistant.helpers import entity_registry as er
 from . import binary_sensor, datetime, event, number, sensor, switch, text
 from .const import LineOption
 from .features.model import Feature
-from .settings import line_parts, line_subentries
+from .settings import (
+    assigned_features,
+    followed_subentries,
+    line_parts,
+    line_subentries,
+)
 
 # Home Assistant's own limit, in helpers/entity_platform.py.
 MAX_ENTITIES: Final = 10_000
@@ -82,6 +87,9 @@ def _survey(
     for entity in er.async_entries_for_config_entry(registry, entry.entry_id):
         known.add(entity.config_subentry_id)
         room -= entity.disabled_by is None
+    for line_id, subentry in followed_subentries(entry).items():
+        if line_id not in known:
+            room -= entities_of(assigned_features(subentry.data))
     left_out = []
     for line_id, subentry in line_subentries(entry).items():
         if line_id in known:

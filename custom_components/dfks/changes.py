@@ -38,11 +38,13 @@ ATTR_SOURCE: Final = "source"
 AUTHOR_PHONE: Final = "phone"
 AUTHOR_GET_SCRIPT: Final = "get_script"
 AUTHOR_TIMER: Final = "timer"
+AUTHOR_PBX: Final = "pbx"
 
 _AUTHORS: Final = {
     Origin.PHONE: AUTHOR_PHONE,
     Origin.HOOK: AUTHOR_GET_SCRIPT,
     Origin.END: AUTHOR_TIMER,
+    Origin.PBX: AUTHOR_PBX,
 }
 
 # Where the firmware's version begins, as in "Yealink SIP-T54W 96.86.0.70" or

@@ -64,9 +64,11 @@ from .const import (
     MIN_MAX_EXPIRES,
     MIN_MAX_FAILURES,
     SCRIPT_DOMAIN,
+    SUBENTRY_TYPE_FOLLOWED,
     SUBENTRY_TYPE_LINE,
     SUBENTRY_TYPE_PBX,
 )
+from .followed_flow import FollowedLineSubentryFlow
 from .forms import (
     HOST_NAME,
     Errors,
@@ -217,10 +219,11 @@ class DfksConfigFlow(ConfigFlow, domain=DOMAIN):
     def async_get_supported_subentry_types(
         cls, config_entry: ConfigEntry[Any]
     ) -> dict[str, type[ConfigSubentryFlow]]:
-        """Return what can be added below the listener: lines and PBXs."""
+        """Return what can be added below the listener: lines of two kinds, and PBXs."""
         return {
             SUBENTRY_TYPE_LINE: LineSubentryFlow,
             SUBENTRY_TYPE_PBX: PbxSubentryFlow,
+            SUBENTRY_TYPE_FOLLOWED: FollowedLineSubentryFlow,
         }
 
     @override

@@ -10,6 +10,7 @@ DOMAIN: Final = "dfks"
 
 SUBENTRY_TYPE_LINE: Final = "line"
 SUBENTRY_TYPE_PBX: Final = "pbx"
+SUBENTRY_TYPE_FOLLOWED: Final = "followed_line"
 
 # The documentation that forms and repairs point at.
 _DOCS_URL: Final = "https://github.com/ha-dfks/ha-dfks/blob/main/docs"
@@ -18,6 +19,8 @@ CALLS_URL: Final = f"{_DOCS_URL}/calls.md#action-urls"
 TROUBLESHOOTING_URL: Final = f"{_DOCS_URL}/troubleshooting.md"
 PASSWORD_HELP_URL: Final = f"{TROUBLESHOOTING_URL}#401-for-ever"
 PBX_URL: Final = f"{_DOCS_URL}/in-front-of-a-pbx.md"
+FOLLOW_URL: Final = f"{_DOCS_URL}/follow-a-pbx.md"
+FOLLOW_HELP_URL: Final = f"{FOLLOW_URL}#when-something-does-not-work"
 PBX_HELP_URL: Final = f"{PBX_URL}#when-something-does-not-work"
 SCRIPT_HELP_URL: Final = f"{_DOCS_URL}/scripting.md#when-a-script-does-not-work"
 STORAGE_HELP_URL: Final = f"{_DOCS_URL}/entities.md#how-states-are-updated"
@@ -81,6 +84,10 @@ CONF_CONTACT: Final = "contact"
 CONF_KEYS: Final = "keys"
 CONF_ADD_LINES: Final = "add_lines"
 
+# A line at a PBX that synchronizes keys: subentry data (beside keys of lines and PBXs)
+CONF_OUTBOUND_PROXY: Final = "outbound_proxy"
+CONF_REGISTER: Final = "register"
+
 DEFAULT_HOST: Final = "0.0.0.0"
 DEFAULT_DIGEST: Final = "both"
 DEFAULT_STYLE: Final = NotifyStyle.MULTIPART
@@ -129,6 +136,8 @@ class LineOption(StrEnum):
 
     # Its calls are to be seen.
     CALLS = "calls"
+    # Phones log in here for it; it is not one that only a PBX knows.
+    PHONES = "phones"
 
 
 # What an action and an event say about a feature, and an entity about itself.

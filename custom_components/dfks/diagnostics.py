@@ -29,8 +29,10 @@ from .const import (
     CONF_KEYS,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
+    CONF_OUTBOUND_PROXY,
     CONF_PBX,
     CONF_REALM,
+    CONF_REGISTER,
     CONF_SEE_CALLS,
     CONF_STYLE,
     CONF_TLS,
@@ -45,7 +47,15 @@ from .const import (
 from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener, running_listener
-from .settings import line_config, line_subentries, line_unique_id, pbx_subentries
+from .settings import (
+    followed_subentries,
+    line_auth_name,
+    line_config,
+    line_subentries,
+    line_unique_id,
+    pbx_subentries,
+    split_host_port,
+)
 from .sip import (
     REDACTED,
     Aliases,
@@ -74,7 +84,11 @@ async def async_get_config_entry_diagnostics(
 ) -> dict[str, Any]:
     """Return what there is to know of the listener and all its lines."""
     return await _async_diagnostics(
-        hass, entry, line_subentries(entry), pbx_subentries(entry)
+        hass,
+        entry,
+        line_subentries(entry),
+        pbx_subentries(entry),
+        followed_subentries(entry),
     )
 
 
@@ -85,15 +99,19 @@ async def async_get_device_diagnostics(
 
     Or of one PBX, without messages: they are the lines'.
     """
-    lines, pbxs = (
+    lines, pbxs, followed = (
         {
             subentry_id: subentry
             for subentry_id, subentry in subentries.items()
             if (DOMAIN, line_unique_id(entry, subentry_id)) in device.identifiers
         }
-        for subentries in (line_subentries(entry), pbx_subentries(entry))
+        for subentries in (
+            line_subentries(entry),
+            pbx_subentries(entry),
+            followed_subentries(entry),
+        )
     )
-    return await _async_diagnostics(hass, entry, lines, pbxs, only_these=True)
+    return await _async_diagnostics(hass, entry, lines, pbxs, followed, only_these=True)
 
 
 async def _async_diagnostics(
@@ -101,6 +119,7 @@ async def _async_diagnostics(
     entry: DfksConfigEntry,
     subentries: Mapping[str, ConfigSubentry],
     pbxs: Mapping[str, ConfigSubentry],
+    followed: Mapping[str, ConfigSubentry],
     *,
     only_these: bool = False,
 ) -> dict[str, Any]:
@@ -110,10 +129,17 @@ async def _async_diagnostics(
         _name(subentry, aliases)
     for pbx in pbxs.values():
         aliases.name(pbx.title)
+    for subentry in followed.values():
+        aliases.user(subentry.data[CONF_USER])
+        aliases.user(line_auth_name(subentry.data))
+        aliases.name(subentry.title)
     listener = running_listener(entry)
     messages: list[Traced] = list(listener.trace) if listener else []
     if only_these:
-        users = {subentry.data[CONF_USER] for subentry in subentries.values()}
+        users = {
+            subentry.data[CONF_USER]
+            for subentry in (*subentries.values(), *followed.values())
+        }
         messages = [message for message in messages if _user_of(message.data) in users]
     # Whatever comes up in any message is left out of what phones call themselves.
     await hass.async_add_executor_job(_messages, messages, aliases)
@@ -141,6 +167,13 @@ async def _async_diagnostics(
                 **(_pbx(listener, pbx_id) if listener else {}),
             }
             for pbx_id, pbx in pbxs.items()
+        },
+        "followed": {
+            aliases.of("line", line_id): {
+                **_settings(subentry.data, aliases),
+                **(_followed(listener, line_id, aliases) if listener else {}),
+            }
+            for line_id, subentry in followed.items()
         },
         "messages": await hass.async_add_executor_job(_messages, messages, aliases),
         "addresses": aliases.addresses,
@@ -196,6 +229,7 @@ _HARMLESS: Final = frozenset(
         CONF_MAX_EXPIRES,
         CONF_MAX_FAILURES,
         CONF_PORT,
+        CONF_REGISTER,
         CONF_SEE_CALLS,
         CONF_STYLE,
         CONF_TRANSPORT,
@@ -210,6 +244,7 @@ _RULES: Final[Mapping[str, Callable[[Any, Aliases], Any]]] = {
     CONF_DOMAIN: _hosts,
     CONF_DOMAINS: _hosts,
     CONF_HOST: _hosts,
+    CONF_OUTBOUND_PROXY: lambda value, aliases: aliases.host(split_host_port(value)[0]),
     CONF_PBX: lambda value, aliases: aliases.of("pbx", value),
     CONF_REALM: lambda value, aliases: aliases.realm(value),
     CONF_TLS: _settings,
@@ -240,6 +275,24 @@ def _pbx(listener: DfksListener, pbx_id: str) -> dict[str, Any]:
     return {
         "reachable": pbx and pbx.reachable,
         "phones": len(listener.passed_phones.at(pbx_id)),
+    }
+
+
+def _followed(listener: DfksListener, line_id: str, aliases: Aliases) -> dict[str, Any]:
+    follower = listener.followed.follower(line_id)
+    if follower is None:
+        return {}
+    line = follower.line
+    contact = listener.contact(line)
+    return {
+        "sync_status": contact.status,
+        "answer": follower.code or None,
+        "last_contact": contact.last_contact and contact.last_contact.isoformat(),
+        "unknown": sorted(FEATURE_KEYS[feature] for feature in line.unknown),
+        "states": {
+            FEATURE_KEYS[feature]: _state(line, feature, aliases)
+            for feature in line.assigned
+        },
     }
 
 

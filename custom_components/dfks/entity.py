@@ -22,6 +22,7 @@ from .const import (
 )
 from .errors import refused
 from .features.model import (
+    AvailabilityChanged,
     ChangeRefused,
     ChangeRequest,
     ClaimsChanged,
@@ -68,7 +69,8 @@ class DfksFeatureEntityDescription(DfksEntityDescription):
 class DfksEntity(Entity):
     """An entity of a line.
 
-    Always available: Home Assistant owns the state, phones follow it when they come.
+    Where Home Assistant owns the state it is always available, and phones follow it
+    when they come. Of a line that only a PBX knows it is as long as the PBX tells it.
     """
 
     _attr_has_entity_name = True
@@ -110,6 +112,22 @@ class DfksEntity(Entity):
         """Write the state anew where an event of the line concerns the entity."""
 
 
+class DfksStateEntity(DfksEntity):
+    """An entity that shows what is available only while somebody tells it."""
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether the state is ours, or its PBX tells it."""
+        return self._line.available
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        if isinstance(event, AvailabilityChanged):
+            self.async_write_ha_state()
+
+
 class DfksConnectionEntity(DfksEntity):
     """An entity that shows whether a line's phone is there."""
 
@@ -120,7 +138,7 @@ class DfksConnectionEntity(DfksEntity):
             self.async_write_ha_state()
 
 
-class DfksFeatureEntity(DfksEntity):
+class DfksFeatureEntity(DfksStateEntity):
     """An entity of one feature of a line; it reads the model and keeps no copy.
 
     It says which feature it is of: neither name nor entity id tells a template that,
@@ -150,10 +168,16 @@ class DfksFeatureEntity(DfksEntity):
     def _state(self) -> FeatureState:
         return self._line.state(self._feature)
 
+    @property
+    def _is_known(self) -> bool:
+        """Whether the state is ours, or its PBX has said it."""
+        return self._feature not in self._line.unknown
+
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
         if not isinstance(event, self._events):
+            super()._handle_event(event)
             return
         if event.change.feature is not self._feature:
             return

@@ -20,8 +20,8 @@ from .const import (
 )
 from .entity import (
     DfksCallEntity,
-    DfksEntity,
     DfksEntityDescription,
+    DfksStateEntity,
     async_setup_line_entities,
 )
 from .features.model import FeatureChanged, Line, LineEvent
@@ -63,7 +63,7 @@ async def async_setup_entry(
     )
 
 
-class DfksEvent(DfksEntity, EventEntity):
+class DfksEvent(DfksStateEntity, EventEntity):
     """Fires when a feature of the line changes, whoever has changed it."""
 
     entity_description: DfksEventDescription
@@ -79,6 +79,7 @@ class DfksEvent(DfksEntity, EventEntity):
     @override
     def _handle_event(self, event: LineEvent) -> None:
         if not isinstance(event, FeatureChanged):
+            super()._handle_event(event)
             return
         feature = event.change.feature
         # The line may have other features now than when the entity was made.

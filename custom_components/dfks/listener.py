@@ -33,12 +33,13 @@ from .features.model import (
     LineMemory,
 )
 from .features.sync import FeatureSync
+from .followed.manager import FollowedLines
 from .pbx.manager import PbxManager
 from .pbx.resolver import DnsResolver
 from .pbx.treatment import TreatedLines
 from .phones.blocked import BlockedSources
 from .phones.calls import CallMonitor
-from .phones.monitor import PhoneMonitor
+from .phones.monitor import LineContact, PhoneMonitor
 from .phones.passed import PassedPhones
 from .phones.unknown import UnknownPhones
 from .phones.unknown_issues import UnknownPhoneIssues
@@ -149,6 +150,7 @@ class DfksListener:
             self.calls,
             clock,
         )
+        self.followed = FollowedLines(hass, entry, self.server, self.sync)
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
@@ -205,6 +207,7 @@ class DfksListener:
                 memory and memory.states,
                 memory and memory.claims,
             )
+        await self.followed.async_start(stored)
         self.calls.async_update(subentries)
         self._treated.async_update(subentries)
         self._remove_unassigned_entities()
@@ -218,7 +221,8 @@ class DfksListener:
             await self.async_stop()
             raise
         for line in self.sync.lines.values():
-            self._show(line)
+            if self.followed.contact(line) is None:
+                self._show(line)
 
     async def _async_listen(self) -> None:
         """Open the sockets. Raises ConfigEntryNotReady."""
@@ -256,6 +260,7 @@ class DfksListener:
         if self._certificate is not None:
             self._certificate.async_stop()
         await self.sync.stop()
+        await self.followed.async_stop()
         # No phone must be able to come in between these.
         await self._phones.async_finish()
         await self.pbxs.async_stop()
@@ -283,7 +288,8 @@ class DfksListener:
         subentries = self._subentries()
         seen_before = self.calls.line_ids
         self.calls.async_update(subentries)
-        for line_id in self.sync.lines.keys() - subentries.keys():
+        ours = self.sync.lines.keys() - set(self.followed.line_ids)
+        for line_id in ours - subentries.keys():
             # Home Assistant removes the device and the entities itself.
             self.monitor.forget(line_id)
             self.sync.remove_line(line_id)
@@ -298,6 +304,25 @@ class DfksListener:
         self._treated.async_update(subentries)
         if seen_before - self.calls.line_ids:
             self._remove_unassigned_entities()
+        self._update_followed()
+
+    def _forget_followed(self, line_id: str) -> None:
+        self.monitor.forget(line_id)
+        self._schedule_save()
+
+    def _update_followed(self) -> None:
+        """Make the lines that are followed equal to their subentries."""
+        features = {
+            line_id: self.sync.lines[line_id].assigned
+            for line_id in self.followed.line_ids
+        }
+        for line in self.followed.async_update(self._forget_followed):
+            self._add_entities(line, self._parts(line))
+        for line_id, before in features.items():
+            line_now = self.sync.lines.get(line_id)
+            if line_now is not None and line_now.assigned != before:
+                self._remove_unassigned_entities()
+                self._add_entities(line_now, set(line_now.assigned) - set(before))
 
     def _subentries(self) -> dict[str, ConfigSubentry]:
         """Return the lines that are to be served, and tell which are left out."""
@@ -352,8 +377,14 @@ class DfksListener:
 
     def _parts(self, line: Line) -> LineParts:
         """Return all that a line has entities for."""
+        if self.followed.contact(line) is not None:
+            return (None, *line.assigned)
         options = (LineOption.CALLS,) if line.id in self.calls.line_ids else ()
-        return (None, *line.assigned, *options)
+        return (None, LineOption.PHONES, *line.assigned, *options)
+
+    def contact(self, line: Line) -> LineContact:
+        """Return what is seen of the line's phone, or of its PBX where that tells."""
+        return self.followed.contact(line) or self.monitor.phone(line)
 
     def _add_entities(self, line: Line, parts: LineParts) -> None:
         for add_entities in self._platforms:

@@ -61,7 +61,8 @@ class DfksNumber(DfksFieldEntity, NumberEntity):
     @override
     def native_value(self) -> int | None:
         """The number of rings."""
-        return None if self._is_blank else self._state.ring_count
+        known = self._is_known and self._line.rings_known
+        return self._state.ring_count if known and not self._is_blank else None
 
     @override
     async def async_set_native_value(self, value: float) -> None:

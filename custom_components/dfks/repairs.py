@@ -1,7 +1,7 @@
 """What the user can settle with a click.
 
-A blocked source is unblocked, an unknown phone gets a line, and damaged states are taken
-note of.
+A blocked source is unblocked, an unknown phone gets a line, the form of a line whose
+password is wrong is opened, and damaged states are taken note of.
 """
 
 from typing import override
@@ -12,14 +12,47 @@ from homeassistant.components.repairs import (
     RepairsFlowResult,
 )
 from homeassistant.components.repairs.const import FlowType
-from homeassistant.config_entries import SOURCE_USER
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    SOURCE_USER,
+    SubentryFlowContext,
+)
 from homeassistant.core import HomeAssistant
 
-from .const import CONF_USER, DOMAIN, SUBENTRY_TYPE_LINE
+from .const import CONF_USER, DOMAIN, SUBENTRY_TYPE_FOLLOWED, SUBENTRY_TYPE_LINE
+from .followed.manager import ATTR_ENTRY, ATTR_LINE, ISSUE_PASSWORD
 from .line_flow import LineFlowContext
 from .listener import DfksConfigEntry
 from .phones.blocked import ATTR_SOURCE
 from .storage.states import ISSUE_DAMAGED
+
+
+class ReconfigureLineFlow(ConfirmRepairFlow):
+    """Leads into the form of a followed line whose password is wrong."""
+
+    def __init__(self, entry_id: str, line_id: str) -> None:
+        """Ask about one line."""
+        self._entry_id = entry_id
+        self._line_id = line_id
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Show what it is about, or go on with the form; the PBX closes the issue."""
+        if user_input is None:
+            return await super().async_step_confirm(user_input)
+        form = await self.hass.config_entries.subentries.async_init(
+            (self._entry_id, SUBENTRY_TYPE_FOLLOWED),
+            context=SubentryFlowContext(
+                source=SOURCE_RECONFIGURE, subentry_id=self._line_id
+            ),
+        )
+        # No entry: that would close the issue, whatever becomes of the form.
+        return self.async_abort(
+            reason="reconfigure_line",
+            next_flow=(FlowType.CONFIG_SUBENTRIES_FLOW, form["flow_id"]),
+        )
 
 
 class ReadmitFlow(ConfirmRepairFlow):
@@ -78,4 +111,6 @@ async def async_create_fix_flow(
         return ConfirmRepairFlow()
     if data and CONF_USER in data:
         return AddLineFlow(str(data[CONF_USER]))
+    if data and issue_id.startswith(ISSUE_PASSWORD):
+        return ReconfigureLineFlow(str(data[ATTR_ENTRY]), str(data[ATTR_LINE]))
     return ReadmitFlow(str((data or {})[ATTR_SOURCE]))

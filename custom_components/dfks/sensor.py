@@ -22,12 +22,13 @@ from .entity import (
     DfksCallEntity,
     DfksEntity,
     DfksEntityDescription,
+    DfksStateEntity,
     async_setup_line_entities,
 )
 from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
 from .features.seen import CallEvent, CallState
 from .listener import DfksConfigEntry
-from .phones.monitor import LinePhone, SyncStatus
+from .phones.monitor import LineContact, SyncStatus
 
 PARALLEL_UPDATES = 0
 
@@ -36,7 +37,7 @@ PARALLEL_UPDATES = 0
 class DfksSensorDescription(DfksEntityDescription, SensorEntityDescription):
     """Describes a sensor of a line."""
 
-    value_fn: Callable[[Line, LinePhone], datetime | int | str | None]
+    value_fn: Callable[[Line, LineContact], datetime | int | str | None]
 
 
 SYNC_STATUS_DESCRIPTIONS: Final = (
@@ -54,6 +55,7 @@ PHONE_DESCRIPTIONS: Final = (
     DfksSensorDescription(
         key="user_agent",
         translation_key="user_agent",
+        option=LineOption.PHONES,
         entity_category=EntityCategory.DIAGNOSTIC,
         value_fn=lambda _, phone: (
             phone.user_agent and phone.user_agent[:MAX_LENGTH_STATE_STATE]
@@ -70,6 +72,7 @@ PHONE_DESCRIPTIONS: Final = (
     DfksSensorDescription(
         key="watchers",
         translation_key="watchers",
+        option=LineOption.PHONES,
         entity_category=EntityCategory.DIAGNOSTIC,
         entity_registry_enabled_default=False,
         state_class=SensorStateClass.MEASUREMENT,
@@ -151,9 +154,9 @@ class DfksSensor(DfksEntity, SensorEntity):
     def __init__(
         self, entry: DfksConfigEntry, line: Line, description: DfksSensorDescription
     ) -> None:
-        """Tie the sensor to what is seen of the line's phone."""
+        """Tie the sensor to what is seen of the line's phone, or of its PBX."""
         super().__init__(entry, line, description)
-        self._phone = entry.runtime_data.monitor.phone(line)
+        self._phone = entry.runtime_data.contact(line)
         self._attr_native_value = self._value
 
     @property
@@ -197,7 +200,7 @@ class DfksSyncStatus(DfksSensor, RestoreEntity):
         await super().async_added_to_hass()
 
 
-class DfksIncomingCalls(DfksEntity, SensorEntity):
+class DfksIncomingCalls(DfksStateEntity, SensorEntity):
     """What becomes of a line's calls: the first that is on counts, as at a PBX."""
 
     entity_description: DfksIncomingCallsDescription
@@ -210,10 +213,15 @@ class DfksIncomingCalls(DfksEntity, SensorEntity):
 
     @property
     @override
-    def native_value(self) -> IncomingCalls:
-        """Whether calls ring, are rejected or go elsewhere."""
+    def native_value(self) -> IncomingCalls | None:
+        """Whether calls ring, are rejected or go elsewhere; None: a PBX has not said."""
+        unknown = self._line.unknown
+        if Feature.CALL_FORWARDING_ALWAYS in unknown:
+            return None
         if self._forwarding.status:
             return IncomingCalls.FORWARDED
+        if Feature.DO_NOT_DISTURB in unknown:
+            return None
         if self._line.state(Feature.DO_NOT_DISTURB).status:
             return IncomingCalls.DO_NOT_DISTURB
         return IncomingCalls.RING
@@ -228,6 +236,7 @@ class DfksIncomingCalls(DfksEntity, SensorEntity):
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
+        super()._handle_event(event)
         if isinstance(event, FeatureChanged):
             self._take_context(event.change)
             self.async_write_ha_state()

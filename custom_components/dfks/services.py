@@ -378,7 +378,11 @@ def _line_as_json(target: LineTarget) -> JsonObjectType:
         "watchers": line.watchers,
         "features": {
             feature.value: {
-                **_state_as_json(feature, line.state(feature)),
+                **(
+                    {"status": None, "value": {}}
+                    if feature in line.unknown
+                    else _state_as_json(feature, line.state(feature))
+                ),
                 **shown_claims(line.claims(feature)),
             }
             for feature in line.assigned

@@ -34,8 +34,10 @@ from .const import (
     CONF_KEYS,
     CONF_MAX_EXPIRES,
     CONF_MAX_FAILURES,
+    CONF_OUTBOUND_PROXY,
     CONF_PBX,
     CONF_REALM,
+    CONF_REGISTER,
     CONF_REJECT_RINGING,
     CONF_RING_SECONDS,
     CONF_SEE_CALLS,
@@ -51,6 +53,7 @@ from .const import (
     DIGEST_ALGORITHMS,
     FEATURE_KEYS,
     KEYS_HERE,
+    SUBENTRY_TYPE_FOLLOWED,
     SUBENTRY_TYPE_LINE,
     SUBENTRY_TYPE_PBX,
     LineOption,
@@ -62,6 +65,7 @@ from .features.calls import (
     CallOptions,
     plain_number,
 )
+from .features.follow import FollowedConfig
 from .features.model import Feature, LineConfig, NotifyStyle
 from .sip import (
     DEFAULT_MAX_FAILURES,
@@ -69,8 +73,10 @@ from .sip import (
     ContactMode,
     PbxConfig,
     ServerConfig,
+    SubscriberConfig,
     parse_networks,
     split_hosts,
+    unbracketed,
 )
 
 # Why an address and port cannot be listened on, as the key of the message that says
@@ -167,7 +173,7 @@ def call_options(line: Mapping[str, Any]) -> CallOptions | None:
 def line_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:
     """Return all that a line has entities for, given its data."""
     options = (LineOption.CALLS,) if sees_calls(line) else ()
-    return (*assigned_features(line), *options)
+    return (LineOption.PHONES, *assigned_features(line), *options)
 
 
 def line_config(subentry: ConfigSubentry) -> LineConfig:
@@ -198,6 +204,49 @@ def pbx_config(subentry: ConfigSubentry) -> PbxConfig:
         keys_here=data[CONF_KEYS] == KEYS_HERE,
         fingerprint=data.get(CONF_FINGERPRINT),
     )
+
+
+def followed_config(subentry: ConfigSubentry) -> FollowedConfig:
+    """Return a subentry's followed line as the feature floor takes it."""
+    return FollowedConfig(
+        subscriber=subscriber_config(subentry.subentry_id, subentry.data),
+        assigned=assigned_features(subentry.data),
+    )
+
+
+def subscriber_config(line_id: str, data: Mapping[str, Any]) -> SubscriberConfig:
+    """Return where a followed line is, given its data, as the SIP floor takes it."""
+    proxy = None
+    if CONF_OUTBOUND_PROXY in data:
+        proxy = split_host_port(data[CONF_OUTBOUND_PROXY])
+    return SubscriberConfig(
+        id=line_id,
+        user=data[CONF_USER],
+        username=line_auth_name(data),
+        password=data[CONF_PASSWORD],
+        host=data[CONF_HOST],
+        port=data.get(CONF_PORT),
+        transport=data[CONF_TRANSPORT],
+        domain=data.get(CONF_DOMAIN),
+        proxy=proxy,
+        register=data[CONF_REGISTER],
+    )
+
+
+def split_host_port(text: str) -> tuple[str, int | None]:
+    """Return host and port of "host" or "host:port". Raises ValueError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]") or (":" in host and not host.endswith("]")):
+        return unbracketed(text), None
+    number = int(port)
+    if not 0 < number < 65_536:
+        raise ValueError(f"{port} is no port")
+    return unbracketed(host), number
+
+
+def followed_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:
+    """Return the subentries that are lines at PBXs that synchronize keys, by id."""
+    return _subentries(entry, SUBENTRY_TYPE_FOLLOWED)
 
 
 def line_subentries(entry: ConfigEntry[Any]) -> dict[str, ConfigSubentry]:

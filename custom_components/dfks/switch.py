@@ -82,9 +82,9 @@ class DfksSwitch(DfksFeatureEntity, SwitchEntity):
 
     @property
     @override
-    def is_on(self) -> bool:
-        """Whether the feature is on."""
-        return self._state.status
+    def is_on(self) -> bool | None:
+        """Whether the feature is on, None where its PBX has not said it."""
+        return self._state.status if self._is_known else None
 
     @property
     @override

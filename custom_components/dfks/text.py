@@ -57,7 +57,7 @@ class DfksText(DfksFieldEntity, TextEntity):
     @override
     def native_value(self) -> str | None:
         """The target; of a longer one that a phone has set, what a state can hold."""
-        if self._is_blank:
+        if self._is_blank or not self._is_known:
             return None
         return self._state.forward_to[:MAX_LENGTH_STATE_STATE]
 

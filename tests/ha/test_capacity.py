@@ -10,7 +10,7 @@ from homeassistant.helpers.entity_platform import MAX_ENABLED_ENTITIES_PER_CONFI
 import pytest
 
 from custom_components.dfks.capacity import MAX_ENTITIES, entities_of
-from custom_components.dfks.const import DOMAIN, FEATURE_KEYS
+from custom_components.dfks.const import DOMAIN, FEATURE_KEYS, LineOption
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.settings import line_parts
 from tests.phone import Phone
@@ -89,7 +89,7 @@ async def test_a_line_brings_as_many_entities_as_are_counted(
     entry = listener_entry(port, [line_data(RECEPTION, "Reception", data)])
     await set_up(hass, entry)
 
-    assert enabled(hass, entry) == entities_of(features)
+    assert enabled(hass, entry) == entities_of((LineOption.PHONES, *features))
 
 
 async def test_calls_that_are_seen_bring_as_many_as_are_counted(

@@ -234,7 +234,8 @@ def test_errors_are_given_the_words_that_they_need() -> None:
         if key in ENGLISH["exceptions"]:
             assert words(ENGLISH["exceptions"][key]["message"]) == given, key
     for refusal in set(Refusal) - {Refusal.VETO, Refusal.TARGET_MISSING}:
-        assert words(ENGLISH["exceptions"][refusal]["message"]) == {"line"}
+        answer = {"reason"} if refusal is Refusal.PBX_REFUSED else set()
+        assert words(ENGLISH["exceptions"][refusal]["message"]) == {"line"} | answer
 
 
 def test_issues_are_given_the_words_that_they_need() -> None:
@@ -255,6 +256,7 @@ def test_issues_are_given_the_words_that_they_need() -> None:
         "pbx_calls_go_past": {"pbx", "lines"},
         "lines_without_pbx": {"lines"},
         "unknown_phone": {"phone", "source", "user"},
+        "followed_password_refused": {"line"},
     }
     for key, issue in ENGLISH["issues"].items():
         (allowed,) = (words for name, words in given.items() if key.startswith(name))

@@ -8,6 +8,7 @@ them. Each call has two dialogs, as at most PBXs. It speaks UDP, sends nothing a
 knows nothing of Home Assistant.
 """
 
+from .keys import KeyPbx, KeyState
 from .pbx import SimulatedPbx
 
-__all__ = ["SimulatedPbx"]
+__all__ = ["KeyPbx", "KeyState", "SimulatedPbx"]

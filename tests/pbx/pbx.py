@@ -95,6 +95,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         """Whether it calls the target of a 302."""
         self.priority = ""
         """The Priority of its calls, if they have one."""
+        self.keeps_one = False
+        """Whether a line has one Contact, that of the newest REGISTER."""
         self.silent = False
         """Whether it answers nothing, as one that is switched off."""
         self.contacts: dict[str, list[Contact]] = {}
@@ -147,7 +149,7 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             "BYE": self._bye,
             "CANCEL": self._cancel,
             "OPTIONS": partial(self._answer, status=200),
-            "SUBSCRIBE": partial(self._answer, status=200 if self.knows_keys else 489),
+            "SUBSCRIBE": self._subscribe,
         }
         source = addr[:2]
         if (handler := handlers.get(message.method)) is not None:
@@ -181,6 +183,10 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             self._answers[request.branch, request.method] = data
         self._send(data, source)
 
+    def _subscribe(self, request: Request, source: Address) -> None:
+        """Take a subscription to feature keys, or none; nothing is ever told."""
+        self._answer(request, source, 200 if self.knows_keys else 489)
+
     # --- Passwords ---
 
     def _has_password(self, request: Request, source: Address) -> bool:
@@ -212,6 +218,8 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         contacts = self.contacts.setdefault(user, [])
         for value in request.values("Contact"):
             uri = address(value)
+            if self.keeps_one:
+                contacts.clear()
             contacts[:] = [known for known in contacts if known.uri != uri]
             asked = parameter(value, "expires") or request.get("Expires", "3600")
             expires = min(int(asked), self.max_expires)

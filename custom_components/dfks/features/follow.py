@@ -419,10 +419,27 @@ class Follows:
             return False
         follower.line.move(config)
         if before.subscriber != config.subscriber:
-            self._server.following.remove(config.id)
-            self._subscribe(follower, tls)
+            follower.remote = None
             follower.status_changed()
+
+            def subscribe() -> None:
+                # Nothing else may have been configured meanwhile.
+                if follower.config is config and config.id in self.followers:
+                    self._subscribe(follower, tls)
+
+            if before.subscriber.register and config.subscriber.register:
+                # Both have the same Contact: the goodbye of the old must come first.
+                self._server.following.remove(config.id, subscribe)
+            else:
+                self._server.following.remove(config.id)
+                subscribe()
         return True
+
+    def retry(self, line_id: str) -> None:
+        """Try a line again at once that is not followed at the moment."""
+        follower = self.followers.get(line_id)
+        if follower and follower.remote and not follower.line.available:
+            follower.remote.start()
 
     def _subscribe(self, follower: Follower, tls: ssl.SSLContext | None) -> None:
         follower.remote = self._server.following.add(
@@ -433,7 +450,8 @@ class Follows:
         """Follow a line no more; its PBX is told so."""
         follower = self.followers.pop(line_id)
         follower.stop(removed())
-        self._server.following.remove(line_id)
+        if line_id in self._server.following.lines:
+            self._server.following.remove(line_id)
         self.sync.release(follower.line)
 
     def stop(self) -> None:

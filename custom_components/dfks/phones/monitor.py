@@ -5,10 +5,10 @@ monitor keeps a few facts a line, of which the diagnostic sensors, the form that
 line, and diagnostics make what people can read.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
@@ -41,6 +41,35 @@ class SyncStatus(StrEnum):
     # Of a line at a PBX: no phone has registered there through here.
     NOT_REGISTERED = "not_registered"
     SYNCHRONIZED = "synchronized"
+    # Of a line that is followed: what keeps its PBX from telling the state.
+    PBX_WAITING = "pbx_waiting"
+    PBX_UNREACHABLE = "pbx_unreachable"
+    PBX_REFUSED = "pbx_refused"
+    PBX_NOT_SUPPORTED = "pbx_not_supported"
+    PBX_WRONG_PASSWORD = "pbx_wrong_password"
+    PBX_CANNOT_LOG_IN = "pbx_cannot_log_in"
+
+
+class LineContact(Protocol):
+    """What is seen of who is at the other end of a line."""
+
+    @property
+    def status(self) -> SyncStatus:
+        """How far it has come."""
+
+    @property
+    def user_agent(self) -> str | None:
+        """What it calls itself."""
+
+    @property
+    def last_contact(self) -> datetime | None:
+        """When it said something last, None while it has not."""
+
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` when any of it changes; returns what ends that."""
+
+    def recall_refusal(self) -> None:
+        """Take note of a wrong password before a restart, if nothing is heard since."""
 
 
 class SeenPhone(NamedTuple):
@@ -73,7 +102,7 @@ class LinePhone(Publisher[[]]):
         self._idle_since: float | None = None
         self._timer: TimerHandle | None = None
         self.user_agent: str | None = None
-        self.status = SyncStatus.WAITING
+        self.status: SyncStatus = SyncStatus.WAITING
         self._recall()
 
     def _recall(self) -> None:

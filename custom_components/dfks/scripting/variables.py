@@ -41,7 +41,7 @@ _WORDS: Final = {
     **dict.fromkeys(("false", "off", "no"), False),
 }
 
-_ORIGINS: Final = {Origin.PHONE: "phone", Origin.END: "timer"}
+_ORIGINS: Final = {Origin.PHONE: "phone", Origin.END: "timer", Origin.PBX: "pbx"}
 
 # Characters of the name of a claim, and the longest time that one may last by a duration.
 MAX_CLAIM: Final = 64

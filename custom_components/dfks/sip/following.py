@@ -143,6 +143,7 @@ class RemoteLine:
     def start(self) -> None:
         """Begin, in a while where there are many."""
         delay = self.server.delay()
+        self.subscriber.release()
         if self._registration is not None:
             self._registration.start(delay)
         else:
@@ -258,9 +259,12 @@ class Following:
         package: Package,
         events: SubscriberEvents,
         tls: ssl.SSLContext | None = None,
+        *,
+        begin: bool = True,
     ) -> RemoteLine:
         """Follow a line from now on; one of the same id has to be removed before.
 
+        Without `begin`, nothing is sent before the line is started.
         `tls` checks the certificate of a server that is reached by TLS; raises
         ValueError where it does not.
         """
@@ -278,17 +282,17 @@ class Following:
         line = RemoteLine(config, package, events, self, server)
         server.lines[config.id] = self.lines[config.id] = line
         self.moved()
-        if self._running:
+        if self._running and begin:
             line.start()
         return line
 
-    def remove(self, line_id: str) -> None:
-        """Follow a line no more; its server is told so."""
+    def remove(self, line_id: str, done: Callable[[], None] = lambda: None) -> None:
+        """Follow a line no more; its server is told so, and `done` called after that."""
         line = self.lines.pop(line_id)
         self._leaving.add(line)
-        line.end(lambda: self._left(line))
+        line.end(lambda: self._left(line, done))
 
-    def _left(self, line: RemoteLine) -> None:
+    def _left(self, line: RemoteLine, done: Callable[[], None]) -> None:
         self._leaving.discard(line)
         server = line.server
         if server.lines.get(line.config.id) is line:
@@ -298,6 +302,7 @@ class Following:
             server.stop()
             del self._servers[line.config.way]
             self.moved()
+        done()
 
     # What becomes of a server (`UpstreamEvents`)
 

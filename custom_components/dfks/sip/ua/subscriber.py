@@ -178,6 +178,10 @@ class Subscriber:
         self._parked = True
         self._set_status(status, code)
 
+    def release(self) -> None:
+        """Try again, whatever has come of it before."""
+        self._parked = False
+
     def hold(self, status: SubscriptionStatus, code: int = 0) -> None:
         """Take note that something else keeps the line from subscribing for now."""
         self._set_status(status, code)

@@ -1,0 +1,229 @@
+"""The followed lines of a listener, as their subentries come and go.
+
+What keeps a line's PBX from telling its state shows in the line's sync status, in one
+line of the log each way, and, where the password is wrong, in Settings > Repairs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+import logging
+import ssl
+from typing import Final
+
+from homeassistant.config_entries import ConfigEntry, ConfigSubentry
+from homeassistant.core import Context, HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util import dt as dt_util
+from homeassistant.util.ssl import client_context
+
+from ..const import CONF_TRANSPORT, DOMAIN, FOLLOW_HELP_URL
+from ..devices import rename_device
+from ..features.follow import FollowedConfig, Follower, Follows
+from ..features.model import Line, LineMemory
+from ..features.publisher import Publisher
+from ..features.sync import FeatureSync
+from ..pbx.manager import async_prepare_tls
+from ..phones.monitor import SyncStatus
+from ..settings import followed_config, followed_subentries
+from ..sip import SipServer, SubscriptionStatus
+
+_LOGGER = logging.getLogger(__name__)
+
+# What a user can mend in the form of the line: the text of the issue. The id of the
+# line follows in its id.
+ISSUE_PASSWORD: Final = "followed_password_refused"
+ATTR_ENTRY: Final = "entry_id"
+ATTR_LINE: Final = "line_id"
+
+_STATUSES: Final = {
+    SubscriptionStatus.WAITING: SyncStatus.PBX_WAITING,
+    SubscriptionStatus.ACTIVE: SyncStatus.SYNCHRONIZED,
+    SubscriptionStatus.UNREACHABLE: SyncStatus.PBX_UNREACHABLE,
+    SubscriptionStatus.REFUSED: SyncStatus.PBX_REFUSED,
+    SubscriptionStatus.NOT_SUPPORTED: SyncStatus.PBX_NOT_SUPPORTED,
+    SubscriptionStatus.WRONG_PASSWORD: SyncStatus.PBX_WRONG_PASSWORD,
+    SubscriptionStatus.CANNOT_LOG_IN: SyncStatus.PBX_CANNOT_LOG_IN,
+}
+
+# For the log, which is in English.
+_REASONS: Final = {
+    SubscriptionStatus.UNREACHABLE: "it does not answer",
+    SubscriptionStatus.REFUSED: "it has ended or refused the subscription",
+    SubscriptionStatus.NOT_SUPPORTED: "it does not synchronize feature keys",
+    SubscriptionStatus.WRONG_PASSWORD: "it does not accept the password",
+    SubscriptionStatus.CANNOT_LOG_IN: "it asks for an unknown kind of login",
+}
+
+
+class PbxContact(Publisher[[]]):
+    """What is seen of the PBX of one followed line."""
+
+    user_agent: str | None = None
+
+    def __init__(self, follower: Follower) -> None:
+        """Tell listeners whenever the subscription has another status."""
+        super().__init__()
+        self._follower = follower
+        follower.subscribe(self.publish)
+
+    @property
+    def status(self) -> SyncStatus:
+        """How far the subscription has come."""
+        return _STATUSES[self._follower.status]
+
+    @property
+    def last_contact(self) -> datetime | None:
+        """When the PBX said something last."""
+        heard_at = self._follower.heard_at
+        return None if heard_at is None else dt_util.utc_from_timestamp(heard_at)
+
+    def recall_refusal(self) -> None:
+        """Take note of nothing: the PBX is asked anew."""
+
+
+class FollowedLines:
+    """Keeps the followed lines of a listener equal to its subentries."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        server: SipServer,
+        sync: FeatureSync,
+    ) -> None:
+        """Follow nothing yet."""
+        self._hass = hass
+        self._entry = entry
+        self._server = server
+        self._follows = Follows(server, sync, Context)
+        self._contacts: dict[str, PbxContact] = {}
+        # The lines of which it was logged that their PBX does not tell their state.
+        self._logged: set[str] = set()
+
+    # Life
+
+    async def async_start(self, stored: Mapping[str, LineMemory]) -> None:
+        """Add the lines; they subscribe once the server has started."""
+        subentries = followed_subentries(self._entry)
+        if any(item.data[CONF_TRANSPORT] == "TLS" for item in subentries.values()):
+            await async_prepare_tls(self._hass)
+        for line_id, subentry in subentries.items():
+            self._add(subentry, stored.get(line_id))
+
+    async def async_stop(self) -> None:
+        """End the subscriptions; PBXs are told so."""
+        self._follows.stop()
+        await self._server.following.end()
+        for line_id in self._contacts:
+            self._delete_issue(line_id)
+
+    @property
+    def line_ids(self) -> Iterable[str]:
+        """The ids of the lines."""
+        return self._contacts.keys()
+
+    def contact(self, line: Line) -> PbxContact | None:
+        """Return what is seen of the PBX of a line, None of a line that is ours."""
+        return self._contacts.get(line.id)
+
+    def follower(self, line_id: str) -> Follower | None:
+        """Return what follows a line, None where it is not followed."""
+        return self._follows.followers.get(line_id)
+
+    # Lines
+
+    @callback
+    def async_update(self, removed: Callable[[str], None]) -> list[Line]:
+        """Make the lines equal to the subentries; return those that are new.
+
+        `removed` is called with the id of each that is gone.
+        """
+        subentries = followed_subentries(self._entry)
+        for line_id in self._contacts.keys() - subentries.keys():
+            del self._contacts[line_id]
+            self._logged.discard(line_id)
+            self._delete_issue(line_id)
+            self._follows.remove(line_id)
+            removed(line_id)
+        added = []
+        for line_id, subentry in subentries.items():
+            if (follower := self.follower(line_id)) is None:
+                added.append(self._add(subentry, None))
+            else:
+                self._update(follower, subentry)
+        return added
+
+    @callback
+    def async_retry(self, line_id: str) -> None:
+        """Try a line again that has been tried in vain: its PBX takes it by now."""
+        follower, subentry = self.follower(line_id), self._entry.subentries[line_id]
+        # Where its settings are others, it is tried with those.
+        if follower is not None and follower.config == followed_config(subentry):
+            self._follows.retry(line_id)
+
+    def _add(self, subentry: ConfigSubentry, memory: LineMemory | None) -> Line:
+        config = followed_config(subentry)
+        follower = self._follows.add(
+            config,
+            memory and memory.states,
+            memory and memory.claims,
+            _tls_of(config),
+        )
+        self._contacts[config.id] = PbxContact(follower)
+        follower.subscribe(lambda: self._follow_status(follower))
+        return follower.line
+
+    def _update(self, follower: Follower, subentry: ConfigSubentry) -> None:
+        rename_device(self._hass, self._entry, subentry)
+        config = followed_config(subentry)
+        self._follows.update(config, _tls_of(config))
+
+    # What becomes of them
+
+    def _follow_status(self, follower: Follower) -> None:
+        """Log that a PBX is gone or back, once each, and show a wrong password."""
+        line_id, status = follower.config.id, follower.status
+        subentry = self._entry.subentries.get(line_id)
+        if subentry is None or status is SubscriptionStatus.WAITING:
+            return
+        if status is SubscriptionStatus.ACTIVE:
+            self._delete_issue(line_id)
+            if line_id in self._logged:
+                self._logged.discard(line_id)
+                _LOGGER.info("%s: its PBX tells its state again", subentry.title)
+            return
+        if line_id not in self._logged:
+            self._logged.add(line_id)
+            answer = f" ({follower.code})" if follower.code else ""
+            _LOGGER.warning(
+                "%s is unavailable: its PBX does not tell its state, %s%s",
+                subentry.title,
+                _REASONS[status],
+                answer,
+            )
+        if status is SubscriptionStatus.WRONG_PASSWORD:
+            self._create_issue(subentry)
+
+    def _create_issue(self, subentry: ConfigSubentry) -> None:
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            f"{ISSUE_PASSWORD}_{subentry.subentry_id}",
+            data={
+                ATTR_ENTRY: self._entry.entry_id,
+                ATTR_LINE: subentry.subentry_id,
+            },
+            is_fixable=True,
+            learn_more_url=FOLLOW_HELP_URL,
+            severity=ir.IssueSeverity.ERROR,
+            translation_key=ISSUE_PASSWORD,
+            translation_placeholders={"line": subentry.title},
+        )
+
+    def _delete_issue(self, line_id: str) -> None:
+        ir.async_delete_issue(self._hass, DOMAIN, f"{ISSUE_PASSWORD}_{line_id}")
+
+
+def _tls_of(config: FollowedConfig) -> ssl.SSLContext | None:
+    """Return what checks the certificate of a PBX; it is loaded by now."""
+    return client_context() if config.subscriber.transport == "TLS" else None

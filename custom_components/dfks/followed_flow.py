@@ -1,0 +1,527 @@
+"""The forms of lines at a PBX that synchronizes keys: one line, or a list of them.
+
+Nothing is stored before the PBX has told the state of each line, so that what is wrong
+is said where it can be mended. A line that registers may throw a phone out where the
+PBX keeps one Contact a line: that is looked for before and after.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from homeassistant.config_entries import (
+    ConfigSubentry,
+    ConfigSubentryFlow,
+    SubentryFlowResult,
+)
+from homeassistant.const import (
+    CONF_DOMAIN,
+    CONF_HOST,
+    CONF_NAME,
+    CONF_PASSWORD,
+    CONF_PORT,
+)
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.selector import (
+    BooleanSelector,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
+)
+import voluptuous as vol
+
+from .capacity import async_has_room
+from .const import (
+    CONF_ADVANCED,
+    CONF_AUTH_NAME,
+    CONF_FEATURES,
+    CONF_OUTBOUND_PROXY,
+    CONF_REGISTER,
+    CONF_TRANSPORT,
+    CONF_USER,
+    FEATURE_KEYS,
+    FOLLOW_URL,
+    SUBENTRY_TYPE_FOLLOWED,
+)
+from .followed.trial import Trial, TrialResult
+from .forms import (
+    Errors,
+    Words,
+    errors_in_sections,
+    filled,
+    form_section,
+    in_sections,
+    is_host,
+    without_sections,
+)
+from .listener import DfksListener, running_listener
+from .pbx.manager import async_prepare_tls
+from .pbx_flow import TRANSPORTS
+from .phones.identifiers import is_auth_name, is_plain, is_user
+from .settings import (
+    assigned_features,
+    followed_subentries,
+    split_host_port,
+    subscriber_config,
+)
+from .sip import Contacts, SubscriptionStatus, default_port, plain_host, unbracketed
+
+# The field of a pasted list, and how many lines it may have.
+CONF_LINES: Final = "lines"
+MAX_LINES: Final = 500
+
+# Lines that are tried at a time.
+AT_A_TIME: Final = 10
+
+SECTIONS: Final = {
+    CONF_ADVANCED: (
+        CONF_AUTH_NAME,
+        CONF_DOMAIN,
+        CONF_OUTBOUND_PROXY,
+        CONF_REGISTER,
+        CONF_FEATURES,
+    )
+}
+DEFAULTS: Final[Mapping[str, Any]] = {
+    CONF_REGISTER: False,
+    CONF_FEATURES: list(FEATURE_KEYS.values()),
+}
+
+# What a PBX's answer means to a user: the field and the message, by status.
+_PROBLEMS: Final = {
+    SubscriptionStatus.WAITING: ("base", "pbx_no_answer"),
+    SubscriptionStatus.UNREACHABLE: ("base", "pbx_no_answer"),
+    SubscriptionStatus.REFUSED: ("base", "pbx_refused"),
+    SubscriptionStatus.NOT_SUPPORTED: ("base", "pbx_not_supported"),
+    SubscriptionStatus.WRONG_PASSWORD: (CONF_PASSWORD, "pbx_wrong_password"),
+    SubscriptionStatus.CANNOT_LOG_IN: ("base", "pbx_cannot_log_in"),
+}
+_ANSWERS: Final = {403: "pbx_forbidden", 404: "pbx_not_found"}
+
+# What stands for an answer where there is none, in the list of lines.
+_CODES: Final = {
+    SubscriptionStatus.WRONG_PASSWORD: 401,
+    SubscriptionStatus.CANNOT_LOG_IN: 401,
+}
+_NO_ANSWER: Final = 408
+
+
+class _Wanted(NamedTuple):
+    """A line that is to be stored, once it was tried."""
+
+    name: str
+    data: dict[str, Any]
+
+
+class FollowedLineSubentryFlow(ConfigSubentryFlow):
+    """Adds and reconfigures lines at a PBX that synchronizes keys."""
+
+    # What is to be stored once it is confirmed that a registration may come between.
+    _wanted: Sequence[_Wanted] = ()
+    _contacts: Sequence[Contacts] = ()
+    _step_id = "one"
+    _input: Mapping[str, Any] = MappingProxyType({})
+
+    async def async_step_user(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Offer to add one line or several."""
+        if self._listener() is None:
+            return self.async_abort(reason="not_loaded")
+        return self.async_show_menu(step_id="user", menu_options=["one", "several"])
+
+    async def async_step_one(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Add a line."""
+        return await self._async_form("one", user_input)
+
+    async def async_step_several(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Add the lines of a pasted list."""
+        return await self._async_form("several", user_input)
+
+    async def async_step_reconfigure(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Change a line."""
+        if self._listener() is None:
+            return self.async_abort(reason="not_loaded")
+        return await self._async_form("reconfigure", user_input)
+
+    async def async_step_register(
+        self, user_input: dict[str, Any] | None = None
+    ) -> SubentryFlowResult:
+        """Warn of phones that are registered already, and go on if that is wanted."""
+        if user_input is not None:
+            return await self._async_try()
+        found = [
+            f"{wanted.name}: {len(contacts)}"
+            for wanted, contacts in zip(self._wanted, self._contacts, strict=True)
+            if contacts
+        ]
+        return self.async_show_form(
+            step_id="register",
+            data_schema=filled(self, vol.Schema({}), {}),
+            description_placeholders={
+                "lines": ", ".join(found),
+                "follow_url": FOLLOW_URL,
+            },
+        )
+
+    # The form
+
+    async def _async_form(
+        self, step_id: str, user_input: Mapping[str, Any] | None
+    ) -> SubentryFlowResult:
+        if user_input is None:
+            return self._show(step_id, self._stored_values(), {}, {})
+        self._step_id, self._input = step_id, user_input
+        before = {**DEFAULTS, **(stored.data if (stored := self._stored()) else {})}
+        fields = without_sections(user_input, SECTIONS, before)
+        wanted, errors, words = self._read(fields)
+        if not errors and not self._has_room(wanted):
+            errors = {"base": "too_many_entities"}
+        if errors:
+            return self._show(step_id, user_input, errors, words)
+        self._wanted = wanted
+        if wanted[0].data[CONF_TRANSPORT] == "TLS":
+            await async_prepare_tls(self.hass)
+        if wanted[0].data[CONF_REGISTER] and not self._registers_already():
+            self._contacts = await self._async_contacts()
+            if any(self._contacts):
+                return await self.async_step_register()
+        else:
+            self._contacts = [None] * len(wanted)
+        return await self._async_try()
+
+    def _show(
+        self, step_id: str, values: Mapping[str, Any], errors: Errors, words: Words
+    ) -> SubentryFlowResult:
+        errors = errors_in_sections(errors, SECTIONS)
+        return self.async_show_form(
+            step_id=step_id,
+            data_schema=filled(self, _schema(step_id, errors), values),
+            errors=errors,
+            description_placeholders={"follow_url": FOLLOW_URL, **words},
+        )
+
+    def _stored(self) -> ConfigSubentry | None:
+        """Return the line that is reconfigured."""
+        return (
+            self._get_reconfigure_subentry() if self.source == "reconfigure" else None
+        )
+
+    def _stored_values(self) -> dict[str, Any]:
+        """Return what the form opens with; the password need not be typed again."""
+        stored = self._stored()
+        values: dict[str, Any] = dict(DEFAULTS)
+        if stored is not None:
+            values |= {**stored.data, CONF_NAME: stored.title}
+            del values[CONF_PASSWORD]
+        return in_sections(values, SECTIONS)
+
+    def _registers_already(self) -> bool:
+        """Whether the line that is changed has a binding of ours."""
+        stored = self._stored()
+        return stored is not None and bool(stored.data[CONF_REGISTER])
+
+    def _read(self, fields: Mapping[str, Any]) -> tuple[list[_Wanted], Errors, Words]:
+        """Return the lines of a filled form, and what is wrong with it."""
+        shared, errors = _check_server(fields)
+        if errors:
+            return [], errors, {}
+        words: Words = {}
+        stored = self._stored()
+        if CONF_LINES in fields:
+            wanted, errors, words = _read_list(fields[CONF_LINES], shared)
+        else:
+            password = fields.get(CONF_PASSWORD, "")
+            if not password and stored is not None:
+                password = stored.data[CONF_PASSWORD]
+            line, errors = _check_line(
+                fields[CONF_NAME],
+                fields[CONF_USER],
+                fields.get(CONF_AUTH_NAME, ""),
+                password,
+                shared,
+            )
+            wanted = [line]
+        if not errors:
+            errors, words = self._find_duplicate(wanted)
+        return wanted, errors, words
+
+    def _find_duplicate(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
+        """Return the error, and the name of a line that is there already."""
+        stored = self._stored()
+        names = {
+            _unique_id(other.data): other.title
+            for line_id, other in followed_subentries(self._get_entry()).items()
+            if stored is None or line_id != stored.subentry_id
+        }
+        for line in wanted:
+            unique_id = _unique_id(line.data)
+            if unique_id in names:
+                field = CONF_LINES if self._step_id == "several" else CONF_USER
+                return {field: "line_in_use"}, {"line": names[unique_id]}
+            names[unique_id] = line.name
+        return {}, {}
+
+    def _has_room(self, wanted: Sequence[_Wanted]) -> bool:
+        """Whether Home Assistant would take all entities of the lines."""
+        stored = self._stored()
+        features = [
+            feature for line in wanted for feature in assigned_features(line.data)
+        ]
+        return async_has_room(
+            self.hass,
+            self._get_entry(),
+            features,
+            assigned_features(stored.data) if stored is not None else (),
+        )
+
+    # Trying it
+
+    async def _async_contacts(self) -> Sequence[Contacts]:
+        """Return what is registered for each line."""
+        gate = asyncio.Semaphore(AT_A_TIME)
+
+        async def ask(line: _Wanted) -> Contacts:
+            async with gate:
+                return await self._trial(line).async_contacts()
+
+        return await asyncio.gather(*map(ask, self._wanted))
+
+    async def _async_try(self) -> SubentryFlowResult:
+        """Have the PBX tell the state of each line, and store them."""
+        gate = asyncio.Semaphore(AT_A_TIME)
+
+        async def run(line: _Wanted, contacts: Contacts) -> TrialResult:
+            async with gate:
+                return await self._trial(line).async_run(contacts)
+
+        results = await asyncio.gather(
+            *map(run, self._wanted, self._contacts, strict=True)
+        )
+        errors, words = self._problems(results)
+        if errors:
+            return self._show(self._step_id, self._input, errors, words)
+        return self._finish()
+
+    def _trial(self, line: _Wanted) -> Trial:
+        listener = self._listener()
+        assert listener is not None
+        return Trial(listener.server, subscriber_config("", line.data))
+
+    def _problems(self, results: Sequence[TrialResult]) -> tuple[Errors, Words]:
+        """Return what is wrong, in words of the form."""
+        bad = {
+            line.name: result
+            for line, result in zip(self._wanted, results, strict=True)
+            if result.status is not SubscriptionStatus.ACTIVE or result.replaced
+        }
+        if not bad:
+            return {}, {}
+        if self._step_id != "several":
+            (result,) = bad.values()
+            return _problem(result)
+        lines = ", ".join(
+            f"{name} ({result.code or _CODES.get(result.status, _NO_ANSWER)})"
+            for name, result in bad.items()
+        )
+        return {CONF_LINES: "lines_not_accepted"}, {"lines": lines}
+
+    def _finish(self) -> SubentryFlowResult:
+        """Store the lines."""
+        entry = self._get_entry()
+        *others, (name, data) = self._wanted
+        if (stored := self._stored()) is not None:
+            self.hass.config_entries.async_update_subentry(
+                entry, stored, title=name, data=data, unique_id=_unique_id(data)
+            )
+            if (listener := self._listener()) is not None:
+                listener.followed.async_retry(stored.subentry_id)
+            return self.async_abort(reason="reconfigure_successful")
+        for line in others:
+            self.hass.config_entries.async_add_subentry(
+                entry,
+                ConfigSubentry(
+                    subentry_type=SUBENTRY_TYPE_FOLLOWED,
+                    title=line.name,
+                    unique_id=_unique_id(line.data),
+                    data=MappingProxyType(line.data),
+                ),
+            )
+        return self.async_create_entry(
+            title=name,
+            data=data,
+            unique_id=_unique_id(data),
+            description_placeholders={"follow_url": FOLLOW_URL},
+        )
+
+    def _listener(self) -> DfksListener | None:
+        return running_listener(self._get_entry())
+
+
+_PASSWORD: Final = TextSelector(
+    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
+)
+
+
+def _schema(step_id: str, errors: Errors) -> vol.Schema:
+    line: dict[vol.Marker, Any]
+    if step_id == "several":
+        line = {
+            vol.Required(CONF_LINES): TextSelector(TextSelectorConfig(multiline=True))
+        }
+    else:
+        needed = vol.Optional if step_id == "reconfigure" else vol.Required
+        line = {
+            vol.Required(CONF_USER): TextSelector(),
+            needed(CONF_PASSWORD): _PASSWORD,
+        }
+    advanced: dict[vol.Marker, Any] = {
+        vol.Optional(CONF_DOMAIN): TextSelector(),
+        vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
+        vol.Required(CONF_REGISTER, default=False): BooleanSelector(),
+        vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): SelectSelector(
+            SelectSelectorConfig(
+                options=list(FEATURE_KEYS.values()),
+                multiple=True,
+                mode=SelectSelectorMode.LIST,
+                translation_key=CONF_FEATURES,
+            )
+        ),
+    }
+    if step_id != "several":
+        advanced = {vol.Optional(CONF_AUTH_NAME): TextSelector(), **advanced}
+    name: dict[vol.Marker, Any] = (
+        {} if step_id == "several" else {vol.Required(CONF_NAME): TextSelector()}
+    )
+    return vol.Schema(
+        {
+            **name,
+            vol.Required(CONF_HOST): TextSelector(),
+            vol.Optional(CONF_PORT): cv.port,
+            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): SelectSelector(
+                SelectSelectorConfig(
+                    options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN
+                )
+            ),
+            **line,
+            vol.Optional(CONF_ADVANCED): form_section(
+                advanced, collapsed=CONF_ADVANCED not in errors
+            ),
+        }
+    )
+
+
+def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
+    """Return the data that all lines of a form have, and what is wrong with it."""
+    host = unbracketed(fields[CONF_HOST].strip())
+    domain = fields.get(CONF_DOMAIN, "").strip()
+    proxy = fields.get(CONF_OUTBOUND_PROXY, "").strip()
+    features = fields[CONF_FEATURES]
+    errors: Errors = {}
+    if not is_host(host):
+        errors[CONF_HOST] = "invalid_host"
+    if domain and not is_host(unbracketed(domain)):
+        errors[CONF_DOMAIN] = "invalid_domain"
+    if proxy and not _is_proxy(proxy):
+        errors[CONF_OUTBOUND_PROXY] = "invalid_proxy"
+    if not features:
+        errors[CONF_FEATURES] = "no_feature"
+    data = {
+        CONF_HOST: host,
+        CONF_TRANSPORT: fields[CONF_TRANSPORT],
+        CONF_REGISTER: fields[CONF_REGISTER],
+        CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
+    }
+    if port := fields.get(CONF_PORT):
+        data[CONF_PORT] = port
+    if domain:
+        data[CONF_DOMAIN] = unbracketed(domain)
+    if proxy:
+        data[CONF_OUTBOUND_PROXY] = proxy
+    return data, errors
+
+
+def _is_proxy(text: str) -> bool:
+    try:
+        host, _ = split_host_port(text)
+    except ValueError:
+        return False
+    return is_host(host)
+
+
+def _check_line(
+    name: str, user: str, auth_name: str, password: str, shared: Mapping[str, Any]
+) -> tuple[_Wanted, Errors]:
+    """Return one line, and what is wrong with which field of it."""
+    name, user, auth_name = name.strip(), user.strip(), auth_name.strip()
+    errors: Errors = {}
+    if not is_plain(name):
+        errors[CONF_NAME] = "invalid_name"
+    if not is_user(user):
+        errors[CONF_USER] = "invalid_user"
+    if auth_name and not is_auth_name(auth_name):
+        errors[CONF_AUTH_NAME] = "invalid_auth_name"
+    if not is_plain(password):
+        errors[CONF_PASSWORD] = "invalid_password"
+    data = {**shared, CONF_USER: user, CONF_PASSWORD: password}
+    if auth_name:
+        data[CONF_AUTH_NAME] = auth_name
+    return _Wanted(name, data), errors
+
+
+def _read_list(
+    text: str, shared: Mapping[str, Any]
+) -> tuple[list[_Wanted], Errors, Words]:
+    """Return the lines of a pasted list: name, user, authentication name, password.
+
+    Separated by tabs, semicolons or commas; without the authentication name there are
+    three. Empty lines are passed over.
+    """
+    wanted: list[_Wanted] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        separator = next((mark for mark in "\t;," if mark in line), ",")
+        fields = [field.strip() for field in line.split(separator)]
+        if len(fields) == 3:
+            fields.insert(2, "")
+        if len(fields) != 4:
+            return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
+        name, user, auth_name, password = fields
+        found, errors = _check_line(name, user, auth_name, password, shared)
+        if errors:
+            return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
+        wanted.append(found)
+    if not wanted:
+        return [], {CONF_LINES: "empty_list"}, {}
+    if len(wanted) > MAX_LINES:
+        return [], {CONF_LINES: "too_many_lines"}, {"max": str(MAX_LINES)}
+    return wanted, {}, {}
+
+
+def _problem(result: TrialResult) -> tuple[Errors, Words]:
+    """Return what is wrong with one line, and the words for it."""
+    if result.replaced:
+        return {CONF_REGISTER: "register_replaced"}, {}
+    if result.reason is not None:
+        return {CONF_HOST: "pbx_certificate"}, {"reason": result.reason}
+    field, key = _PROBLEMS[result.status]
+    key = _ANSWERS.get(result.code, key)
+    return {field: key}, {"code": str(result.code or "–")}
+
+
+def _unique_id(data: Mapping[str, Any]) -> str:
+    """Return what tells followed lines apart; PBXs have no @, other lines no colon."""
+    port = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
+    where = plain_host(data.get(CONF_DOMAIN) or data[CONF_HOST])
+    return f"{data[CONF_USER]}@{where}:{port}"

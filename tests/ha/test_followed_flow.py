@@ -1,0 +1,514 @@
+"""The forms of lines at a PBX that synchronizes keys; the PBX is asked each time."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from homeassistant.config_entries import SOURCE_RECONFIGURE
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+
+from custom_components.dfks.followed import trial
+from custom_components.dfks.followed_flow import MAX_LINES
+from custom_components.dfks.listener import DfksListener
+from tests.pbx import KeyPbx
+from tests.phone import Phone
+from tests.sip.certificates import client_context, server_context, write_certificate
+from tests.sip.proxy.peers import StreamPbx
+
+from .common import BOTH_LINES, MockConfigEntry, listener_entry, set_up, state_of
+from .followed import (
+    DND,
+    OFFICE,
+    PASSWORD,
+    STATUS,
+    add_line,
+    key_pbx,
+    office,
+    office_data,
+    office_form,
+    wait_for,
+)
+from .forms import placeholders, show_form, submit, suggested
+
+__all__ = ["key_pbx"]
+
+
+@pytest.fixture
+def entry(port: int) -> MockConfigEntry:
+    """Return a listener with the lines Reception and Workshop here."""
+    return listener_entry(port, BOTH_LINES)
+
+
+@pytest.fixture
+def pbx_port(key_pbx: KeyPbx) -> int:
+    """Return the port of the PBX."""
+    return key_pbx.address[1]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not wait long for a PBX that is silent."""
+    monkeypatch.setattr(trial, "PATIENCE", 0.3)
+    monkeypatch.setattr(trial, "GOODBYE", 0.1)
+
+
+def list_form(port: int, *lines: str, **changes: object) -> dict[str, Any]:
+    """Return the filled form of several lines."""
+    form = office_form(port, name=None, user=None, password=None, **changes)
+    return {**form, "lines": "\n".join(lines)}
+
+
+async def reconfigure(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
+    """Open the form of the line Office."""
+    return await hass.config_entries.subentries.async_init(
+        (entry.entry_id, "followed_line"),
+        context={"source": SOURCE_RECONFIGURE, "subentry_id": OFFICE},
+    )
+
+
+class TestOne:
+    """The form of one line."""
+
+    async def test_stores_a_line_that_the_pbx_has_told_the_state_of(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """And follows it from then on."""
+        result = await add_line(hass, entry, office_form(pbx_port, name=" Office "))
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["title"] == "Office"
+        assert result["unique_id"] == f"501@pbx.example:{pbx_port}"
+        assert result["data"] == office_data(pbx_port)
+        await wait_for(hass, DND, "off")
+
+    async def test_leaves_nothing_of_the_trial_behind(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """One subscription is left, that of the line."""
+        await add_line(hass, entry, office_form(pbx_port))
+        await wait_for(hass, DND, "off")
+
+        assert len(key_pbx.watchers) == 1
+        assert len(listener.server.following.lines) == 1
+
+    @pytest.mark.parametrize(
+        ("refuses", "error"),
+        [
+            (403, "pbx_forbidden"),
+            (404, "pbx_not_found"),
+            (489, "pbx_not_supported"),
+            (500, "pbx_refused"),
+        ],
+    )
+    async def test_says_what_the_pbx_answers(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+        refuses: int,
+        error: str,
+    ) -> None:
+        """With what to do; the form keeps what was entered, and the line is not there."""
+        key_pbx.refuses = refuses
+        result = await add_line(hass, entry, office_form(pbx_port))
+
+        assert result["errors"] == {"base": error}
+        assert placeholders(result)["code"] == str(refuses)
+        assert suggested(result)["user"] == "501"
+        assert len(entry.subentries) == 2
+        key_pbx.refuses = None
+        result = await submit(hass, result, office_form(pbx_port))
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    async def test_says_that_the_password_is_wrong(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """At its field."""
+        result = await add_line(hass, entry, office_form(pbx_port, password="wrong"))
+
+        assert result["errors"] == {"password": "pbx_wrong_password"}
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_says_that_nothing_came_back(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """After some seconds."""
+        key_pbx.silent = True
+        result = await add_line(hass, entry, office_form(pbx_port))
+
+        assert result["errors"] == {"base": "pbx_no_answer"}
+
+    async def test_says_that_a_certificate_is_not_good(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """With the reason."""
+        loop = asyncio.get_running_loop()
+        handle = loop.get_exception_handler()
+
+        def handle_others(at: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+            # The PBX of the test is cut off in the midst of its handshake.
+            if not isinstance(what.get("exception"), ConnectionResetError) and handle:
+                handle(at, what)
+
+        loop.set_exception_handler(handle_others)
+        good = write_certificate(tmp_path, "good")
+        other = write_certificate(tmp_path, "other")
+        monkeypatch.setattr(trial, "client_context", lambda: client_context(good))
+        async with await StreamPbx.serve(tls=server_context(other)) as pbx:
+            result = await add_line(hass, entry, office_form(pbx.port, transport="TLS"))
+
+        assert result["errors"] == {"host": "pbx_certificate"}
+        assert placeholders(result)["reason"]
+
+    @pytest.mark.parametrize(
+        ("change", "errors"),
+        [
+            ({"name": " "}, {"name": "invalid_name"}),
+            ({"host": "not a host"}, {"host": "invalid_host"}),
+            ({"user": "501@pbx"}, {"user": "invalid_user"}),
+            ({"password": "a\tb"}, {"password": "invalid_password"}),
+            ({"auth_name": 'a"b'}, {"advanced": "invalid_auth_name"}),
+            ({"domain": "a b"}, {"advanced": "invalid_domain"}),
+            ({"outbound_proxy": "a b"}, {"advanced": "invalid_proxy"}),
+            ({"outbound_proxy": "proxy:0"}, {"advanced": "invalid_proxy"}),
+            ({"features": []}, {"advanced": "no_feature"}),
+        ],
+    )
+    async def test_says_what_cannot_be(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+        change: dict[str, object],
+        errors: dict[str, str],
+    ) -> None:
+        """Before the PBX is asked."""
+        result = await add_line(hass, entry, office_form(pbx_port, **change))
+
+        assert result["errors"] == errors
+        assert key_pbx.requests == []
+
+    async def test_takes_authentication_name_and_outbound_proxy(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """Everything goes to the proxy, for the domain."""
+        result = await add_line(
+            hass,
+            entry,
+            office_form(
+                None,  # type: ignore[arg-type]
+                host="sip.example",
+                auth_name="501",
+                outbound_proxy=f"127.0.0.1:{pbx_port}",
+            ),
+        )
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["unique_id"] == "501@pbx.example:5060"
+        assert key_pbx.requests[0].uri == "sip:501@pbx.example"
+
+    async def test_says_that_the_line_is_there(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """By its name."""
+        await add_line(hass, entry, office_form(pbx_port))
+        result = await add_line(hass, entry, office_form(pbx_port, name="Again"))
+
+        assert result["errors"] == {"user": "line_in_use"}
+        assert placeholders(result)["line"] == "Office"
+
+    async def test_needs_room_for_its_entities(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """As other lines do."""
+        monkeypatch.setattr("custom_components.dfks.capacity.MAX_ENTITIES", 30)
+        result = await add_line(hass, entry, office_form(pbx_port))
+
+        assert result["errors"] == {"base": "too_many_entities"}
+
+    async def test_needs_the_listener(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """Without it, nothing can be tried."""
+        entry.add_to_hass(hass)
+        result = await show_form(hass, entry, "followed_line")
+
+        assert result["type"] is FlowResultType.ABORT
+        assert result["reason"] == "not_loaded"
+
+
+class TestRegister:
+    """A line that registers as well."""
+
+    async def test_registers_where_no_phone_is(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """And is registered afterwards."""
+        result = await add_line(hass, entry, office_form(pbx_port, register=True))
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        await wait_for(hass, DND, "off")
+
+        assert len(key_pbx.contacts["501"]) == 1
+
+    async def test_warns_where_a_phone_is_and_leaves_it_there(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """Where the PBX keeps both."""
+        async with Phone(
+            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
+        ) as phone:
+            assert (await phone.register()).status == 200
+            result = await add_line(hass, entry, office_form(pbx_port, register=True))
+            assert result["step_id"] == "register"
+            assert placeholders(result)["lines"] == "Office: 1"
+            result = await submit(hass, result, {})
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+
+    async def test_takes_its_own_away_where_it_throws_a_phone_out(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """And says so."""
+        key_pbx.keeps_one = True
+        async with Phone(
+            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
+        ) as phone:
+            assert (await phone.register()).status == 200
+            result = await add_line(hass, entry, office_form(pbx_port, register=True))
+            result = await submit(hass, result, {})
+
+            assert result["errors"] == {"advanced": "register_replaced"}
+            assert key_pbx.contacts["501"] == []
+            assert len(entry.subentries) == 2
+
+
+class TestSeveral:
+    """A pasted list of lines."""
+
+    async def test_stores_all_lines_of_a_list(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """Separated by whatever the list has."""
+        form = list_form(
+            pbx_port,
+            f"Office, 501, 501, {PASSWORD}",
+            "",
+            "Hall;502;secret-502",
+            "Kitchen\t503\t\tsecret-503",
+        )
+        result = await add_line(hass, entry, form, "several")
+
+        assert result["type"] is FlowResultType.CREATE_ENTRY
+        for name in ("office", "hall", "kitchen"):
+            await wait_for(hass, f"switch.{name}_do_not_disturb", "off")
+        titles = [item.title for item in entry.subentries.values()]
+        assert titles == ["Reception", "Workshop", "Office", "Hall", "Kitchen"]
+
+    @pytest.mark.parametrize(
+        ("lines", "error", "words"),
+        [
+            (["Office, 501, x, y, z"], "invalid_list", {"number": "1"}),
+            (["Office, 501, x", "Hall"], "invalid_list", {"number": "2"}),
+            (["Office, a@b, x"], "invalid_list", {"number": "1"}),
+            (["", " "], "empty_list", {}),
+            (["a, 501, x", "b, 501, x"], "line_in_use", {"line": "a"}),
+            (
+                [f"n{number}, {number}, x" for number in range(MAX_LINES + 1)],
+                "too_many_lines",
+                {"max": str(MAX_LINES)},
+            ),
+        ],
+    )
+    async def test_says_which_line_is_wrong(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+        lines: list[str],
+        error: str,
+        words: dict[str, str],
+    ) -> None:
+        """Before the PBX is asked."""
+        result = await add_line(hass, entry, list_form(pbx_port, *lines), "several")
+
+        assert result["errors"] == {"lines": error}
+        assert placeholders(result).items() >= words.items()
+
+    async def test_says_which_lines_the_pbx_does_not_take(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """And stores none."""
+        form = list_form(pbx_port, f"Office,501,{PASSWORD}", "Hall,502,wrong")
+        result = await add_line(hass, entry, form, "several")
+
+        assert result["errors"] == {"lines": "lines_not_accepted"}
+        assert placeholders(result)["lines"] == "Hall (401)"
+        assert len(entry.subentries) == 2
+
+
+class TestReconfigure:
+    """The form of a line that is there."""
+
+    @pytest.fixture
+    def entry(self, port: int, pbx_port: int) -> MockConfigEntry:
+        """Return a listener with the line Office."""
+        return listener_entry(port, [office(pbx_port)])
+
+    async def test_keeps_the_password(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """It is not shown, and need not be typed again."""
+        shown = await reconfigure(hass, entry)
+        assert "password" not in suggested(shown)
+        form = office_form(pbx_port, name="Back office", password=None)
+        result = await submit(hass, shown, form)
+
+        assert result["reason"] == "reconfigure_successful"
+        assert entry.subentries[OFFICE].title == "Back office"
+        assert entry.subentries[OFFICE].data == office_data(pbx_port)
+
+    async def test_leaves_a_line_as_it_is_that_the_pbx_does_not_take(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """The one that works goes on."""
+        await wait_for(hass, DND, "off")
+        shown = await reconfigure(hass, entry)
+        result = await submit(hass, shown, office_form(pbx_port, password="wrong"))
+
+        assert result["errors"] == {"password": "pbx_wrong_password"}
+        assert entry.subentries[OFFICE].data["password"] == PASSWORD
+        assert state_of(hass, DND) == "off"
+
+    async def test_takes_another_line(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """With the same entities."""
+        key_pbx.set("502", "DoNotDisturb", on=True)
+        shown = await reconfigure(hass, entry)
+        form = office_form(pbx_port, user="502", password="secret-502")
+        await submit(hass, shown, form)
+
+        await wait_for(hass, DND, "on")
+
+    async def test_a_line_that_registers_is_not_warned_of_its_own_binding(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """Its binding is there before, and there afterwards."""
+        form = office_form(pbx_port, register=True, password=None)
+        await submit(hass, await reconfigure(hass, entry), form)
+        await wait_for(hass, DND, "off")
+        shown = await reconfigure(hass, entry)
+        result = await submit(hass, shown, {**form, "features": ["do_not_disturb"]})
+
+        assert result["reason"] == "reconfigure_successful"
+
+    async def test_tries_again_with_what_the_pbx_takes_by_now(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """The password was set at the PBX, and the form is submitted as it is."""
+        key_pbx.users["501"] = "another"
+        await set_up(hass, entry)
+        await wait_for(hass, STATUS, "pbx_wrong_password")
+        key_pbx.users["501"] = PASSWORD
+        shown = await reconfigure(hass, entry)
+        await submit(hass, shown, office_form(pbx_port, password=None))
+
+        await wait_for(hass, DND, "off")
+
+    async def test_needs_the_listener(
+        self, hass: HomeAssistant, entry: MockConfigEntry
+    ) -> None:
+        """Without it, nothing can be tried."""
+        entry.add_to_hass(hass)
+        result = await reconfigure(hass, entry)
+
+        assert result["reason"] == "not_loaded"
