@@ -459,6 +459,7 @@ def pattern(text: str, gap: str, prefix: str = "") -> re.Pattern[str]:
         "docs/configuration.md",
         "docs/dashboard.md",
         "docs/entities.md",
+        "docs/follow-a-pbx.md",
         "docs/in-front-of-a-pbx.md",
         "docs/network.md",
         "docs/phones.md",

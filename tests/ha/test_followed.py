@@ -229,7 +229,7 @@ class TestAvailability:
         assert [
             record.getMessage()
             for record in caplog.records
-            if "unavailable" in record.getMessage()
+            if record.name.endswith("followed.manager")
         ] == [
             (
                 "Office is unavailable: its PBX does not tell its state, "

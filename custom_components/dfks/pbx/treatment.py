@@ -29,6 +29,9 @@ class TreatedLines:
         for line_id in self._treated.keys() - self._lines.keys():
             self._end(line_id)
         for line_id, line in self._lines.items():
+            if line_id not in subentries:
+                # A PBX that synchronizes keys treats the calls of such a line itself.
+                continue
             options = call_options(subentries[line_id].data)
             if options is None or line.pbx is None:
                 self._end(line_id)
