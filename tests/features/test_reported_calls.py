@@ -142,6 +142,12 @@ class TestDocument:
         assert report is not None
         assert report.party == Party("201", "Reception")
 
+    def test_a_long_id(self) -> None:
+        """Is cut."""
+        report = read_document(poly("Offering", call="1" * 500))
+        assert report is not None
+        assert report.call == "1" * MAX_CALL
+
     def test_without_the_outer_element(self) -> None:
         """As the newer document has it."""
         body = poly("Offering").split(b"<PolycomIPPhone>")[1]

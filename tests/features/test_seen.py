@@ -367,6 +367,25 @@ class TestSeveralPhones:
         calls.ended(KITCHEN, CallReason.HUNG_UP)
         assert watcher.types == ["incoming", "answered", "ended"]
 
+    def test_a_phone_that_rings_late_or_never_stops(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """The call is that of the phone which has taken it."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        calls.answered(KITCHEN)
+        calls.incoming(DESK, ANNA)
+        assert len(calls) == 1
+        calls.ended(KITCHEN, CallReason.HUNG_UP)
+        assert watcher.types == ["incoming", "answered", "ended"]
+        assert state_of(calls) is CallState.IDLE
+
+    def test_a_call_after_the_answer_is_another_one(self, calls: SeenCalls) -> None:
+        """However soon it comes."""
+        talk(calls)
+        calls.incoming(KITCHEN, ANNA)
+        assert (state_of(calls), len(calls)) == (CallState.RINGING, 2)
+
     def test_is_over_with_the_last_phone(
         self, calls: SeenCalls, watcher: Watcher
     ) -> None:
@@ -378,6 +397,33 @@ class TestSeveralPhones:
         calls.ended(DESK, CallReason.BUSY)
         assert watcher.types == ["incoming", "missed"]
         assert watcher.last.reason is CallReason.CANCELLED
+
+    @pytest.mark.parametrize(
+        ("first", "second", "last"),
+        [
+            (CallReason.BUSY, CallReason.CANCELLED, ("missed", "cancelled")),
+            (CallReason.CANCELLED, CallReason.NO_ANSWER, ("missed", "cancelled")),
+            (
+                CallReason.ANSWERED_ELSEWHERE,
+                CallReason.CANCELLED,
+                ("ended", "answered_elsewhere"),
+            ),
+        ],
+    )
+    def test_the_first_reason_but_for_a_refusal_counts(
+        self,
+        calls: SeenCalls,
+        watcher: Watcher,
+        first: CallReason,
+        second: CallReason,
+        last: tuple[str, str],
+    ) -> None:
+        """Who was busy has not missed it, but somebody has."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        calls.ended(DESK, first)
+        calls.ended(KITCHEN, second)
+        assert (watcher.last.type, watcher.last.reason) == last
 
     def test_all_refuse(self, calls: SeenCalls, watcher: Watcher) -> None:
         """Then the call is rejected."""
@@ -444,6 +490,7 @@ class TestTreated:
         calls.incoming(DESK, ANNA)
         calls.incoming(KITCHEN, ANNA)
         self.treat(calls, DESK)
+        calls.incoming(KITCHEN, ANNA)
         calls.ended(KITCHEN, CallReason.CANCELLED)
         assert watcher.types == ["incoming", "forwarded"]
         assert state_of(calls) is CallState.IDLE
@@ -453,6 +500,7 @@ class TestTreated:
         calls.incoming(DESK, ANNA)
         self.treat(calls, KITCHEN)
         assert watcher.types == ["incoming", "forwarded"]
+        assert state_of(calls) is CallState.IDLE
 
     def test_a_phone_that_was_busy_before(
         self, calls: SeenCalls, watcher: Watcher
@@ -482,13 +530,24 @@ class TestTime:
         )
 
     def test_ringing_goes_on_while_it_is_reported(
-        self, calls: SeenCalls, clock: ManualClock
+        self, calls: SeenCalls, watcher: Watcher, clock: ManualClock
     ) -> None:
         """A queue may ring for long."""
         for _ in range(5):
             calls.incoming(DESK, ANNA)
             clock.advance(RINGING_TIME - 1)
         assert state_of(calls) is CallState.RINGING
+        assert watcher.types == ["incoming"]
+
+    def test_a_talk_is_not_cut_short_by_what_comes_late(
+        self, calls: SeenCalls, clock: ManualClock
+    ) -> None:
+        """Neither by ringing nor by the end of it."""
+        talk(calls)
+        calls.incoming(DESK, ANNA)
+        calls.ending(DESK, CallReason.CANCELLED, 32)
+        clock.advance(RINGING_TIME)
+        assert state_of(calls) is CallState.IN_CALL
 
     @pytest.mark.parametrize(
         ("lasts", "seconds"), [(1800.0, 1800.0), (None, TALKING_TIME)]

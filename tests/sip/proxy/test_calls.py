@@ -20,6 +20,7 @@ from .calling import (
     ScriptedPolicy,
     reply,
     ring,
+    settle,
     stopped,
 )
 from .peers import DOMAIN, Pbx, ProxiedPhone
@@ -175,6 +176,7 @@ class TestIncoming:
             ("<sip:pbx.example>;tag=a", "", ""),
             ('"Anonymous" <sip:anonymous@anonymous.invalid>;tag=a', "", "Anonymous"),
             ("<sip:Anonymous@pbx.example>;tag=a", "", ""),
+            ("<sip:somebody@anonymous.invalid>;tag=a", "", ""),
         ],
     )
     @requirement("P120")
@@ -307,6 +309,7 @@ class TestInTheDialog:
             (SDP + AUDIO, False),
             (SDP + AUDIO + b"a=sendonly\r\n" + AUDIO, False),
             (SDP + AUDIO + b"a=sendonly\r\nm=video 0 RTP/AVP 9\r\n", True),
+            (SDP + b"m=audio 0 RTP/AVP 8\r\n", False),
         ],
     )
     @requirement("P120")
@@ -364,6 +367,20 @@ class TestInTheDialog:
         await talk.answer(200, x="90")
         assert observer.news()[-1] == ("answered", 90)
 
+    @requirement("P120")
+    async def test_an_answer_that_comes_after_the_end(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """Does not bring the call back."""
+        own = {"To": f"<sip:202@{DOMAIN}>;tag=caller", **going.headers}
+        going.phone.send(going.phone.request("INVITE", None, own, SDP + AUDIO))
+        invite = await going.pbx.next_request()
+        await going.from_phone("BYE")
+        observer.news()
+        going.pbx.answer(invite, 200)
+        await going.phone.next_response()
+        assert observer.news() == []
+
     @pytest.mark.parametrize("status", [481, 408])
     @requirement("P120")
     async def test_a_dialog_that_is_gone(
@@ -380,6 +397,8 @@ class TestInTheDialog:
         """A 180 and a 200 that come again, and what comes after the end."""
         await going.answer(180)
         await going.answer(200)
+        going.pbx.send(going.pbx.call(going.registration, "CANCEL", going.headers))
+        await going.phone.next_request()
         assert observer.news() == []
         await going.from_phone("BYE")
         observer.news()
@@ -480,6 +499,19 @@ class TestBounds:
         assert len(server.calls) == 2
 
     @requirement("P120")
+    async def test_a_call_that_was_given_up(
+        self, server: SipServer, talk: Talk, clock: ManualClock
+    ) -> None:
+        """Is forgotten soon, though its phone says nothing."""
+        await talk.ring(180)
+        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
+        await talk.phone.next_request()
+        clock.advance(ASKED_TIME)
+        talk.headers["Call-ID"] = "call-2"
+        await talk.ring()
+        assert len(server.calls) == 1
+
+    @requirement("P120")
     async def test_calls_at_a_time(
         self, server: SipServer, talk: Talk, observer: Observer
     ) -> None:
@@ -577,5 +609,23 @@ class TestTreated:
         policy.decision = DND
         call = PbxCall(talk.pbx, talk.registration)
         call.send()
+        await call.refusal()
+        assert observer.news() == []
+
+    @requirement("P120")
+    async def test_a_line_that_is_watched_no_longer(
+        self,
+        server: SipServer,
+        talk: Talk,
+        observer: Observer,
+        policy: ScriptedPolicy,
+    ) -> None:
+        """When it is decided: nobody is told either."""
+        policy.asks = True
+        call = PbxCall(talk.pbx, talk.registration)
+        call.send()
+        await settle()
+        server.calls.watch(frozenset(), observer)
+        policy.takes[0](DND)
         await call.refusal()
         assert observer.news() == []

@@ -286,7 +286,7 @@ class CallFollower:
             return
         followed.elsewhere = _is_answered_elsewhere(message.first("reason") or "")
         self._keep(followed, ASKED_TIME)
-        if followed.rings and self._observer is not None:
+        if self._observer is not None:
             elsewhere = followed.elsewhere
             self._observer.cancelled(followed.leg, ASKED_TIME, elsewhere=elsewhere)
 
@@ -297,7 +297,7 @@ class CallFollower:
 
     def _end(self, followed: _Followed, status: int | None) -> None:
         self._drop(followed)
-        if followed.rings and self._observer is not None:
+        if self._observer is not None:
             self._observer.ended(followed.leg, status, elsewhere=followed.elsewhere)
 
 
