@@ -18,6 +18,7 @@ from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
 from tests.pbx import SimulatedPbx
 from tests.phone import ALWAYS, BUSY, DND, Phone
+from tests.phone.action_urls import SNOM, ReportingPhone
 
 from .browser import Browser, open_browser
 from .environment import is_installed
@@ -175,6 +176,33 @@ class Visit:
         await self._browser.trace_says(
             "lunch", "Call forwarding always turned on", "Lunch"
         )
+
+    async def see_a_call(self) -> None:
+        """Turn on that calls are seen; a phone reports one to the address on the page."""
+        await self._browser.start_changing_line(RECEPTION.name)
+        await self._browser.shows_step("Reconfigure line")
+        await self._browser.unfold("Calls")
+        await self._browser.flip_in_form("See calls")
+        await self._browser.submit()
+        address = await self._browser.code_with("/api/webhook/")
+        await self._browser.finish()
+        settings = "\n".join(
+            f"{SNOM.settings[event]}={address}?event={report}&number=$remote"
+            for event, report in (
+                ("incoming", "incoming"),
+                ("established", "answered"),
+                ("terminated", "ended"),
+            )
+        )
+        phone = ReportingPhone(SNOM, settings)
+        # Its Activity has an entry for each state.
+        await self._browser.open_line(RECEPTION.name)
+        await phone.rings("202")
+        await self._browser.wait_for_text("Ringing")
+        await phone.picks_up()
+        await self._browser.wait_for_text("In call")
+        await phone.hangs_up()
+        await self._browser.wait_for_text("Idle")
 
     async def see_who_it_was(self) -> None:
         """Activity names who it was: a key, a click, an action, an automation, an end."""
@@ -510,6 +538,7 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                 visit.use_ready_dashboard,
                 visit.follow_lines,
                 visit.arrange_lines,
+                visit.see_a_call,
                 visit.delete_line,
                 visit.add_unknown_phone,
                 visit.add_pbx,

@@ -47,7 +47,7 @@ ARGUMENTS = (
 )
 
 # What leads on in a dialog of several steps.
-LEADS_ON = re.compile(r"^\s*(?:Submit|Next|Finish|Done|Skip and finish)\s*$")
+LEADS_ON = re.compile(r"^\s*(?:Submit|Next|Finish|Done|Close|Skip and finish)\s*$")
 
 
 class Browser:
@@ -142,6 +142,23 @@ class Browser:
         row = self._page.locator("ha-config-entry-device-row", has_text=name)
         await row.first.click()
         await self._page.locator("ha-config-device-page").wait_for()
+
+    async def start_changing_line(self, name: str) -> None:
+        """Open the form that changes a line, by the gear beside it."""
+        await self.open("/config/integrations/integration/dfks")
+        row = self._page.locator("ha-config-sub-entry-row", has_text=name)
+        await row.locator("ha-icon-button").nth(1).click()
+
+    async def flip_in_form(self, label: str) -> None:
+        """Click at a switch of the dialog's form."""
+        field = self._page.locator("step-flow-form ha-formfield, ha-selector-boolean")
+        await field.filter(has_text=label).first.locator("ha-switch").click()
+
+    async def code_with(self, text: str) -> str:
+        """Return the code on the page of the dialog that has a text in it."""
+        dialog = self._page.locator("dialog-data-entry-flow")
+        found: str = await dialog.locator("code", has_text=text).first.inner_text()
+        return found.strip()
 
     async def shows_switch(self, name: str, on: bool) -> None:
         """Wait until a switch is shown on, or off."""
