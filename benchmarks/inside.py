@@ -35,10 +35,18 @@ from benchmarks.messages import (
     forwarding,
     subscribe,
 )
-from benchmarks.passing import DOMAIN, Conversation
+from benchmarks.passing import DOMAIN, RECORD_ROUTE, SDP, Conversation, response
 from benchmarks.processes import HOST
 from benchmarks.serve import PBX, add_lines, build
-from custom_components.dfks.sip import Flow, PbxConfig
+from custom_components.dfks.sip import (
+    USER_BUSY,
+    CallPlan,
+    Flow,
+    IncomingCall,
+    PbxConfig,
+    Redirect,
+    TakePlan,
+)
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.flow import SocketAddress
 from custom_components.dfks.sip.transport.udp import UdpFlow, UdpSocket
@@ -53,6 +61,8 @@ KINDS: Final = (
     "digest-change",
     "pass-register",
     "pass-call",
+    "pass-ring",
+    "treat-ring",
 )
 
 PASSWORD: Final = b"benchmark"
@@ -177,6 +187,7 @@ class Passed(Conversation):
         self._sent = b""
         server.trace(self)
         self.register()
+        (self._binding,) = server.proxy.location
 
     def sent(self, data: bytes, _flow: Flow) -> None:
         """Keep what the server sends."""
@@ -193,10 +204,62 @@ class Passed(Conversation):
     def _from_pbx(self, data: bytes) -> bytes:
         return self._pass(data, self._pbx)
 
+    def ring(self) -> None:
+        """Have the PBX call the phone, which takes it, and hang up: seven messages."""
+        call = self.called(next(self._numbers))
+        invite = self._from_pbx(call(b"INVITE", b"", SDP))
+        for status in (b"100 Trying", b"180 Ringing"):
+            self._from_phone(response(invite, status))
+        answer = self._from_phone(response(invite, b"200 OK", body=SDP))
+        routes = b"".join(
+            b"Route: %b\r\n" % route for route in RECORD_ROUTE.findall(answer)
+        )
+        self._from_pbx(call(b"ACK", routes, b""))
+        bye = self._from_pbx(call(b"BYE", routes, b""))
+        self._from_phone(response(bye, b"200 OK"))
+
+    def called(self, number: int) -> Callable[[bytes, bytes, bytes], bytes]:
+        """Return what writes the requests of a call to the phone."""
+        user = b"201@%b:%d;fk=%b" % (
+            *(LOCAL[0].encode(), self._server.port, self._binding.token.encode()),
+        )
+
+        def write(method: bytes, routes: bytes, body: bytes) -> bytes:
+            tag = b"" if method == b"INVITE" else b";tag=p"
+            return (
+                b"%b sip:%b SIP/2.0\r\nVia: SIP/2.0/UDP %b:%d;branch=z9hG4bK%b%d;rport\r\n"
+                b"%bMax-Forwards: 70\r\nFrom: <sip:202@%b>;tag=c%d\r\nTo: <sip:201@%b>%b\r\n"
+                b"Call-ID: ring-%d\r\nCSeq: %d %b\r\nContact: <sip:pbx@%b:%d>\r\n"
+                b"User-Agent: Benchmark 1.0\r\nContent-Length: %d\r\n\r\n%b"
+                % (
+                    *(method, user, HOST.encode(), self._pbx[1], method, number),
+                    *(routes, DOMAIN.encode(), number, DOMAIN.encode(), tag, number),
+                    *(1 + (method == b"BYE"), method, HOST.encode(), self._pbx[1]),
+                    *(len(body), body),
+                )
+            )
+
+        return write
+
     def _pass(self, data: bytes, source: tuple[str, int]) -> bytes:
         flow = UdpFlow(cast("UdpSocket", Wire()), source, LOCAL)
         self._server.receive(data, flow)
         return self._sent
+
+
+class Forwarding:
+    """Has calls watched for a phone that is busy."""
+
+    def plan(self, call: IncomingCall) -> CallPlan:
+        """Forward it then."""
+        return CallPlan(busy=Redirect("203", USER_BUSY))
+
+    def ask(self, call: IncomingCall, take: TakePlan) -> bool:
+        """Ask nobody."""
+        return False
+
+    def dialled(self, number: str) -> None:
+        """Need not know."""
 
 
 def body_of(kind: str, dialog: Dialog) -> bytes:
@@ -211,7 +274,7 @@ async def prepare(kind: str, count: int) -> Callable[[], None]:
 
     A REGISTER with its challenge and a call pass between one phone and its PBX.
     """
-    if kind.startswith("pass-"):
+    if kind.startswith(("pass-", "treat-")):
         return await prepare_passing(kind, count)
     digest = kind.startswith("digest-")
     server = build(0, PASSWORD.decode() if digest else None)
@@ -247,11 +310,22 @@ async def prepare_passing(kind: str, count: int) -> Callable[[], None]:
     port = pbx.getsockname()[1]
     server.add_pbx(PbxConfig(id=PBX, host=HOST, port=port, domains=(DOMAIN,)))
     passed = Passed(server, port)
-    do = passed.call if kind == "pass-call" else passed.register
+    do = {
+        "pass-call": passed.call,
+        "pass-register": passed.register,
+        "pass-ring": passed.ring,
+        "treat-ring": passed.ring,
+    }[kind]
+    treated = server.proxy.treated
+    if kind == "treat-ring":
+        treated.treat(PBX, "201", Forwarding())
 
     def run() -> None:
         for _ in range(count):
             do()
+            # As if the time of its transactions were over: a second has no 1000 calls.
+            treated.kept.clear()
+            treated.sent.clear()
         pbx.close()
 
     return run

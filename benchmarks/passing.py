@@ -28,8 +28,8 @@ PATIENCE: Final = 5.0
 _ECHOED: Final = re.compile(
     rb"(?:Via|Record-Route|From|To|Call-ID|CSeq|Contact): [^\r]*\r\n"
 )
-_RECORD_ROUTE: Final = re.compile(rb"Record-Route: ([^\r]*)\r\n")
-_SDP: Final = (
+RECORD_ROUTE: Final = re.compile(rb"Record-Route: ([^\r]*)\r\n")
+SDP: Final = (
     b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
     b"m=audio 40000 RTP/AVP 8 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
     b"a=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
@@ -66,23 +66,23 @@ class Conversation(ABC):
         """Register once, by way of a challenge: four messages."""
         number = next(self._numbers)
         request = self._from_phone(self._register(number, b""))
-        self._from_pbx(_response(request, b"401 Unauthorized", _CHALLENGE))
+        self._from_pbx(response(request, b"401 Unauthorized", _CHALLENGE))
         request = self._from_phone(self._register(number + 1, _CREDENTIALS))
-        self._from_pbx(_response(request, b"200 OK", b"Expires: 3600\r\n"))
+        self._from_pbx(response(request, b"200 OK", b"Expires: 3600\r\n"))
 
     def call(self) -> None:
         """Make a call that is taken and ended: seven messages."""
         number = next(self._numbers)
-        invite = self._from_phone(self._request(b"INVITE", number, b"", _SDP))
-        self._from_pbx(_response(invite, b"100 Trying"))
-        self._from_pbx(_response(invite, b"180 Ringing"))
-        answer = self._from_pbx(_response(invite, b"200 OK", body=_SDP))
+        invite = self._from_phone(self._request(b"INVITE", number, b"", SDP))
+        self._from_pbx(response(invite, b"100 Trying"))
+        self._from_pbx(response(invite, b"180 Ringing"))
+        answer = self._from_pbx(response(invite, b"200 OK", body=SDP))
         routes = b"".join(
-            b"Route: %b\r\n" % route for route in _RECORD_ROUTE.findall(answer)
+            b"Route: %b\r\n" % route for route in RECORD_ROUTE.findall(answer)
         )
         self._from_phone(self._request(b"ACK", number, routes))
         bye = self._from_phone(self._request(b"BYE", number + 1, routes))
-        self._from_pbx(_response(bye, b"200 OK"))
+        self._from_pbx(response(bye, b"200 OK"))
 
     def _register(self, number: int, credentials: bytes) -> bytes:
         return (
@@ -137,7 +137,7 @@ class Ends(Conversation):
 
     def ring(self) -> float:
         """Pass one INVITE; return the seconds that it took."""
-        data = self._request(b"INVITE", next(self._numbers), b"", _SDP)
+        data = self._request(b"INVITE", next(self._numbers), b"", SDP)
         began = time.perf_counter()
         self._from_phone(data)
         return time.perf_counter() - began
@@ -172,9 +172,10 @@ def _socket() -> socket.socket:
     return sock
 
 
-def _response(
+def response(
     request: bytes, status: bytes, fields: bytes = b"", body: bytes = b""
 ) -> bytes:
+    """Write the answer to a request."""
     head = request.partition(b"\r\n\r\n")[0] + b"\r\n"
     return b"SIP/2.0 %b\r\n%b%bContent-Length: %d\r\n\r\n%b" % (
         *(status, b"".join(_ECHOED.findall(head)), fields, len(body), body),

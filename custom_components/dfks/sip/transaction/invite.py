@@ -259,6 +259,8 @@ class InviteClient(Timer):
         elif response.status < 300:
             if self.is_open:
                 self._complete(ClientState.ACCEPTED)
+                # There is nothing to be written from it any more.
+                self._data = b""
             if self.state is ClientState.ACCEPTED:
                 self._user.accepted(response)
         elif self.is_open or self.state is ClientState.COMPLETED:
