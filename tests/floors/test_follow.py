@@ -407,6 +407,38 @@ async def test_s9_a_change_that_is_refused_says_so(
     assert is_there(follower)
 
 
+@requirement("S8", "S9")
+async def test_s9_a_change_outlives_a_subscription_that_the_pbx_has_forgotten(
+    follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
+) -> None:
+    """After a restart of the PBX, the first switch finds out."""
+    clock.advance(60)
+    asked = change(follows, wish(DND))
+    await pbx.asked(481)
+    await settle()
+    clock.advance(0)
+    await pbx.take_subscribe(*ALL_OFF)
+    assert "<SetDoNotDisturb" in await pbx.asked()
+    await pbx.tell(says(DND, True))
+
+    assert (await asked).state.status
+
+
+@requirement("S8", "S9")
+async def test_s9_a_change_does_not_wait_long_for_another_subscription(
+    follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
+) -> None:
+    """Whoever has asked hears that the PBX did not take it."""
+    asked = change(follows, wish(DND))
+    await pbx.asked(481)
+    await settle()
+    clock.advance(PATIENCE)
+
+    with pytest.raises(ChangeRefused) as refused:
+        await asked
+    assert refused.value.reason == "481"
+
+
 @requirement("S9")
 async def test_s9_a_change_without_a_subscription_fails_at_once(
     follow: Follow, follows: Follows

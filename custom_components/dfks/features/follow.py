@@ -57,6 +57,9 @@ _LOGGER = logging.getLogger(__name__)
 # Seconds in which a PBX tells what has become of a change, and then of a question.
 PATIENCE: Final = 5.0
 
+# What a PBX says that does not know the subscription (any more).
+_FORGOTTEN: Final = frozenset({404, 481})
+
 # Changes of one line that may wait; more are refused.
 MAX_ASKS: Final = 16
 
@@ -134,6 +137,9 @@ class _Ask:
     accepted: bool = False
     confirmed: bool = False
     asked_again: bool = False
+    # Whether the PBX had forgotten the subscription, and another one is waited for.
+    waits: bool = False
+    waited: bool = False
 
     def is_met_by(self, report: Report) -> bool:
         """Whether a report says what was asked for; what it does not say counts as so."""
@@ -200,6 +206,11 @@ class Follower(Publisher[[]]):
                 line.unknown = frozenset(Feature)
             self._sync.tell(AvailabilityChanged(line))
         self.publish()
+        ask = self._current
+        if available and ask is not None and ask.waits:
+            ask.waits = False
+            self._cancel_timer()
+            self._begin(ask)
 
     def notified(self, content_type: str, body: bytes) -> None:
         """Take what the PBX says."""
@@ -319,6 +330,10 @@ class Follower(Publisher[[]]):
             return
         if not code:
             self._refuse(ask, "The PBX does not answer", Refusal.PBX_SILENT)
+        elif code in _FORGOTTEN and not ask.waited:
+            # It may have been restarted: the change is for the next subscription.
+            ask.waits = ask.waited = True
+            self._wait(lambda: self._refuse(ask, str(code), Refusal.PBX_REFUSED))
         elif code >= 300:
             self._refuse(ask, str(code), Refusal.PBX_REFUSED)
         else:

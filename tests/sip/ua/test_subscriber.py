@@ -754,6 +754,39 @@ async def test_s12_first_subscriptions_of_many_lines_are_spread(
     assert min(begun) > 40
 
 
+@requirement("S12")
+async def test_s12_refreshes_of_many_lines_are_spread(
+    built_server: SipServer,
+    notifier: Notifier,
+    follow_many: list[Heard],
+    clock: ManualClock,
+) -> None:
+    """500 subscriptions that began together are refreshed over a tenth of their time."""
+    await built_server.start()
+    try:
+        notifier.towards(built_server.port)
+        for heard in follow_many:
+            assert heard.line is not None
+            heard.line.subscriber.start()
+            request = await notifier.next_request()
+            notifier.answer_subscribe(request, expires="3600")
+            await notifier.notify(request)
+        clock.advance(0.79 * 3600)
+        waiting = len(built_server.following.requests)
+        # Nobody answers: what has begun in the last 32 s waits.
+        begun = []
+        for _ in range(12):
+            clock.advance(32)
+            begun.append(len(built_server.following.requests))
+            await asyncio.sleep(0)
+    finally:
+        await built_server.stop()
+
+    assert waiting == 0
+    assert sum(begun) > 450
+    assert max(begun) < 100
+
+
 # Stop
 
 
