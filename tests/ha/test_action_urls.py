@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, make_mocked_request
+from aiohttp.web import Request
 from homeassistant.components import webhook
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
+from homeassistant.util.aiohttp import MockRequest
 import pytest
 
 from tests.phone.action_urls import MAKES, Make, ReportingPhone, get
@@ -247,6 +249,36 @@ class TestWebhook:
         base = str(client.make_url("")).rstrip("/")
         assert await report(hass, base, "event=incoming") == 200
         assert state_of(hass, CALL) == state
+
+    @pytest.mark.parametrize(
+        ("source", "taken"),
+        [
+            ("192.0.2.7", True),
+            ("::ffff:192.0.2.7", True),
+            ("fe80::7%eth0", True),
+            ("198.51.100.7", False),
+            ("2001:db8::7", False),
+            ("nowhere", False),
+            (None, False),
+        ],
+    )
+    async def test_whose_addresses_are_what_they_are(
+        self, hass: HomeAssistant, port: int, source: str | None, taken: bool
+    ) -> None:
+        """An IPv4 address in IPv6, one with a zone; and the cloud has none."""
+        entry = listener_entry(
+            port,
+            [line_data(RECEPTION, "Reception", SEEN)],
+            options={"allowed_networks": "192.0.2.0/24, fe80::/10"},
+        )
+        await set_up(hass, entry)
+        request: Request | MockRequest = MockRequest(b"", "cloud")
+        if source is not None:
+            path = f"/api/webhook/{HOOK}?event=incoming"
+            request = make_mocked_request("GET", path).clone(remote=source)
+        await webhook.async_handle_webhook(hass, HOOK, request)
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == ("ringing" if taken else "idle")
 
     async def test_another_address(self, hass: HomeAssistant, web: str) -> None:
         """Leads nowhere."""

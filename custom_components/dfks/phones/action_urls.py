@@ -99,8 +99,9 @@ class ActionUrls:
     @staticmethod
     async def _async_read(request: Request) -> Report | None:
         """Return the report in a request: in its address, else in its body."""
-        query = request.rel_url.raw_query_string
-        if len(query) <= MAX_REPORT and (report := read_query(query)) is not None:
+        # The web server takes no longer address than a few thousand characters.
+        report = read_query(request.rel_url.raw_query_string)
+        if report is not None:
             return report
         body = b""
         try:
