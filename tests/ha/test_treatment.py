@@ -1,5 +1,6 @@
 """The calls of a line at a PBX that follow its features, as its phones notice it."""
 
+import json
 from typing import Any
 
 from homeassistant.core import HomeAssistant
@@ -14,6 +15,7 @@ from .common import (
     BOTH_LINES,
     RECEPTION,
     MockConfigEntry,
+    get_diagnostics_for_config_entry,
     line,
     listener_entry,
     reception_form,
@@ -360,3 +362,24 @@ def form(**changes: object) -> dict[str, Any]:
     filled = {**reception_form(pbx="pbx1"), **changes}
     filled.pop("password", None)
     return filled
+
+
+async def test_diagnostics_say_how_calls_are_treated_and_hold_no_number(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    hass_client: Any,
+) -> None:
+    """Whether and how, but nobody's number."""
+    await set_up(hass, entry)
+    await change(
+        hass,
+        entry,
+        always_ring=["+4930777"],
+        emergency_numbers=["555"],
+        ring_seconds="5",
+    )
+    text = json.dumps(await get_diagnostics_for_config_entry(hass, hass_client, entry))
+    assert '"treat_calls": true' in text
+    assert '"ring_seconds": "5"' in text
+    assert "4930777" not in text
+    assert '"555"' not in text
