@@ -119,6 +119,8 @@ class RemoteLine:
         self.subscriber = Subscriber(
             config, package, following, server, following.clock, events
         )
+        # Whether nothing has been tried yet: the name of the server is looked up.
+        self._is_new = True
         self._registration: Registration | None = None
         if config.register:
             self._registration = Registration(
@@ -166,7 +168,7 @@ class RemoteLine:
         """Use a way that is there again."""
         if self._registration is None or self._registration.is_there:
             self.subscriber.link_found(delay)
-        elif self.subscriber.status is SubscriptionStatus.UNREACHABLE:
+        elif self.subscriber.may_try:
             self._registration.start(delay)
 
     def fetch_contacts(self, done: Callable[[Contacts], None]) -> None:
@@ -190,7 +192,8 @@ class RemoteLine:
             return
         status = _FAILURES[why]
         if status is SubscriptionStatus.UNREACHABLE:
-            if not self.subscriber.active:
+            is_new, self._is_new = self._is_new, False
+            if not self.subscriber.active and not (is_new and why is Failure.NO_WAY):
                 self.subscriber.hold(status)
         else:
             self.subscriber.park(status)

@@ -253,7 +253,7 @@ async def test_s16_a_server_that_is_not_there_at_first_is_found(
             )
             heard.line = built_server.following.add(config, Package(), heard)
             clock.advance(0.1)
-            assert heard.statuses == [UNREACHABLE]
+            assert heard.statuses == []
             found.set()
             await asyncio.sleep(0.05)
             clock.advance(0.1)
@@ -264,4 +264,34 @@ async def test_s16_a_server_that_is_not_there_at_first_is_found(
         await built_server.stop()
 
     assert isinstance(request, Request)
-    assert heard.statuses == [UNREACHABLE, ACTIVE]
+    assert heard.statuses == [ACTIVE]
+
+
+@requirement("S16", "S11")
+async def test_s16_a_name_that_is_not_found_is_said(
+    built_server: SipServer,
+    subscriber_config: SubscriberConfig,
+    heard: Heard,
+    clock: ManualClock,
+) -> None:
+    """After some seconds, in which most are."""
+
+    class Resolver:
+        async def services(self, name: str) -> list[object]:
+            return []
+
+        async def addresses(self, name: str) -> list[AddressRecord]:
+            raise OSError("no such name")
+
+    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
+    await built_server.start()
+    try:
+        config = replace(subscriber_config, host="pbx.example", transport="UDP")
+        heard.line = built_server.following.add(config, Package(), heard)
+        clock.advance(0.1)
+        assert heard.statuses == []
+        clock.advance(5)
+    finally:
+        await built_server.stop()
+
+    assert heard.statuses == [UNREACHABLE]

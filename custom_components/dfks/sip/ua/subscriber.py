@@ -66,7 +66,8 @@ JITTER: Final = 0.8, 1.2
 LONG_PAUSE: Final = 3600.0
 MAX_RETRY_AFTER: Final = 86_400
 
-# Seconds within which a connection that is lost comes back without a word about it.
+# Seconds within which a connection that is lost comes back, and the name of a server is
+# found, without a word about it.
 GRACE: Final = 5.0
 
 # Answers to a request in a dialog that end the dialog's subscription (RFC 6665 4.1.2.2).
@@ -141,6 +142,8 @@ class Subscriber:
         self._expires = EXPIRES
         self._failures = 0
         self._begun_at = -MIN_BACK_OFF
+        # Whether nothing has been tried yet.
+        self._is_new = True
         # Whether the last NOTIFY came with a count that was too low.
         self._behind = False
         self._parked = False
@@ -190,6 +193,14 @@ class Subscriber:
     def active(self) -> bool:
         """Whether the server tells what happens."""
         return self.status is SubscriptionStatus.ACTIVE
+
+    @property
+    def may_try(self) -> bool:
+        """Whether it is only the way to the server that is missing."""
+        return self.status in (
+            SubscriptionStatus.WAITING,
+            SubscriptionStatus.UNREACHABLE,
+        )
 
     @property
     def is_begun(self) -> bool:
@@ -356,6 +367,11 @@ class Subscriber:
             # It may still be there: it is asked for in its dialog as long as it lasts.
             self._again(self._pause(), dialog)
             self._set_status(SubscriptionStatus.UNREACHABLE)
+        elif failure is Failure.NO_WAY and self._is_new:
+            # The name of the server is looked up meanwhile.
+            self._is_new = False
+            self._drop()
+            self._later(GRACE, self._begin)
         else:
             self._retry(SubscriptionStatus.UNREACHABLE)
 
@@ -444,7 +460,7 @@ class Subscriber:
         if self._dialog is not None and self._dialog.confirmed:
             dialog = self._dialog
             self._later(delay, lambda: self._renew(dialog))
-        elif self.status is SubscriptionStatus.UNREACHABLE and self._exchange is None:
+        elif self.may_try and self._exchange is None:
             self._later(delay, self._begin)
 
     # NOTIFYs
