@@ -89,7 +89,7 @@ class ActionUrls:
         if not self._allowed:
             return True
         try:
-            address = ip_address(source.partition("%")[0])
+            address = ip_address(source)
         except ValueError:
             return False
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -499,6 +499,25 @@ class TestBounds:
         assert len(server.calls) == 2
 
     @requirement("P120")
+    async def test_a_call_that_is_answered(
+        self, server: SipServer, going: Talk, clock: ManualClock
+    ) -> None:
+        """Is kept for as long as people talk."""
+        clock.advance(10 * RINGING_TIME)
+        going.headers["Call-ID"] = "call-2"
+        await going.ring()
+        assert len(server.calls) == 2
+
+    @requirement("P120")
+    async def test_a_session_that_is_endless(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """Is one without a time."""
+        await talk.ring()
+        await talk.answer(200, session_expires="999999999")
+        assert observer.news()[-1] == ("answered", None)
+
+    @requirement("P120")
     async def test_a_call_that_was_given_up(
         self, server: SipServer, talk: Talk, clock: ManualClock
     ) -> None:
