@@ -119,6 +119,27 @@ async def test_s2_a_proxys_challenge_is_answered(
 
 
 @requirement("S2")
+async def test_s2_a_proxy_and_the_server_behind_it_may_both_ask(
+    follow: Follow, notifier: Notifier, heard: Heard
+) -> None:
+    """Each gets its own answer, once (RFC 3261 22.3)."""
+    follow()
+    notifier.answer_subscribe(
+        await notifier.next_request(), 407, proxy_authenticate=challenge(realm="proxy")
+    )
+    notifier.answer_subscribe(
+        await notifier.next_request(), 401, www_authenticate=challenge("nonce-2")
+    )
+    both = await notifier.next_request()
+
+    assert is_right(both, header="Proxy-Authorization")
+    assert is_right(both)
+    notifier.answer_subscribe(both, 407, proxy_authenticate=challenge(realm="proxy"))
+    await notifier.silence(0.05)
+    assert heard.statuses == [SubscriptionStatus.WRONG_PASSWORD]
+
+
+@requirement("S2")
 async def test_s2_the_second_401_is_a_wrong_password(
     follow: Follow, notifier: Notifier, heard: Heard, clock: ManualClock
 ) -> None:

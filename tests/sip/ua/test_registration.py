@@ -161,21 +161,66 @@ async def test_s14_the_binding_is_taken_away_at_the_end(
     assert last.get("Contact") == register.get("Contact")
 
 
-@requirement("S14")
+@requirement("S14", "S8")
+@pytest.mark.parametrize(
+    ("status", "headers", "earliest", "latest"),
+    [
+        (500, {}, 23, 37),
+        (503, {"Retry-After": "500"}, 499, 601),
+        (403, {}, 3599, 4321),
+    ],
+)
 async def test_s14_a_register_that_is_refused_says_so(
-    follow: Follow, notifier: Notifier, heard: Heard, clock: ManualClock
+    follow: Follow,
+    notifier: Notifier,
+    heard: Heard,
+    clock: ManualClock,
+    status: int,
+    headers: dict[str, str],
+    earliest: float,
+    latest: float,
 ) -> None:
-    """And is tried again after a pause."""
+    """And is tried again after a pause; 403 may be a wrong password (S2)."""
     line = follow(register=True)
     register = await notifier.next_request()
-    notifier.send(register.response(403).encode())
+    notifier.send(register.response(status, extra=[*headers.items()]).encode())
     await notifier.silence(0.05)
     assert heard.statuses == [SubscriptionStatus.REFUSED]
-    assert line.subscriber.code == 403
+    assert line.subscriber.code == status
 
-    clock.advance(37)
+    clock.advance(earliest)
+    await notifier.silence(0.05)
+    clock.advance(latest - earliest)
 
     assert (await notifier.next_request()).method == "REGISTER"
+
+
+@requirement("S14", "S3")
+async def test_s14_a_server_that_wants_ever_longer_is_not_asked_at_once_again(
+    follow: Follow, notifier: Notifier
+) -> None:
+    """As with SUBSCRIBE."""
+    follow(register=True)
+    for wanted in ("7200", "7201"):
+        register = await notifier.next_request()
+        notifier.send(register.response(423, extra=[("Min-Expires", wanted)]).encode())
+
+    await notifier.silence(0.05)
+
+
+@requirement("S14", "S3")
+async def test_s14_a_time_of_a_second_is_no_reason_for_a_flood(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """As with SUBSCRIBE."""
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.accept(register, [f"{register.get('Contact')};expires=1"])
+    await notifier.accept_subscribe()
+
+    clock.advance(9.9)
+
+    await notifier.silence(0.05)
 
 
 @requirement("S14", "S2")

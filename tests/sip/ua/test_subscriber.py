@@ -7,7 +7,11 @@ import pytest
 
 from custom_components.dfks.sip import SipServer, SubscriptionStatus
 from custom_components.dfks.sip.following import SPREAD
-from custom_components.dfks.sip.ua.subscriber import LONG_PAUSE, MAX_BACK_OFF
+from custom_components.dfks.sip.ua.subscriber import (
+    LONG_PAUSE,
+    MAX_BACK_OFF,
+    MIN_REFRESH,
+)
 from tests.clock import ManualClock
 from tests.phone import Request
 from tests.phone.wire import parameter
@@ -185,6 +189,35 @@ async def test_s3_a_server_that_wants_longer_is_asked_for_longer(
     clock.advance(0)
 
     assert (await notifier.next_request()).get("Expires") == "7200"
+
+
+@requirement("S3")
+async def test_s3_a_server_that_wants_ever_longer_is_not_asked_at_once_again(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """From an hour to a day it could go on for 82,800 requests."""
+    follow()
+    notifier.answer_subscribe(await notifier.next_request(), 423, min_expires="7200")
+    await drained(notifier)
+    clock.advance(0)
+    notifier.answer_subscribe(await notifier.next_request(), 423, min_expires="7201")
+    await drained(notifier)
+
+    await again_at(notifier, clock, 23, 37)
+
+
+@requirement("S3")
+@pytest.mark.parametrize("way", ["2xx", "NOTIFY"])
+async def test_s3_a_time_of_a_second_is_no_reason_for_a_flood(
+    follow: Follow, notifier: Notifier, clock: ManualClock, way: str
+) -> None:
+    """Nor is it where a 2xx and a NOTIFY contradict each other."""
+    follow()
+    request = await notifier.next_request()
+    notifier.answer_subscribe(request, expires="1" if way == "2xx" else "3600")
+    await notifier.notify(request, "active;expires=1" if way == "NOTIFY" else "active")
+
+    await again_at(notifier, clock, MIN_REFRESH - 0.1, MIN_REFRESH + 0.1)
 
 
 # NOTIFYs
@@ -435,7 +468,16 @@ async def test_s7_retry_after_is_waited_for(
 
 
 @requirement("S7")
-@pytest.mark.parametrize("end", [";reason=probation", ";reason=giveup", ""])
+@pytest.mark.parametrize(
+    "end",
+    [
+        ";reason=probation",
+        ";reason=giveup",
+        "",
+        ";reason=probation;retry-after=0",
+        ";retry-after=soon",
+    ],
+)
 async def test_s7_without_retry_after_it_is_a_short_pause(
     follow: Follow, notifier: Notifier, clock: ManualClock, end: str
 ) -> None:
@@ -678,6 +720,28 @@ async def test_s9_a_change_is_a_subscribe_in_the_dialog_with_what_is_left(
     assert request.body == b"please"
     assert request.get("Content-Type") == "text/echo"
     assert request.get("Expires") == "2600"
+    assert answers == [200]
+
+
+@requirement("S9", "S3")
+async def test_s9_a_change_is_asked_for_as_long_as_the_server_wants(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """What is left of the time may be less than the least that it takes."""
+    line = follow()
+    await notifier.accept_subscribe()
+    clock.advance(2800)
+    answers: list[int] = []
+    line.subscriber.ask(b"change", answers.append)
+    refused = await notifier.next_request()
+    assert refused.get("Expires") == "800"
+    notifier.answer_subscribe(refused, 423, min_expires="1800")
+
+    again = await notifier.next_request()
+    notifier.answer_subscribe(again, expires="1800")
+    await drained(notifier)
+
+    assert (again.get("Expires"), again.body) == ("1800", b"change")
     assert answers == [200]
 
 

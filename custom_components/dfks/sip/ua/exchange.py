@@ -78,7 +78,7 @@ class Exchange(ClientUser):
 
     __slots__ = (
         "_agent",
-        "_answers",
+        "_answered",
         "_done",
         "_draft",
         "_link",
@@ -101,8 +101,9 @@ class Exchange(ClientUser):
         self._login = login
         self._draft = draft
         self._done = done
-        # How often a nonce that was given for this very request has been answered.
-        self._answers = 0
+        # The challenges that were answered, by status: a proxy and the server behind it
+        # may both ask (RFC 3261 22.3).
+        self._answered: set[int] = set()
         self._stale = 0
         self._transaction: ClientTransaction | None = None
         self._send()
@@ -164,14 +165,14 @@ class Exchange(ClientUser):
             self._done(response)
             return
         is_stale = self._login.is_stale(response) and self._stale < MAX_STALE
-        if self._answers and not is_stale:
+        if response.status in self._answered and not is_stale:
             self._done(Failure.WRONG_PASSWORD)
             return
         if not self._login.take(response):
             self._done(Failure.CANNOT_LOG_IN)
             return
         self._stale += is_stale
-        self._answers += 1
+        self._answered.add(response.status)
         self._send()
 
     @override

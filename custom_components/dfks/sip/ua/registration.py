@@ -14,7 +14,15 @@ from ..transport.flow import Flow
 from ..wire.headers import HeaderError, number, parse_address
 from ..wire.message import Response
 from .exchange import Agent, Exchange, Failure, Link, Outcome
-from .subscriber import JITTER, MAX_BACK_OFF, MIN_BACK_OFF, REFRESH
+from .subscriber import (
+    JITTER,
+    LASTING,
+    LONG_PAUSE,
+    MAX_BACK_OFF,
+    MIN_BACK_OFF,
+    refresh_after,
+    retry_after_of,
+)
 from .subscriber_dialog import EXPIRES, MAX_EXPIRES, SubscriberConfig
 
 # The Contacts of a line, None where the server does not say.
@@ -78,6 +86,8 @@ class Registration:
         self._exchange: Exchange | None = None
         self._timer: Timer | None = None
         self._failures = 0
+        # Whether more time was asked for since the last 2xx, as a 423 wanted.
+        self._lengthened = False
         # Whether the server has a binding of ours.
         self.is_there = False
 
@@ -119,28 +129,35 @@ class Registration:
         elif outcome.status < 300:
             self.is_there = True
             self._failures = 0
-            seconds = self._granted(outcome)
+            self._lengthened = False
             self._timer = self._agent.timers.after(
-                seconds * random.uniform(*REFRESH), self._send
+                refresh_after(self._granted(outcome)), self._send
             )
             self._registered()
         elif outcome.status == 423 and self._lengthen(outcome):
             self._send()
         else:
-            self._try_later()
+            # 403 is what some servers say to a wrong password: no more guesses.
+            is_lasting = outcome.status in LASTING
+            self._try_later(LONG_PAUSE if is_lasting else retry_after_of(outcome))
             self._failed(outcome.status)
 
-    def _try_later(self) -> None:
-        pause = min(MIN_BACK_OFF * 2.0**self._failures, MAX_BACK_OFF)
-        self._failures = min(self._failures + 1, 16)
-        pause *= random.uniform(*JITTER)
+    def _try_later(self, wanted: float | None = None) -> None:
+        """Try again in `wanted` seconds, or in a while that doubles (S8)."""
+        if wanted is not None:
+            pause = wanted * random.uniform(1.0, JITTER[1])
+        else:
+            pause = min(MIN_BACK_OFF * 2.0**self._failures, MAX_BACK_OFF)
+            pause *= random.uniform(*JITTER)
+            self._failures = min(self._failures + 1, 16)
         self._timer = self._agent.timers.after(pause, self._send)
 
     def _lengthen(self, response: Response) -> bool:
         wanted = number((response.get("min-expires") or "").strip(), MAX_EXPIRES)
-        if wanted is None or wanted <= (self._draft.expires or 0):
+        if self._lengthened or wanted is None or wanted <= (self._draft.expires or 0):
             return False
         self._draft.expires = wanted
+        self._lengthened = True
         return True
 
     def _granted(self, response: Response) -> int:

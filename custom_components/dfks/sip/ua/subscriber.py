@@ -53,8 +53,10 @@ from .subscriber_dialog import (
 
 _LOGGER = logging.getLogger(__name__)
 
-# The part of its time after which a subscription is refreshed.
+# The part of its time after which a subscription is refreshed, and the seconds before
+# which it is not, however short its time: with many lines that would be a flood.
 REFRESH: Final = 0.8, 0.9
+MIN_REFRESH: Final = 10.0
 
 # Seconds until something that failed is tried again, doubled each time, and what it is
 # multiplied by so that many lines do not come in step.
@@ -76,7 +78,7 @@ _ENDING: Final = frozenset({404, 405, 410, 416, *range(480, 486), 489, 501, 604}
 # What a server says that does not know the package, or SUBSCRIBE at all.
 _NOT_SUPPORTED: Final = frozenset({405, 489, 501})
 # What a server says that will not change its mind soon.
-_LASTING: Final = frozenset({403, 404, 410, 416, 604, 603, 606})
+LASTING: Final = frozenset({403, 404, 410, 416, 604, 603, 606})
 
 # Reasons of a Subscription-State (RFC 6665 4.1.3).
 _AT_ONCE: Final = frozenset({"deactivated", "timeout"})
@@ -140,6 +142,10 @@ class Subscriber:
         self._timer: Timer | None = None
         self._guard: Timer | None = None
         self._expires = EXPIRES
+        # The least that the server takes, and whether it has said so since the last 2xx:
+        # one that wants ever longer is not asked at once again.
+        self._min_expires = 0
+        self._lengthened = False
         self._failures = 0
         self._begun_at = -MIN_BACK_OFF
         # Whether nothing has been tried yet.
@@ -256,7 +262,7 @@ class Subscriber:
             # A change is no refresh: what is left of the time stays (S9).
             left = round(dialog.expires_at - self._clock.monotonic())
             if left > MIN_BACK_OFF:
-                dialog.expires = min(left, self._expires)
+                dialog.expires = max(min(left, self._expires), self._min_expires)
         self._exchange = Exchange(
             self._agent,
             self._link,
@@ -284,6 +290,12 @@ class Subscriber:
     def _finished(self, dialog: SubscriberDialog, outcome: Outcome) -> None:
         """Take what became of a SUBSCRIBE."""
         self._exchange = None
+        if self._lengthen(dialog, outcome):
+            if dialog.confirmed:
+                self._send(dialog, dialog.body)
+            else:
+                self._later(0.0, self._begin)
+            return
         answered, self._answered = self._answered, None
         status = outcome.status if isinstance(outcome, Response) else 0
         try:
@@ -298,12 +310,10 @@ class Subscriber:
             self._take_failure(dialog, outcome)
         elif outcome.status < 300:
             self._take_ok(dialog, outcome)
-        elif outcome.status == 423 and self._lengthen(outcome):
-            self._again(0.0, dialog)
         elif not dialog.confirmed or outcome.status in _ENDING:
             self._take_end(dialog, outcome)
         elif not dialog.body:
-            self._again(self._pause(_retry_after(outcome)), dialog)
+            self._again(self._pause(retry_after_of(outcome)), dialog)
 
     def _take_ok(self, dialog: SubscriberDialog, response: Response) -> None:
         """Take a 2xx: it makes the dialog where no NOTIFY has done so before (S4)."""
@@ -320,6 +330,7 @@ class Subscriber:
                 return
             if routes:
                 dialog.routes = routes
+        self._lengthened = False
         granted = number((response.get("expires") or "").strip(), 2**31)
         seconds = granted or dialog.expires
         self._run_until(dialog, min(seconds, dialog.expires))
@@ -332,7 +343,7 @@ class Subscriber:
     def _run_until(self, dialog: SubscriberDialog, seconds: float) -> None:
         """Let a subscription run for some seconds, and refresh it before (S3)."""
         dialog.expires_at = self._clock.monotonic() + seconds
-        self._later(seconds * random.uniform(*REFRESH), lambda: self._renew(dialog))
+        self._later(refresh_after(seconds), lambda: self._renew(dialog))
 
     def _renew(self, dialog: SubscriberDialog) -> None:
         """Refresh a subscription, or begin another where its time is over."""
@@ -350,12 +361,16 @@ class Subscriber:
         self._guard = None
         self._retry(SubscriptionStatus.UNREACHABLE, 0, at_once=not self._failures)
 
-    def _lengthen(self, response: Response) -> bool:
+    def _lengthen(self, dialog: SubscriberDialog, outcome: Outcome) -> bool:
         """Ask for as long as a server wants at least; False where that is no answer."""
-        wanted = number((response.get("min-expires") or "").strip(), MAX_EXPIRES)
-        if wanted is None or wanted <= self._expires:
+        if not isinstance(outcome, Response) or outcome.status != 423:
             return False
-        self._expires = wanted
+        wanted = number((outcome.get("min-expires") or "").strip(), MAX_EXPIRES)
+        if self._lengthened or wanted is None or wanted <= dialog.expires:
+            return False
+        self._lengthened = True
+        self._min_expires = wanted
+        self._expires = max(self._expires, wanted)
         return True
 
     def _take_failure(self, dialog: SubscriberDialog, failure: Failure) -> None:
@@ -383,12 +398,12 @@ class Subscriber:
             self._retry(SubscriptionStatus.REFUSED, code, at_once=True)
         elif code in _NOT_SUPPORTED:
             self._retry(SubscriptionStatus.NOT_SUPPORTED, code, pause=LONG_PAUSE)
-        elif code in _LASTING:
+        elif code in LASTING:
             self._retry(SubscriptionStatus.REFUSED, code, pause=LONG_PAUSE)
         elif code == 408:
             self._retry(SubscriptionStatus.UNREACHABLE, code)
         else:
-            pause = _retry_after(response)
+            pause = retry_after_of(response)
             self._retry(SubscriptionStatus.REFUSED, code, pause=pause)
 
     # Trying again
@@ -537,7 +552,7 @@ class Subscriber:
         reason = (parameters.get("reason") or "").lower()
         retry_after = number((parameters.get("retry-after") or "").strip(), 2**31)
         pause: float | None = None
-        if retry_after is not None:
+        if retry_after:
             pause = float(min(retry_after, MAX_RETRY_AFTER))
         if reason in _AT_ONCE:
             self._retry(SubscriptionStatus.WAITING, at_once=True)
@@ -581,7 +596,12 @@ def _read_state(text: str) -> tuple[str, dict[str, str | None]]:
     return state.partition(",")[0].strip().lower(), parameters
 
 
-def _retry_after(response: Response) -> float | None:
+def refresh_after(seconds: float) -> float:
+    """Return after how many of the seconds that something lasts to refresh it (S3)."""
+    return max(seconds * random.uniform(*REFRESH), MIN_REFRESH)
+
+
+def retry_after_of(response: Response) -> float | None:
     """Return the seconds of Retry-After (RFC 3261 20.33), None without a usable one."""
     value = (response.get("retry-after") or "").partition(";")[0].partition("(")[0]
     seconds = number(value.strip(), 2**31)
