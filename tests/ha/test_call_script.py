@@ -10,14 +10,15 @@ import pytest
 from custom_components.dfks.features.calls import CallAnswer
 from custom_components.dfks.features.hooks import HookError
 from custom_components.dfks.scripting import call_script
-from custom_components.dfks.scripting.call_script import read_answer
-from custom_components.dfks.sip import PROCEED, Redirect, Reject
+from custom_components.dfks.scripting.call_script import CallScript, read_answer
+from custom_components.dfks.sip import PROCEED, IncomingCall, Redirect, Reject
 from tests.pbx import SimulatedPbx
 
 from .common import (
     MockConfigEntry,
     complaints,
     device_of,
+    line,
     listener_entry,
     runtime,
     set_up,
@@ -67,6 +68,23 @@ async def test_is_told_of_the_call(
     await load_scripts(hass, dfks_call=script(ASK))
     assert await house.rings()
     assert seen == [["202", "201", device_of(hass).id, "call"]]
+
+
+async def test_is_told_text_that_can_be_recorded(
+    hass: HomeAssistant, entry: MockConfigEntry, house: House, seen: list[Any]
+) -> None:
+    """Whatever octets a caller escapes in a number."""
+    await load_scripts(hass, dfks_call=script(ASK))
+    call = IncomingCall(
+        "", "201", "", caller="20\udcff2" + 200 * "0", called="\r\udcff"
+    )
+    answers: list[CallAnswer | None] = []
+    asker = CallScript(hass, entry, lambda _: None)
+    assert asker.ask(line(entry), call, answers.append)
+    while not answers:
+        await asyncio.sleep(0)
+    ((caller, called, *_),) = seen
+    assert (caller, called) == ("202" + 125 * "0", "")
 
 
 async def test_rejects_a_call(hass: HomeAssistant, house: House) -> None:

@@ -17,8 +17,10 @@ from homeassistant.core import Context, HomeAssistant
 
 from ..const import CONF_CALL_SCRIPT, DEFAULT_CALL_SCRIPT
 from ..features.calls import BUSY, CallAnswer, TakeAnswer
+from ..features.display import printable
 from ..features.hooks import HookError, call_hook
 from ..features.model import Line, Refusal
+from ..features.seen import MAX_PARTY
 from ..features.targets import dialable
 from ..sip import PROCEED, UNCONDITIONAL, IncomingCall, Redirect, Reject
 from .script_hooks import HookScript
@@ -77,8 +79,9 @@ class CallScript:
         self, line: Line, call: IncomingCall, take: TakeAnswer
     ) -> None:
         variables = {
-            "from": call.caller,
-            "to": call.called,
+            # Home Assistant records actions and traces, as text that is UTF-8.
+            "from": printable(call.caller, MAX_PARTY),
+            "to": printable(call.called, MAX_PARTY),
             "line": self._device_id(line),
             "kind": KIND_INTERCOM if call.intercom else KIND_CALL,
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from custom_components.dfks.sip import CallLeg, CallPlan, Redirect, Reject, SipServer
+from custom_components.dfks.sip.proxy import calls
 from custom_components.dfks.sip.proxy.calls import ASKED_TIME, MAX_LEGS, RINGING_TIME
 from tests.clock import ManualClock
 from tests.phone import Request
@@ -542,6 +543,22 @@ class TestBounds:
         await talk.answer(180)
         assert observer.news() == [("ringing",)]
 
+    @requirement("P120")
+    async def test_requests_that_are_not_answered(
+        self, going: Talk, observer: Observer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The oldest is forgotten, however many a phone sends in a call."""
+        monkeypatch.setattr(calls, "MAX_ASKED", 2)
+        own = {"To": f"<sip:202@{DOMAIN}>;tag=caller", **going.headers}
+        requests = []
+        for _ in range(3):
+            going.phone.send(going.phone.request("UPDATE", None, own))
+            requests.append(await going.pbx.next_request())
+        for request in requests:
+            going.pbx.answer(request, 200)
+            assert (await going.phone.next_response()).status == 200
+        assert observer.news() == [("answered", None)] * 2
+
 
 class TestTreated:
     """A call that is answered here in the place of its phone."""
@@ -566,6 +583,22 @@ class TestTreated:
         assert observer.news() == [("treated", plan.at_once)]
         assert observer.leg is not None
         assert (observer.leg.line, observer.leg.number) == (LINE, "202")
+
+    @requirement("P83")
+    async def test_an_observer_that_fails(
+        self,
+        talk: Talk,
+        observer: Observer,
+        policy: ScriptedPolicy,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The call has its answer, and does not ring as well."""
+        policy.decision = DND
+        monkeypatch.setattr(observer, "treated", None)
+        call = PbxCall(talk.pbx, talk.registration)
+        call.send()
+        assert (await call.refusal()).status == 486
+        await talk.phone.silence()
 
     @requirement("P120")
     async def test_when_the_phone_is_busy(

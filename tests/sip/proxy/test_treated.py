@@ -84,17 +84,18 @@ async def test_a_call_that_passed_is_not_treated_when_its_invite_comes_again(
 @pytest.mark.requirement("P77")
 async def test_a_policy_that_fails_lets_the_call_pass(
     registered: ProxiedPhone,
-    call: PbxCall,
+    pbx_peer: Pbx,
     policy: ScriptedPolicy,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An error of ours silences no phone."""
     monkeypatch.setattr(policy, "plan", None)
-    call.send()
+    caller = {"From": "<sip:%2B4930987654@pbx.example>;tag=x"}
+    PbxCall(pbx_peer, await pbx_peer.register(registered), caller).send()
     assert (await registered.next_request()).method == "INVITE"
     assert "Unexpected error of a policy" in caplog.text
-    assert "202" not in caplog.text
+    assert "4930987654" not in caplog.text
 
 
 # Answers before the phone hears of it
@@ -542,6 +543,17 @@ async def test_a_call_that_is_taken_passes_with_its_ack_and_all_that_comes(
     assert (await registered.next_request()).method == "ACK"
     clock.advance(3600)
     await both_silent(registered, call.pbx)
+
+
+@pytest.mark.requirement("P85")
+async def test_the_ack_to_a_200_passes_with_the_branch_of_the_invite_too(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy
+) -> None:
+    """Without its ACK the phone would hang up after 32 s."""
+    policy.decision = NO_REPLY
+    reply(registered, await ring(registered, call), 200)
+    call.acknowledge(await call.answer())
+    assert (await registered.next_request()).method == "ACK"
 
 
 @pytest.mark.requirement("P85", "P108")

@@ -34,6 +34,9 @@ from .policy import Redirect, Reject
 # Legs that are followed at a time.
 MAX_LEGS = 256
 
+# Requests whose answers are waited for at a time.
+MAX_ASKED = 1024
+
 # Seconds that a leg is kept: while no answer has come (64*T1), while it rings (longer
 # than Timer C, RFC 3261 16.6, 11), and once it is answered where no session time says so.
 ASKED_TIME = 32.0
@@ -173,7 +176,7 @@ class CallFollower:
                 self._cancel(followed, message)
             else:
                 hold = None if to_phone else _holds(message.body)
-                self._asked[branch] = (followed, hold)
+                self._ask(branch, followed, hold)
         except HeaderError:
             # It was passed for others to judge.
             return
@@ -234,7 +237,13 @@ class CallFollower:
         leg = _leg(message, binding, to_phone=to_phone)
         followed = _Followed(leg, self._clock.monotonic() + ASKED_TIME)
         self._legs[followed.key] = followed
-        self._asked[branch] = (followed, None)
+        self._ask(branch, followed, None)
+
+    def _ask(self, branch: str, followed: _Followed, hold: bool | None) -> None:
+        """Wait for the answer to a request; the oldest that gets none is forgotten."""
+        if len(self._asked) >= MAX_ASKED:
+            del self._asked[next(iter(self._asked))]
+        self._asked[branch] = (followed, hold)
 
     def _make_room(self) -> None:
         """Forget the legs whose time is over, and the oldest where there are too many."""

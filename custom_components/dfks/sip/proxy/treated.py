@@ -29,6 +29,7 @@ import logging
 
 from ..clock import Clock, Timers
 from ..transaction.client import ClientTransactions
+from ..transaction.invite import ServerState
 from ..transaction.via import way_of_answer
 from ..transport.flow import Flow, FlowError
 from ..wire.message import SipError
@@ -157,6 +158,9 @@ class TreatedCalls:
         call = self.kept.get(_key_of(message))
         if call is None:
             return None
+        if message.method == "ACK" and call.server.state is ServerState.ACCEPTED:
+            # To a 2xx: for the phone, also where the PBX gives it no new branch.
+            return None
         if message.method == "INVITE":
             call.server.take_again()
         elif message.method == "ACK":
@@ -239,8 +243,11 @@ class TreatedCalls:
             elif early:
                 treated.decided(early[0])
         except Exception:
-            treated.forget()
-            raise
+            if treated.server.is_open:
+                treated.forget()
+                raise
+            # It must not ring as well.
+            _LOGGER.exception("Unexpected error about a call that has its answer")
         return treated
 
     def legs_of(self, call: IncomingCall, token: str) -> Legs:
