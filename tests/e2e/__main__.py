@@ -17,7 +17,7 @@ from dev.demo.dashboard import read_templates
 from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
 from tests.pbx import SimulatedPbx
-from tests.phone import ALWAYS, BUSY, DND, Phone
+from tests.phone import ALWAYS, DND, Phone
 from tests.phone.action_urls import SNOM, ReportingPhone
 
 from .browser import Browser, open_browser
@@ -37,6 +37,7 @@ AN_HOUR = "01:00:00"
 RECEPTION = LINES[0]
 QUIET = "switch.reception_do_not_disturb"
 AWAY = "switch.reception_call_forwarding_always"
+USER_AGENTS = ("Yealink SIP-T54W 96.86.0.70", "Grandstream GRP2615 1.0.11.84")
 IMAGES = ROOT / "docs" / "images"
 
 AUTOMATION = {
@@ -218,6 +219,10 @@ class Visit:
             ("Lunch", f"Via Phone {phone}"),
         ):
             await self._browser.activity_says(*texts)
+
+    async def be_quiet(self, client: api.Api, duration: str) -> None:
+        """Turn do not disturb on for a while by the action."""
+        await self._set_feature(client, entity_id=QUIET, duration=duration)
 
     async def _set_feature(self, client: api.Api, **data: Any) -> Any:
         """Turn do not disturb on by the action; returns its response."""
@@ -433,9 +438,11 @@ class Visit:
         await self._browser.shows_switch("Do not disturb", True)
         require(not phone.violations, "\n".join(phone.violations))
 
-    async def phone(self, user: str, password: str) -> Phone:
+    async def phone(
+        self, user: str, password: str, user_agent: str = "Simulated-Phone/1.0"
+    ) -> Phone:
         """Return a phone that has registered and knows the state of its line."""
-        phone = Phone(user, password, (HOST, self.port))
+        phone = Phone(user, password, (HOST, self.port), user_agent=user_agent)
         await self._stack.enter_async_context(phone)
         require((await phone.register()).ok, f"{user} cannot register")
         require((await phone.subscribe()).ok, f"{user} cannot subscribe")
@@ -450,14 +457,24 @@ async def take_images(visit: Visit, browser: Browser, url: str) -> None:
             await client.command(
                 "lovelace/dashboards/delete", dashboard_id=dashboard["id"]
             )
+        entry = (await client.get("/api/config/config_entries/entry?domain=dfks"))[0]
+        there = {"entry_id": entry["entry_id"]}
+        for one in await client.command("config_entries/subentries/list", **there):
+            await client.command(
+                "config_entries/subentries/delete",
+                subentry_id=one["subentry_id"],
+                **there,
+            )
         await installation.install(client, visit.port)
     reception, workshop = [
-        await visit.phone(line.user, line.password) for line in LINES
+        await visit.phone(line.user, line.password, user_agent)
+        for line, user_agent in zip(LINES, USER_AGENTS, strict=True)
     ]
-    await reception.set_dnd(True)
-    await reception.set_forward("busy", True, "2424")
     await workshop.set_forward("no-answer", True, "+12025550142", 4)
-    await reception.until(lambda lamps: lamps[BUSY].on, TELLING)
+    await reception.set_forward("busy", True, "2424")
+    async with api.log_in(url) as client:
+        await visit.be_quiet(client, AN_HOUR)
+    await reception.until(lambda lamps: lamps[DND].on, TELLING)
     IMAGES.mkdir(exist_ok=True)
     await browser.open(f"/{installation.DASHBOARD}")
     await browser.wait_for_text(LINES[1].name)

@@ -12,6 +12,7 @@ from typing import Any
 
 # Not among the tests' packages: only scripts/e2e has it.
 from playwright.async_api import (  # type: ignore[import-not-found]
+    Error as PlaywrightError,
     Locator,
     Page,
     TimeoutError as PlaywrightTimeout,
@@ -24,6 +25,10 @@ from dev.demo.settings import PASSWORD, USERNAME
 # How often the page of a trace is opened anew, and milliseconds for what it shows.
 TRACE_TRIES = 8
 TRACE_PAUSE = 3000.0
+
+# The same of the page of Repairs.
+REPAIR_TRIES = 3
+REPAIR_PAUSE = 5000.0
 
 # Milliseconds that a page may take for anything.
 PATIENCE = 15_000
@@ -69,7 +74,11 @@ class Browser:
 
     async def open(self, path: str) -> None:
         """Go to a page of Home Assistant."""
-        await self._page.goto(f"{self._url}{path}")
+        try:
+            await self._page.goto(f"{self._url}{path}")
+        except PlaywrightError:
+            # The page was on its way elsewhere.
+            await self._page.goto(f"{self._url}{path}")
         await self._page.locator("home-assistant-main").wait_for()
 
     async def start_adding(self, domain: str) -> None:
@@ -95,9 +104,16 @@ class Browser:
         await form.locator("ha-expansion-panel").filter(has_text=section).first.click()
 
     async def open_repair(self, title: str) -> None:
-        """Open an entry of Repairs."""
-        await self.open("/config/repairs")
-        await self._page.get_by_text(title).first.click()
+        """Open an entry of Repairs.
+
+        A dialog that has just closed takes the page back to where it was opened.
+        """
+        for _ in range(REPAIR_TRIES):
+            await self.open("/config/repairs")
+            with suppress(PlaywrightTimeout):
+                await self._page.get_by_text(title).first.click(timeout=REPAIR_PAUSE)
+                return
+        raise AssertionError(f"Repairs does not show {title}")
 
     async def submit(self) -> None:
         """Send the form of the dialog."""

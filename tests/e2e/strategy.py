@@ -109,7 +109,7 @@ async def _lines_without_area(generate: Generate) -> None:
 
 async def _floors_and_areas(generate: Generate) -> None:
     house = House()
-    up, down = house.floor("Up", 1), house.floor("Down", 0)
+    up, down = house.floor("Above", 1), house.floor("Below", 0)
     for name, floor in (("Sales", up), ("Bar", down), ("Desk", down), ("Yard", None)):
         house.area(name, floor)
     for name, area in (
@@ -123,9 +123,21 @@ async def _floors_and_areas(generate: Generate) -> None:
     ):
         house.line(name, area)
     view = await generate({}, house.hass)
-    expected = ["DOWN", "Desk · Eve", "BAR", "Cleo", "Dan", "UP · SALES", "Ann", "Bob"]
+    expected = [
+        "BELOW",
+        "Desk · Eve",
+        "BAR",
+        "Cleo",
+        "Dan",
+        "ABOVE · SALES",
+        "Ann",
+        "Bob",
+    ]
     expected += ["OTHER LINES", "Yard · Fay", "Gil"]
     require(headings(view) == expected, str(headings(view)))
+    group, line = (view["sections"][number]["cards"][0] for number in (2, 3))
+    require("heading_style" not in group, str(group))
+    require(line["heading_style"] == "subtitle", str(line))
 
 
 async def _area_of_its_own(generate: Generate) -> None:
@@ -179,7 +191,11 @@ async def _tiles(generate: Generate) -> None:
     house = House()
     house.line("Ann")
     view = await generate({}, house.hass)
-    heading, status, quiet, always, *_ = view["sections"][0]["cards"]
+    cards = view["sections"][0]["cards"]
+    heading, status, quiet, always, *_, last = cards
+    until = next(card for card in cards if "until" in str(card.get("name")))
+    require(until["visibility"][0]["state"] == "on", str(until))
+    require(last["visibility"][0]["state_not"] == "unknown", str(last))
     badges = [badge["entity"] for badge in heading["badges"]]
     rings, connected = "number.Ann_call_forwarding_no_answer_rings", "sensor.Ann_phone"
     require(badges == [rings, f"{connected}_connected"], str(badges))
@@ -204,6 +220,7 @@ async def _not_shown(generate: Generate) -> None:
     house.hass["entities"]["switch.Ann_call_forwarding_busy"]["hidden"] = True
     house.device("PBX")
     house.entity("PBX", "binary_sensor.pbx", "pbx_reachable")
+    house.entity("Gone", "switch.gone", "do_not_disturb")
     house.device("Lamp")
     house.entity("Lamp", "switch.lamp", "do_not_disturb", platform="other")
     view = await generate({}, house.hass)
@@ -217,7 +234,8 @@ async def _languages(generate: Generate) -> None:
     for language in ("en", "de", "fr", "es", "it", "nl"):
         titles.add((await generate({}, House(language).hass))["title"])
     require(len(titles) == 6, str(titles))
-    require((await generate({}, House("de-CH").hass))["title"] in titles, "de-CH")
+    swiss = (await generate({}, House("de-CH").hass))["title"]
+    require(swiss == "Telefonleitungen", swiss)
     other = (await generate({}, House("sv").hass))["title"]
     require(other == "Phone lines", other)
 
