@@ -866,6 +866,22 @@ async def test_a_busy_phone_redirects_where_the_pbx_calls_no_other(
     assert (await call.refusal()).status == 302
 
 
+@pytest.mark.requirement("P89")
+async def test_a_busy_phone_does_not_wait_for_one_that_is_gone(
+    open_phone: OpenPhone, pbx_peer: Pbx, policy: ScriptedPolicy
+) -> None:
+    """A connection that is closed cannot ring."""
+    policy.decision = BUSY
+    gone, busy = await open_phone(transport="tcp"), await open_phone()
+    await pbx_peer.register(gone)
+    call = PbxCall(pbx_peer, await pbx_peer.register(busy))
+    await gone.close()
+    await settle()
+    call.send()
+    reply(busy, await busy.next_request(), 486)
+    assert (await call.refusal()).status == 302
+
+
 @pytest.mark.requirement("P89", "P88")
 async def test_a_phone_that_is_not_there_leaves_the_call_to_the_other(
     open_phone: OpenPhone, pbx_peer: Pbx, policy: ScriptedPolicy, clock: ManualClock
@@ -1021,6 +1037,17 @@ async def test_a_policy_is_told_what_the_line_dials(
     registered.send(registered.request("INVITE", uri))
     assert (await pbx_peer.next_request()).uri == uri
     assert policy.numbers == ["112"]
+
+
+@pytest.mark.requirement("P93")
+async def test_a_policy_is_not_told_of_calls_that_go_on(
+    registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
+) -> None:
+    """A re-INVITE, such as one that holds the call, dials nothing."""
+    headers = {"To": "<sip:112@pbx.example>;tag=callee"}
+    registered.send(registered.request("INVITE", "sip:112@pbx.example", headers))
+    await pbx_peer.next_request()
+    assert policy.numbers == []
 
 
 @pytest.mark.requirement("P95")

@@ -257,13 +257,8 @@ class TreatedCalls:
         """
         key = call.pbx, call.user, call.caller, call.called
         legs = self._legs.get(key)
-        now = self.clock.monotonic()
-        if (
-            legs is None
-            or now - legs.begun >= LEG_SECONDS
-            or legs.by_token.get(token) is not None
-        ):
-            legs = self._legs[key] = Legs(now)
+        if legs is None or token in legs.by_token:
+            legs = self._legs[key] = Legs(self.clock.monotonic())
             self.timers.after(LEG_SECONDS, partial(self._forget_legs, key, legs))
         return legs
 

@@ -186,7 +186,7 @@ class InviteUser(Protocol):
         """Take another final response; it has its ACK by now."""
 
     def overdue(self) -> None:
-        """Take the end of timer C: it rings, and nobody answers."""
+        """Take the end of timer C: it rings, nobody answers, and it is to be cancelled."""
 
     def unanswered(self) -> None:
         """Take the end of an INVITE that gets no final response, or cannot be sent."""
@@ -335,8 +335,6 @@ class InviteClient(Timer):
         if self.state is ClientState.CALLING and self.due < self._deadline:
             self._send_again()
         elif self.state is ClientState.PROCEEDING and not self.cancelled:
-            # After a CANCEL it is waited no longer than that (9.1).
-            self._timers.start(TIMEOUT, self)
             self._user.overdue()
         elif self.is_open:
             self.fail()
