@@ -520,6 +520,31 @@ async def test_the_cancel_of_a_call_that_was_rejected_changes_nothing(
     await call.pbx.silence()
 
 
+@pytest.mark.requirement("P84")
+async def test_a_phone_that_is_busy_when_the_caller_gives_up_forwards_nothing(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy
+) -> None:
+    """Its refusal crosses the CANCEL."""
+    policy.decision = BUSY
+    invite = await ring(registered, call)
+    call.cancel()
+    assert (await call.answer()).status == 200
+    reply(registered, invite, 486)
+    assert (await call.refusal()).status == 486
+
+
+@pytest.mark.requirement("P85")
+async def test_an_ack_that_is_not_due_changes_nothing(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy
+) -> None:
+    """The call rings on, and is answered once."""
+    policy.decision = NO_REPLY
+    invite = await ring(registered, call)
+    call.pbx.send(call.invite.replace(b"INVITE", b"ACK"))
+    reply(registered, invite, 486)
+    assert (await call.refusal()).status == 486
+
+
 # Calls that are taken, and those that last
 
 
