@@ -192,7 +192,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         self._wanted = wanted
         if wanted[0].data[CONF_TRANSPORT] == "TLS":
             await async_prepare_tls(self.hass)
-        if wanted[0].data[CONF_REGISTER] and not self._registers_already():
+        if wanted[0].data[CONF_REGISTER] and not self._registers_already(wanted[0]):
             self._contacts = await self._async_contacts()
             if any(self._contacts):
                 return await self.async_step_register()
@@ -226,10 +226,14 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             del values[CONF_PASSWORD]
         return in_sections(values, SECTIONS)
 
-    def _registers_already(self) -> bool:
-        """Whether the line that is changed has a binding of ours."""
+    def _registers_already(self, wanted: _Wanted) -> bool:
+        """Whether the line that is changed has a binding of ours, and stays the same."""
         stored = self._stored()
-        return stored is not None and bool(stored.data[CONF_REGISTER])
+        return (
+            stored is not None
+            and bool(stored.data[CONF_REGISTER])
+            and _unique_id(stored.data) == _unique_id(wanted.data)
+        )
 
     def _read(self, fields: Mapping[str, Any]) -> tuple[list[_Wanted], Errors, Words]:
         """Return the lines of a filled form, and what is wrong with it."""

@@ -620,6 +620,39 @@ async def test_other_settings_are_taken_without_a_new_line(
     assert not follows.update(replace(config_of_line, subscriber=subscriber))
 
 
+async def test_settings_may_change_again_while_the_goodbye_is_not_over(
+    follows: Follows,
+    pbx: FeaturePbx,
+    config_of_line: FollowedConfig,
+    clock: ManualClock,
+) -> None:
+    """A PBX may take a minute to say nothing; then the newest settings count."""
+    registered, second, third = (
+        replace(
+            config_of_line,
+            subscriber=replace(
+                config_of_line.subscriber, register=True, password=password
+            ),
+        )
+        for password in ("first", "second", "third")
+    )
+    follower = follows.add(registered)
+    clock.advance(0.1)
+    pbx.accept(await pbx.next_request())
+    await pbx.take_subscribe(*ALL_OFF)
+    follows.update(second)
+    goodbye = await pbx.next_request()
+    follows.update(third)
+    pbx.answer_subscribe(goodbye)
+    pbx.accept(await pbx.next_request(), [])
+    await settle()
+    clock.advance(0.2)
+
+    assert (await pbx.next_request()).get("Expires") == "3600"
+    assert follower.remote is not None
+    assert follower.remote.config.password == "third"
+
+
 async def test_fewer_features_need_no_new_subscription(
     follower: Follower,
     follows: Follows,

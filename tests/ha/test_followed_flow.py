@@ -487,6 +487,44 @@ class TestReconfigure:
 
         assert result["reason"] == "reconfigure_successful"
 
+    async def test_another_line_that_registers_is_asked_for_its_phones(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """The binding of the line before says nothing of them."""
+        form = office_form(pbx_port, register=True, password=None)
+        await submit(hass, await reconfigure(hass, entry), form)
+        await wait_for(hass, DND, "off")
+        async with Phone(
+            "502", "secret-502", key_pbx.address, registrar=key_pbx.domain
+        ) as phone:
+            assert (await phone.register()).status == 200
+            shown = await reconfigure(hass, entry)
+            other = {**form, "user": "502", "password": "secret-502"}
+            result = await submit(hass, shown, other)
+
+        assert result["step_id"] == "register"
+
+    async def test_a_line_that_registers_stays_registered(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """What is tried has the same Contact."""
+        form = office_form(pbx_port, register=True, password=None)
+        await submit(hass, await reconfigure(hass, entry), form)
+        await wait_for(hass, DND, "off")
+        await submit(hass, await reconfigure(hass, entry), {**form, "name": "Back"})
+
+        assert len(key_pbx.contacts["501"]) == 1
+
     async def test_tries_again_with_what_the_pbx_takes_by_now(
         self,
         hass: HomeAssistant,

@@ -173,6 +173,8 @@ class Follower(Publisher[[]]):
         self.config = config
         self.line = FollowedLine(config, self.change, memory)
         self.remote: RemoteLine | None = None
+        # What checks its certificate.
+        self.tls: ssl.SSLContext | None = None
         # When the PBX said something last, in seconds since the epoch.
         self.heard_at: float | None = None
         self._sync = sync
@@ -421,7 +423,8 @@ class Follows:
             LineMemory(states or {}, claims or {}),
             self._new_context,
         )
-        self._subscribe(follower, tls)
+        follower.tls = tls
+        self._subscribe(follower)
         self.followers[config.id] = follower
         self.sync.adopt(follower.line)
         return follower
@@ -434,21 +437,29 @@ class Follows:
             return False
         follower.line.move(config)
         if before.subscriber != config.subscriber:
-            follower.remote = None
-            follower.status_changed()
-
-            def subscribe() -> None:
-                # Nothing else may have been configured meanwhile.
-                if follower.config is config and config.id in self.followers:
-                    self._subscribe(follower, tls)
-
-            if before.subscriber.register and config.subscriber.register:
-                # Both have the same Contact: the goodbye of the old must come first.
-                self._server.following.remove(config.id, subscribe)
-            else:
-                self._server.following.remove(config.id)
-                subscribe()
+            follower.tls = tls
+            self._move(follower, before.subscriber)
         return True
+
+    def _move(self, follower: Follower, before: SubscriberConfig) -> None:
+        """Subscribe with other settings; until then nothing is known."""
+        follower.remote = None
+        follower.status_changed()
+        following, config = self._server.following, follower.config.subscriber
+        if config.id not in following.lines:
+            # The goodbye of earlier settings is not over; then the newest count.
+            return
+
+        def subscribe() -> None:
+            if self.followers.get(config.id) is follower:
+                self._subscribe(follower)
+
+        if before.register and config.register and before.address == config.address:
+            # Both have the same Contact: the goodbye of the old must come first.
+            following.remove(config.id, subscribe)
+        else:
+            following.remove(config.id)
+            subscribe()
 
     def retry(self, line_id: str) -> None:
         """Try a line again at once that is not followed at the moment."""
@@ -456,9 +467,9 @@ class Follows:
         if follower and follower.remote and not follower.line.available:
             follower.remote.start()
 
-    def _subscribe(self, follower: Follower, tls: ssl.SSLContext | None) -> None:
+    def _subscribe(self, follower: Follower) -> None:
         follower.remote = self._server.following.add(
-            follower.config.subscriber, PACKAGE, follower, tls
+            follower.config.subscriber, PACKAGE, follower, follower.tls
         )
 
     def remove(self, line_id: str) -> None:

@@ -157,11 +157,25 @@ class RemoteLine:
         if self._registration is not None:
             self._registration.stop()
 
-    def end(self, done: Callable[[], None]) -> None:
-        """End subscription and registration; `done` is called when that is over."""
+    def end(self, done: Callable[[], None], *, keep_binding: bool = False) -> None:
+        """End subscription and registration; `done` is called when that is over.
+
+        `keep_binding` leaves the registration to another line that has the same.
+        """
         registration = self._registration
+        if registration is not None and keep_binding:
+            registration.stop()
+            registration = None
         self.subscriber.end(
             done if registration is None else lambda: registration.end(done)
+        )
+
+    def has_binding_of(self, other: RemoteLine) -> bool:
+        """Whether it is registered with the Contact that another line has, too."""
+        return (
+            self.is_registered
+            and self.server is other.server
+            and self.config.address == other.config.address
         )
 
     def found(self, delay: float) -> None:
@@ -293,7 +307,11 @@ class Following:
         """Follow a line no more; its server is told so, and `done` called after that."""
         line = self.lines.pop(line_id)
         self._leaving.add(line)
-        line.end(lambda: self._left(line, done))
+        line.end(
+            lambda: self._left(line, done),
+            # Where a line is tried that is followed already, the latter goes on.
+            keep_binding=any(item.has_binding_of(line) for item in self.lines.values()),
+        )
 
     def _left(self, line: RemoteLine, done: Callable[[], None]) -> None:
         self._leaving.discard(line)

@@ -161,6 +161,26 @@ async def test_s14_the_binding_is_taken_away_at_the_end(
     assert last.get("Contact") == register.get("Contact")
 
 
+@requirement("S14")
+async def test_s14_the_binding_of_another_line_is_left_where_it_is_the_same(
+    follow: Follow, notifier: Notifier, server: SipServer
+) -> None:
+    """As when a line that is followed is tried with other settings."""
+    follow(register=True)
+    notifier.accept(await notifier.next_request())
+    await notifier.accept_subscribe()
+    follow(id="trial", register=True)
+    notifier.accept(await notifier.next_request())
+    await notifier.accept_subscribe()
+
+    server.following.remove("trial")
+    goodbye = await notifier.next_request()
+    notifier.answer_subscribe(goodbye)
+    await notifier.silence(0.05)
+
+    assert (goodbye.method, goodbye.get("Expires")) == ("SUBSCRIBE", "0")
+
+
 @requirement("S14", "S8")
 @pytest.mark.parametrize(
     ("status", "headers", "earliest", "latest"),
