@@ -16,6 +16,7 @@ from .common import (
     SYNC_STATUS,
     MockConfigEntry,
     device_of,
+    line,
     line_data,
     listener_entry,
     set_up,
@@ -247,6 +248,21 @@ class TestWrongPassword:
         shown = await entry.start_subentry_reconfigure_flow(hass, RECEPTION)
         form = {"name": "Reception", "user": "201", "password": "another"}
         await submit(hass, shown, form)
+
+        assert state_of(hass, SYNC_STATUS) == "waiting"
+
+    async def test_is_not_recalled_once_the_phone_was_heard(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        plug: Plug,
+    ) -> None:
+        """It may come before the sensor is there."""
+        phone = await plug()
+        await phone.register()
+        await phone.options()
+        listener.monitor.phone(line(entry)).recall_refusal()
 
         assert state_of(hass, SYNC_STATUS) == "waiting"
 
