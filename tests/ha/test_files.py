@@ -21,6 +21,7 @@ from custom_components.dfks.const import (
     KEYS_HERE,
 )
 from custom_components.dfks.features.model import NotifyStyle, Refusal
+from custom_components.dfks.followed import manager as followed
 from custom_components.dfks.line_flow import ANOTHER, HERE, SECTIONS
 from custom_components.dfks.listener import ISSUE_TOO_MANY_LINES
 from custom_components.dfks.pbx.issues import (
@@ -54,6 +55,9 @@ ENGLISH: dict[str, Any] = json.loads(
 )
 ICONS: dict[str, Any] = json.loads((INTEGRATION / "icons.json").read_text())
 SOURCES = {path.name: path.read_text() for path in INTEGRATION.glob("*.py")}
+
+# What keeps a followed line from being told by its PBX.
+OF_PBX = {*followed._STATUSES.values()} - {SyncStatus.SYNCHRONIZED}
 
 # What a translation key may look like.
 SLUG = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
@@ -228,6 +232,7 @@ class TestTranslations:
             ISSUE_NO_PBX,
             ISSUE_CERTIFICATE,
             ISSUE_OTHER_CERTIFICATE,
+            followed.ISSUE_PASSWORD,
         }
         assert set(ENGLISH["issues"]) == used
 
@@ -277,9 +282,9 @@ class TestTranslations:
         }
 
     def test_every_sync_status_has_its_advice(self) -> None:
-        """In the form that changes a line."""
+        """In the form that changes a line; what a PBX says is in the docs."""
         step = ENGLISH["config_subentries"]["line"]["step"]["reconfigure"]
-        advice = {status.value for status in SyncStatus}
+        advice = {status.value for status in SyncStatus if status not in OF_PBX}
         assert set(step["sections"]) == advice | SECTIONS.keys()
 
     def test_actions_are_explained(self) -> None:

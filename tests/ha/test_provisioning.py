@@ -615,8 +615,12 @@ class TestReconfigure:
 
     @pytest.mark.parametrize(
         "status",
-        # That of a line at a PBX is told in test_pbx_flow.py.
-        [status for status in SyncStatus if status is not SyncStatus.NOT_REGISTERED],
+        # That of a line at a PBX is told in test_pbx_flow.py, and a followed one has
+        # a form of its own.
+        [
+            *(SyncStatus.WAITING, SyncStatus.WRONG_PASSWORD),
+            *(SyncStatus.KEY_SYNC_OFF, SyncStatus.SYNCHRONIZED),
+        ],
     )
     async def test_advises_by_the_sync_status(
         self,
