@@ -109,6 +109,9 @@ _CODES: Final = {
 }
 _NO_ANSWER: Final = 408
 
+# What there is to say of a line that nothing is wrong with.
+_ACCEPTED: Final = TrialResult(SubscriptionStatus.ACTIVE)
+
 
 class _Wanted(NamedTuple):
     """A line that is to be stored, once it was tried."""
@@ -193,7 +196,15 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         if wanted[0].data[CONF_TRANSPORT] == "TLS":
             await async_prepare_tls(self.hass)
         if wanted[0].data[CONF_REGISTER] and not self._registers_already(wanted[0]):
-            self._contacts = await self._async_contacts()
+            found = await self._async_contacts()
+            errors, words = self._problems(
+                [item if isinstance(item, TrialResult) else _ACCEPTED for item in found]
+            )
+            if errors:
+                return self._show(step_id, user_input, errors, words)
+            self._contacts = [
+                item for item in found if not isinstance(item, TrialResult)
+            ]
             if any(self._contacts):
                 return await self.async_step_register()
         else:
@@ -291,11 +302,11 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
 
     # Trying it
 
-    async def _async_contacts(self) -> Sequence[Contacts]:
-        """Return what is registered for each line."""
+    async def _async_contacts(self) -> Sequence[Contacts | TrialResult]:
+        """Return what is registered for each line, or why that cannot be asked."""
         gate = asyncio.Semaphore(AT_A_TIME)
 
-        async def ask(line: _Wanted) -> Contacts:
+        async def ask(line: _Wanted) -> Contacts | TrialResult:
             async with gate:
                 return await self._trial(line).async_contacts()
 
@@ -331,9 +342,10 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         }
         if not bad:
             return {}, {}
-        if self._step_id != "several":
-            (result,) = bad.values()
-            return _problem(result)
+        for result in bad.values():
+            # A certificate, or one registration a line, is no matter of a single line.
+            if self._step_id != "several" or result.replaced or result.reason:
+                return _problem(result)
         lines = ", ".join(
             f"{name} ({result.code or _CODES.get(result.status, _NO_ANSWER)})"
             for name, result in bad.items()

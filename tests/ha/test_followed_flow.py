@@ -339,9 +339,49 @@ class TestRegister:
             assert key_pbx.contacts["501"] == []
             assert len(entry.subentries) == 2
 
+    async def test_tries_a_wrong_password_once(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """PBXs block who guesses: what was wrong with one request is with the next."""
+        form = office_form(pbx_port, register=True, password="wrong")
+        result = await add_line(hass, entry, form)
+
+        assert result["errors"] == {"password": "pbx_wrong_password"}
+        tried = [
+            request
+            for request in key_pbx.requests
+            if "Authorization" in dict(request.headers)
+        ]
+        assert len(tried) == 1
+
 
 class TestSeveral:
     """A pasted list of lines."""
+
+    async def test_says_that_registering_throws_a_phone_out(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """It is no line that the PBX does not take."""
+        key_pbx.keeps_one = True
+        async with Phone(
+            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
+        ) as phone:
+            assert (await phone.register()).status == 200
+            form = list_form(pbx_port, f"Office,501,{PASSWORD}", register=True)
+            result = await add_line(hass, entry, form, "several")
+            result = await submit(hass, result, {})
+
+        assert result["errors"] == {"advanced": "register_replaced"}
 
     async def test_stores_all_lines_of_a_list(
         self,

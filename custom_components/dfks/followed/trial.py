@@ -66,11 +66,16 @@ class Trial:
         self._config = replace(config, id=f"trial-{uuid.uuid4().hex}")
         self._events = _Events()
 
-    async def async_contacts(self) -> Contacts:
-        """Return what is registered for the line, None where the PBX does not say."""
+    async def async_contacts(self) -> Contacts | TrialResult:
+        """Return what is registered for the line, None where the PBX does not say.
+
+        A result is why the PBX does not take the login, which is not tried again.
+        """
         remote = self._add(begin=False)
         try:
-            return await _contacts(remote)
+            contacts = await _contacts(remote)
+            status = remote.subscriber.status
+            return TrialResult(status) if status in _FINAL else contacts
         finally:
             await self._leave()
 

@@ -20,7 +20,7 @@ from .transaction.server import ServerTransaction
 from .transport.flow import Flow
 from .transport.resolver import Resolver, SystemResolver
 from .transport.uplink import Uplink
-from .ua.exchange import Failure
+from .ua.exchange import Failure, Outcome
 from .ua.registration import Contacts, Registration, fetch_contacts
 from .ua.subscriber import Subscriber, SubscriberEvents, SubscriptionStatus
 from .ua.subscriber_dialog import Package, SubscriberConfig
@@ -186,13 +186,18 @@ class RemoteLine:
             self._registration.start(delay)
 
     def fetch_contacts(self, done: Callable[[Contacts], None]) -> None:
-        """Ask the server what is registered for the line."""
+        """Ask the server what is registered for the line.
+
+        It is parked where the server does not take its login.
+        """
+
+        def take(contacts: Contacts, outcome: Outcome) -> None:
+            if outcome in (Failure.WRONG_PASSWORD, Failure.CANNOT_LOG_IN):
+                self.subscriber.park(_FAILURES[outcome])
+            done(contacts)
+
         fetch_contacts(
-            self.config,
-            self._following,
-            self.server,
-            self.subscriber.login,
-            lambda contacts, _: done(contacts),
+            self.config, self._following, self.server, self.subscriber.login, take
         )
 
     def _registered(self) -> None:

@@ -392,6 +392,28 @@ async def test_s5_a_server_that_has_lost_count_is_subscribed_to_anew(
     assert again.get("Call-ID") != request.get("Call-ID")
 
 
+@requirement("S5")
+async def test_s5_a_line_that_is_removed_meanwhile_stays_so(
+    follow: Follow,
+    notifier: Notifier,
+    clock: ManualClock,
+    heard: Heard,
+    server: SipServer,
+) -> None:
+    """No other subscription is begun, and no other status told."""
+    follow()
+    request = await notifier.next_request()
+    notifier.answer_subscribe(request, expires="3600")
+    await notifier.notify(request, cseq=5)
+    for cseq in (4, 3):
+        notifier.send(notifier.notification(request, cseq=cseq))
+    await asyncio.sleep(0.05)
+    server.following.remove("followed-1")
+    clock.advance(0)
+
+    assert heard.statuses == [ACTIVE]
+
+
 @requirement("S6")
 async def test_s6_without_a_notify_another_dialog_is_tried(
     follow: Follow, notifier: Notifier, clock: ManualClock

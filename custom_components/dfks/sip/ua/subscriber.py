@@ -569,8 +569,8 @@ class Subscriber:
         """
         if self._behind:
             self._behind = False
-            self._agent.timers.after(
-                0, lambda: self._retry(SubscriptionStatus.WAITING, at_once=True)
+            self._later(
+                0.0, lambda: self._retry(SubscriptionStatus.WAITING, at_once=True)
             )
             return
         self._behind = True
