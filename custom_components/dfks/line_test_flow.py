@@ -18,9 +18,10 @@ import voluptuous as vol
 
 from .const import CONF_PBX, CONF_USER, PBX_HELP_URL
 from .features.call_test import CallTestResult, await_call
+from .features.calls import plain_number, user_of_target
 from .features.targets import dialable
 from .forms import Errors, filled
-from .listener import running_listener
+from .listener import DfksListener, running_listener
 from .settings import pbx_subentries
 
 CONF_TARGET: Final = "target"
@@ -37,15 +38,18 @@ class LineTestSteps(ConfigSubentryFlow):
     ) -> SubentryFlowResult:
         """Ask for the number that the call is to be forwarded to, if for any."""
         errors: Errors = {}
-        if user_input is not None:
-            target = dialable(user_input.get(CONF_TARGET, ""))
-            if target is not None:
-                self._target = target
-                return await self.async_step_test_call()
-            errors = {CONF_TARGET: "invalid_target"}
         listener = running_listener(self._get_entry())
         if listener is None:
             return self.async_abort(reason="not_running")
+        if user_input is not None:
+            target = dialable(user_input.get(CONF_TARGET, ""))
+            if target is None:
+                errors = {CONF_TARGET: "invalid_target"}
+            elif self._is_own(target, listener):
+                errors = {CONF_TARGET: "cannot_forward_to_line"}
+            else:
+                self._target = target
+                return await self.async_step_test_call()
         data = self._get_reconfigure_subentry().data
         users = {
             binding.user
@@ -104,6 +108,15 @@ class LineTestSteps(ConfigSubentryFlow):
             reason=f"test_{self._test.result().value}",
             description_placeholders=self._words(),
         )
+
+    def _is_own(self, target: str, listener: DfksListener) -> bool:
+        """Whether a call would come back to the line, and be forwarded again."""
+        data = self._get_reconfigure_subentry().data
+        pbx, user = data[CONF_PBX], data[CONF_USER]
+        domains = {phone.domain for phone in listener.passed_phones.of_line(pbx, user)}
+        return plain_number(user) in {
+            user_of_target(target, domain) for domain in domains or {""}
+        }
 
     def _words(self) -> dict[str, str]:
         entry, data = self._get_entry(), self._get_reconfigure_subentry().data

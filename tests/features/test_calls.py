@@ -228,7 +228,17 @@ def test_nothing_is_treated_for_an_hour_after_an_emergency_call() -> None:
 
 
 @pytest.mark.requirement("P93")
-@pytest.mark.parametrize(("number", "passes"), [("1-1-2", True), ("1120", False)])
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [
+        ("1-1-2", True),
+        ("1120", False),
+        ("service:sos", True),
+        ("service:sos.police", True),
+        ("service:sosta", False),
+        ("service:counseling", False),
+    ],
+)
 def test_an_emergency_number_is_one_of_the_list(number: str, passes: bool) -> None:
     """As a whole, without what people write between its digits."""
     calls = line_calls(do_not_disturb=ON)

@@ -174,6 +174,9 @@ async def test_offers_the_phones_at_the_pbx(trial: Trial) -> None:
     assert selector.config["options"] == ["202", "203"]
     shown = await submit(trial.hass, shown, {"target": "a b"})
     assert shown["errors"] == {"target": "invalid_target"}
+    for target in ("20-1", "sip:201@pbx.example"):
+        shown = await submit(trial.hass, shown, {"target": target})
+        assert shown["errors"] == {"target": "cannot_forward_to_line"}
 
 
 @pytest.mark.parametrize("step", ["test", "test_call"])

@@ -17,6 +17,7 @@ as any other where nobody takes it.
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+import re
 from typing import Final, NamedTuple, Protocol
 
 from ..sip import (
@@ -59,6 +60,9 @@ RING_SECONDS: Final = 6
 # Rings of a forwarding without an answer, whatever its ring count says.
 MIN_RINGS: Final = 1
 MAX_RINGS: Final = 20
+
+# How a phone calls the emergency services without a number (RFC 5031).
+_EMERGENCY_SERVICE: Final = re.compile(r"service:sos(?:\.|$)", re.IGNORECASE)
 
 # The numbers of emergency services in most countries.
 EMERGENCY_NUMBERS: Final = ("112", "911", "999", "000", "110", "118", "119")
@@ -237,7 +241,9 @@ class LineCalls:
 
     def dialled(self, number: str) -> None:
         """Hear of a call of the line's own phones."""
-        if plain_number(number) in self.options.emergency:
+        if plain_number(number) in self.options.emergency or (
+            _EMERGENCY_SERVICE.match(number)
+        ):
             self._emergency_at = self._clock.monotonic()
 
     def _plan_of(self, answer: CallAnswer, call: IncomingCall) -> CallPlan | None:

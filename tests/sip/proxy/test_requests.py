@@ -200,12 +200,18 @@ async def test_a_request_that_comes_straight_back_is_482(
 
 
 @pytest.mark.requirement("P16")
-async def test_tel_passes_and_an_unknown_scheme_is_416(
-    registered: ProxiedPhone, pbx_peer: Pbx
+@pytest.mark.parametrize("uri", ["tel:112", "urn:service:sos"])
+async def test_a_number_and_a_service_are_for_the_pbx_to_understand(
+    registered: ProxiedPhone, pbx_peer: Pbx, uri: str
 ) -> None:
-    """A number to call is for the PBX to understand."""
-    registered.send(registered.request("INVITE", "tel:112"))
-    assert (await pbx_peer.next_request()).uri == "tel:112"
+    """They pass, for an emergency call may have either (RFC 3966, RFC 5031)."""
+    registered.send(registered.request("INVITE", uri))
+    assert (await pbx_peer.next_request()).uri == uri
+
+
+@pytest.mark.requirement("P16")
+async def test_an_unknown_scheme_is_416(registered: ProxiedPhone) -> None:
+    """It is not passed."""
     assert (await registered.ask(registered.request("INVITE", "foo:x"))).status == 416
 
 

@@ -1053,15 +1053,25 @@ async def test_a_policy_is_told_who_calls_and_by_what_way(
 
 @pytest.mark.requirement("P93")
 @pytest.mark.parametrize(
-    "uri", ["sip:112@pbx.example", "tel:112", "sip:112;phone-context=a@pbx.example"]
+    ("uri", "number"),
+    [
+        ("sip:112@pbx.example", "112"),
+        ("tel:112", "112"),
+        ("sip:112;phone-context=a@pbx.example", "112"),
+        ("urn:service:sos.fire", "service:sos.fire"),
+    ],
 )
 async def test_a_policy_is_told_what_the_line_dials(
-    registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx, uri: str
+    registered: ProxiedPhone,
+    policy: ScriptedPolicy,
+    pbx_peer: Pbx,
+    uri: str,
+    number: str,
 ) -> None:
     """The call passes as ever."""
     registered.send(registered.request("INVITE", uri))
     assert (await pbx_peer.next_request()).uri == uri
-    assert policy.numbers == ["112"]
+    assert policy.numbers == [number]
 
 
 @pytest.mark.requirement("P93")

@@ -307,7 +307,8 @@ class Proxy:
         """Refuse what cannot go to the PBX (RFC 3261 16.3, 2; 26.2.2)."""
         if target.scheme == "sips" and upstream.config.transport != "TLS":
             raise SipError(416)
-        if not target.is_sip and target.scheme != "tel":
+        # The emergency services are a URN (RFC 5031), which the PBX understands or not.
+        if not target.is_sip and target.scheme not in ("tel", "urn"):
             raise SipError(416)
 
     # From the PBX

@@ -95,5 +95,5 @@ class CallPolicy(Protocol):
     def dialled(self, number: str) -> None:
         """Hear of a call of the line's own phones, by the user of its Request-URI.
 
-        For a tel URI it is the number.
+        For a tel URI it is the number, for a URN what follows its scheme.
         """
