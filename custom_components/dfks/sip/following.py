@@ -32,6 +32,10 @@ from .wire.message import SipError
 SPREAD: Final = 30.0
 SPREAD_OF_ONE: Final = 0.06
 
+# Seconds after which a registration may be among what a server has forgotten that
+# refuses a subscription.
+RENEWAL: Final = 60.0
+
 # Seconds that ending all subscriptions may take, when the server stops.
 GOODBYE: Final = 2.0
 
@@ -116,8 +120,12 @@ class RemoteLine:
         self.config = config
         self.server = server
         self._following = following
+        self._events = events
+        # When it was registered last, and whether it subscribes after the next time.
+        self._registered_at = 0.0
+        self._renews = False
         self.subscriber = Subscriber(
-            config, package, following, server, following.clock, events
+            config, package, following, server, following.clock, self
         )
         # Whether nothing has been tried yet: the name of the server is looked up.
         self._is_new = True
@@ -200,8 +208,33 @@ class RemoteLine:
             self.config, self._following, self.server, self.subscriber.login, take
         )
 
+    # Told by the subscriber
+
+    def notified(self, content_type: str, body: bytes) -> None:
+        """Hand on the body of a NOTIFY."""
+        self._events.notified(content_type, body)
+
+    def status_changed(self) -> None:
+        """Hand on that the status is another; register anew where that may help."""
+        if (
+            self._registration is not None
+            and self.is_registered
+            and not self._renews
+            and self.subscriber.status is SubscriptionStatus.REFUSED
+            and self.subscriber.code
+            and self._following.clock.monotonic() - self._registered_at >= RENEWAL
+        ):
+            # The server may have been restarted, and have forgotten the binding too.
+            self._renews = True
+            self._registration.start()
+        self._events.status_changed()
+
+    # Told by the registration
+
     def _registered(self) -> None:
-        if not self.subscriber.is_begun:
+        self._registered_at = self._following.clock.monotonic()
+        if self._renews or not self.subscriber.is_begun:
+            self._renews = False
             self.subscriber.start()
 
     def _not_registered(self, why: Failure | int) -> None:

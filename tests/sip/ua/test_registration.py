@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from custom_components.dfks.sip import Contacts, SipServer, SubscriptionStatus
+from custom_components.dfks.sip.following import RENEWAL
 from tests.clock import ManualClock
 
 from .conftest import Follow
@@ -159,6 +160,46 @@ async def test_s14_the_binding_is_taken_away_at_the_end(
 
     assert (last.method, last.get("Expires")) == ("REGISTER", "0")
     assert last.get("Contact") == register.get("Contact")
+
+
+@requirement("S14", "S8")
+async def test_s14_a_server_that_has_forgotten_the_binding_is_registered_at_anew(
+    follow: Follow, notifier: Notifier, clock: ManualClock, heard: Heard
+) -> None:
+    """It was restarted, and takes subscriptions from who is registered only."""
+    line = follow(register=True)
+    notifier.accept(await notifier.next_request())
+    await notifier.accept_subscribe()
+    clock.advance(RENEWAL)
+    line.subscriber.refresh()
+    notifier.answer_subscribe(await notifier.next_request(), 481)
+    await notifier.silence(0.05)
+
+    clock.advance(0)
+    requests = [await notifier.next_request(), await notifier.next_request()]
+    register, subscribe = sorted(requests, key=lambda request: request.method)
+    assert (register.method, subscribe.method) == ("REGISTER", "SUBSCRIBE")
+    notifier.answer_subscribe(subscribe, 403)
+    await notifier.silence(0.05)
+    notifier.accept(register)
+    await notifier.accept_subscribe()
+
+    assert heard.statuses[-1] is SubscriptionStatus.ACTIVE
+
+
+@requirement("S14", "S8")
+async def test_s14_a_server_that_refuses_whoever_is_registered_is_left_alone(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """A registration that is new is not what it lacks."""
+    follow(register=True)
+    notifier.accept(await notifier.next_request())
+    notifier.answer_subscribe(await notifier.next_request(), 403)
+    await notifier.silence(0.05)
+
+    clock.advance(RENEWAL)
+
+    await notifier.silence(0.05)
 
 
 @requirement("S14")
