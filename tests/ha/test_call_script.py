@@ -87,6 +87,22 @@ async def test_is_told_text_that_can_be_recorded(
     assert (caller, called) == ("202" + 125 * "0", "")
 
 
+async def test_is_asked_once_about_a_call_to_several_phones(
+    hass: HomeAssistant, entry: MockConfigEntry, house: House, seen: list[Any]
+) -> None:
+    """The second phone does not wait for a second run, and gets the same answer."""
+    await load_scripts(hass, dfks_call=script(ASK, *answer(treatment="reject")))
+    asker = CallScript(hass, entry, lambda _: None)
+    call = IncomingCall("", "201", "", caller="202", called="201")
+    answers: list[CallAnswer | None] = []
+    for leg in (call, call, call._replace(caller="203")):
+        assert asker.ask(line(entry), leg, answers.append)
+    while len(answers) < 3:
+        await asyncio.sleep(0)
+    assert answers == [CallAnswer(Reject(486))] * 3
+    assert [caller for caller, *_ in seen] == ["202", "203"]
+
+
 async def test_rejects_a_call(hass: HomeAssistant, house: House) -> None:
     """With what do not disturb answers."""
     await load_scripts(hass, dfks_call=script(*answer(treatment="reject")))

@@ -10,7 +10,7 @@ starts.
 import asyncio
 from collections.abc import Callable, Mapping
 import logging
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import Context, HomeAssistant
@@ -42,6 +42,15 @@ KIND_CALL: Final = "call"
 KIND_INTERCOM: Final = "intercom"
 
 
+class _Asked(NamedTuple):
+    """What the phones of a line that one call rings have in common."""
+
+    line: str
+    caller: str
+    called: str
+    intercom: bool
+
+
 class CallScript:
     """Asks the script about calls (`features.calls.CallHook`)."""
 
@@ -57,7 +66,8 @@ class CallScript:
         self._device_id = device_id
         self._script = HookScript(hass, entry, CONF_CALL_SCRIPT, DEFAULT_CALL_SCRIPT)
         self._turn = asyncio.Lock()
-        self._asked = 0
+        # Who waits for the answer about a call.
+        self._waiting: dict[_Asked, list[TakeAnswer]] = {}
         self._problem: Refusal | None = None
 
     @property
@@ -67,17 +77,22 @@ class CallScript:
 
     def ask(self, line: Line, call: IncomingCall, take: TakeAnswer) -> bool:
         """Ask about a call; False where there is nobody to be asked."""
-        if not self.is_there or self._asked >= MAX_ASKED:
+        if not self.is_there:
             return False
-        self._asked += 1
+        asked = _Asked(line.id, call.caller, call.called, call.intercom)
+        if (waiting := self._waiting.get(asked)) is not None:
+            # The PBX calls each phone of a line by itself.
+            waiting.append(take)
+            return True
+        if len(self._waiting) >= MAX_ASKED:
+            return False
+        self._waiting[asked] = [take]
         self._entry.async_create_background_task(
-            self._hass, self._async_ask(line, call, take), "dfks ask about a call"
+            self._hass, self._async_ask(line, call, asked), "dfks ask about a call"
         )
         return True
 
-    async def _async_ask(
-        self, line: Line, call: IncomingCall, take: TakeAnswer
-    ) -> None:
+    async def _async_ask(self, line: Line, call: IncomingCall, asked: _Asked) -> None:
         variables = {
             # Home Assistant records actions and traces, as text that is UTF-8.
             "from": printable(call.caller, MAX_PARTY),
@@ -89,8 +104,8 @@ class CallScript:
         try:
             answer = await self._async_answer(variables)
         finally:
-            self._asked -= 1
-            take(answer)
+            for take in self._waiting.pop(asked):
+                take(answer)
 
     async def _async_answer(self, variables: dict[str, Any]) -> CallAnswer | None:
         loop = asyncio.get_running_loop()
