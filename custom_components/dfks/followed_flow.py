@@ -316,9 +316,16 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         """Have the PBX tell the state of each line, and store them."""
         gate = asyncio.Semaphore(AT_A_TIME)
 
+        tried: list[TrialResult] = []
+
         async def run(line: _Wanted, contacts: Contacts) -> TrialResult:
             async with gate:
-                return await self._trial(line).async_run(contacts)
+                if len(tried) >= AT_A_TIME and _is_silence(tried):
+                    # Nobody is there: hundreds of lines would take minutes to show it.
+                    return tried[0]
+                result = await self._trial(line).async_run(contacts)
+                tried.append(result)
+                return result
 
         results = await asyncio.gather(
             *map(run, self._wanted, self._contacts, strict=True)
@@ -342,9 +349,10 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         }
         if not bad:
             return {}, {}
+        is_one_matter = self._step_id != "several" or _is_silence(results)
         for result in bad.values():
             # A certificate, or one registration a line, is no matter of a single line.
-            if self._step_id != "several" or result.replaced or result.reason:
+            if is_one_matter or result.replaced or result.reason:
                 return _problem(result)
         lines = ", ".join(
             f"{name} ({result.code or _CODES.get(result.status, _NO_ANSWER)})"
@@ -534,6 +542,11 @@ def _problem(result: TrialResult) -> tuple[Errors, Words]:
     field, key = _PROBLEMS[result.status]
     key = _ANSWERS.get(result.code, key)
     return {field: key}, {"code": str(result.code or "–")}
+
+
+def _is_silence(results: Sequence[TrialResult]) -> bool:
+    """Whether the PBX has answered none of these lines."""
+    return all(item.status is SubscriptionStatus.UNREACHABLE for item in results)
 
 
 def _unique_id(data: Mapping[str, Any]) -> str:

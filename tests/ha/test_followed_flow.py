@@ -10,7 +10,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from custom_components.dfks.followed import trial
-from custom_components.dfks.followed_flow import MAX_LINES
+from custom_components.dfks.followed_flow import AT_A_TIME, MAX_LINES
 from custom_components.dfks.listener import DfksListener
 from tests.pbx import KeyPbx
 from tests.phone import Phone
@@ -362,6 +362,24 @@ class TestRegister:
 
 class TestSeveral:
     """A pasted list of lines."""
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_does_not_try_all_lines_at_a_pbx_that_is_not_there(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """Hundreds would take minutes: a few are enough to say so."""
+        key_pbx.silent = True
+        lines = [f"Line {number}, 7{number:03}, x" for number in range(30)]
+        result = await add_line(hass, entry, list_form(pbx_port, *lines), "several")
+
+        assert result["errors"] == {"base": "pbx_no_answer"}
+        sent = {message.data.split(b" ", 2)[1] for message in listener.trace}
+        assert len(sent) < 2 * AT_A_TIME
 
     async def test_says_that_registering_throws_a_phone_out(
         self,
