@@ -149,7 +149,7 @@ async def test_s3_a_shorter_time_is_taken_and_refreshed_before_its_end(
     follow()
     request = await notifier.next_request()
     notifier.answer_subscribe(request, expires="600")
-    await notifier.notify(request, "active;expires=600")
+    await notifier.notify(request, "active")
 
     await again_at(notifier, clock, 0.79 * 600, 0.91 * 600)
 
@@ -619,6 +619,19 @@ async def test_s8_a_line_that_is_not_there_is_asked_for_in_an_hour(
     assert heard.statuses == [REFUSED]
 
     await again_at(notifier, clock, LONG_PAUSE - 1, 1.21 * LONG_PAUSE)
+
+
+@requirement("S8")
+async def test_s8_a_timeout_at_a_proxy_is_one_of_the_server(
+    follow: Follow, notifier: Notifier, clock: ManualClock, heard: Heard
+) -> None:
+    """408 says that nobody answered the one who sent it (RFC 3261 21.4.9)."""
+    follow()
+    notifier.answer_subscribe(await notifier.next_request(), 408)
+    await drained(notifier)
+    assert heard.statuses == [SubscriptionStatus.UNREACHABLE]
+
+    await again_at(notifier, clock, 23, 37)
 
 
 @pytest.mark.usefixtures("steady")
