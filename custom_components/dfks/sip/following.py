@@ -17,6 +17,7 @@ from .proxy.network import Network
 from .proxy.pbx import PbxConfig, Upstream
 from .transaction.client import ClientTransactions
 from .transaction.server import ServerTransaction
+from .transaction.timing import TIMEOUT
 from .transport.flow import Flow
 from .transport.resolver import Resolver, SystemResolver
 from .transport.uplink import Uplink
@@ -65,6 +66,9 @@ class _Server(Upstream):
             tls,
         )
         self.lines: dict[str, RemoteLine] = {}
+        self._clock = following.clock
+        # Until when failures do not count, because another address is tried.
+        self._moved_until = 0.0
         # Why it is not connected to, where that is its certificate.
         self.certificate_problem: str | None = None
 
@@ -85,6 +89,17 @@ class _Server(Upstream):
         super().resolved(addresses)
         if had_none and self.addresses and self.config.transport == "UDP":
             self.found()
+
+    @override
+    def failed(self) -> None:
+        """Count a failure; those that many lines meet at once lead one address on."""
+        now, used = self._clock.monotonic(), self.addresses[:1]
+        if now < self._moved_until:
+            return
+        super().failed()
+        if self.addresses[:1] != used:
+            # Requests to the address before may fail until then.
+            self._moved_until = now + TIMEOUT
 
     @override
     def certificate_refused(self, reason: str | None, fingerprint: str) -> None:

@@ -295,3 +295,51 @@ async def test_s16_a_name_that_is_not_found_is_said(
         await built_server.stop()
 
     assert heard.statuses == [UNREACHABLE]
+
+
+@requirement("S16")
+async def test_s16_many_lines_try_the_next_address_of_a_server_together(
+    built_server: SipServer,
+    subscriber_config: SubscriberConfig,
+    heard: Heard,
+    clock: ManualClock,
+) -> None:
+    """Six failures at once lead on once, not back to where nobody answers."""
+
+    class Resolver:
+        async def services(self, name: str) -> list[object]:
+            return []
+
+        async def addresses(self, name: str) -> list[AddressRecord]:
+            return [AddressRecord(f"127.0.0.{number}", 300) for number in (1, 2)]
+
+    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
+    await built_server.start()
+    try:
+        async with (
+            await Notifier.listen() as one,
+            await Notifier.listen(("127.0.0.2", one.local[1])) as two,
+        ):
+            for number in range(6):
+                config = replace(
+                    subscriber_config,
+                    id=f"many-{number}",
+                    host="pbx.example",
+                    port=one.local[1],
+                    transport="UDP",
+                )
+                heard.line = built_server.following.add(config, Package(), heard)
+            await asyncio.sleep(0.05)
+            clock.advance(1)
+            await asyncio.sleep(0.05)
+            (first,) = (peer for peer in (one, two) if peer.drain())
+            clock.advance(32)
+            await asyncio.sleep(0.05)
+            first.drain()
+            clock.advance(40)
+            await asyncio.sleep(0.05)
+
+            assert not first.drain()
+            assert (two if first is one else one).drain()
+    finally:
+        await built_server.stop()
