@@ -1,10 +1,13 @@
 """The script that may decide about calls, as callers and phones notice it."""
 
 import asyncio
+from pathlib import Path
+import re
 from typing import Any
 
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import entity_registry as er
+from homeassistant.util.yaml import parse_yaml
 import pytest
 
 from custom_components.dfks.features.calls import CallAnswer
@@ -13,6 +16,7 @@ from custom_components.dfks.scripting import call_script
 from custom_components.dfks.scripting.call_script import CallScript, read_answer
 from custom_components.dfks.sip import PROCEED, IncomingCall, Redirect, Reject
 from tests.pbx import SimulatedPbx
+from tests.phone.calls import CallState
 
 from .common import (
     MockConfigEntry,
@@ -29,6 +33,8 @@ from .scripts import answer, load_scripts, script
 from .test_treatment import DND, House
 
 __all__ = ["at_pbx", "pbx"]
+
+CALLS = (Path(__file__).parents[2] / "docs/calls.md").read_text()
 
 ASK = {"action": "test.seen", "data": {"seen": "{{ [from, to, line, kind] }}"}}
 
@@ -85,6 +91,23 @@ async def test_is_told_text_that_can_be_recorded(
         await asyncio.sleep(0)
     ((caller, called, *_),) = seen
     assert (caller, called) == ("202" + 125 * "0", "")
+
+
+async def test_the_example_of_the_docs_rejects_a_stranger_at_night(
+    hass: HomeAssistant, house: House
+) -> None:
+    """And leaves whom it names to the features."""
+    blocks = re.findall(r"```yaml\n(dfks_call:.*?)```", CALLS, re.DOTALL)
+    (example,) = [block.replace("now().hour < 7", "true") for block in blocks]
+    assert 'if: "{{ true and' in example
+    scripts = parse_yaml(example)
+    assert isinstance(scripts, dict)
+    await load_scripts(hass, **scripts)
+    assert await house.rings()
+    call = await house.target.dial("201")
+    await house.target.until(call, CallState.REFUSED)
+    assert call.response is not None
+    assert call.response.status == 486
 
 
 async def test_is_asked_once_about_a_call_to_several_phones(

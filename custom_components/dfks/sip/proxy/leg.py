@@ -363,7 +363,7 @@ class TreatedCall(Timer):
         if (
             180 <= response.status < 190
             and not isinstance(plan.no_answer, Proceed)
-            and self._outcome is None
+            # Else its time runs already, or it is being stopped.
             and self.queue is None
             and self.server.is_open
         ):
