@@ -7,11 +7,7 @@ import pytest
 
 from custom_components.dfks.sip import SipServer, SubscriptionStatus
 from custom_components.dfks.sip.following import SPREAD
-from custom_components.dfks.sip.ua.subscriber import (
-    LONG_PAUSE,
-    MAX_BACK_OFF,
-    MIN_REFRESH,
-)
+from custom_components.dfks.sip.ua.pauses import LONG_PAUSE, MAX_BACK_OFF, MIN_REFRESH
 from tests.clock import ManualClock
 from tests.phone import Request
 from tests.phone.wire import parameter

@@ -14,7 +14,7 @@ from ..transport.flow import Flow
 from ..wire.headers import HeaderError, number, parse_address
 from ..wire.message import Response
 from .exchange import Agent, Exchange, Failure, Link, Outcome
-from .subscriber import (
+from .pauses import (
     JITTER,
     LASTING,
     LONG_PAUSE,

@@ -14,7 +14,8 @@ A subscriber is in one of these states, which `Subscriber.status` tells:
 - A subscription is a dialog of its own: Call-ID and From tag are new each time (S1).
   2xx or NOTIFY, whichever comes first, makes it; the From tag of the first NOTIFY stays
   (S4). Only a NOTIFY makes it active; without one 64*T1 after the 2xx, another dialog is
-  tried (S6, timer N of RFC 6665 4.1.2.4).
+  tried (S6, timer N of RFC 6665 4.1.2.4); so it is after a refresh, because what was
+  told last may be old then.
 - It is refreshed at 80 to 90 % of its time (S3). What fails for good (481 and the like)
   ends the dialog, and another is begun (S8); what fails for now leaves it until its time
   is over, and is tried again after a while that doubles.
@@ -43,6 +44,16 @@ from ..wire.headers import (
 )
 from ..wire.message import Request, Response, SipError
 from .exchange import Agent, Exchange, Failure, Link, Outcome
+from .pauses import (
+    JITTER,
+    LASTING,
+    LONG_PAUSE,
+    MAX_BACK_OFF,
+    MAX_RETRY_AFTER,
+    MIN_BACK_OFF,
+    refresh_after,
+    retry_after_of,
+)
 from .subscriber_dialog import (
     EXPIRES,
     MAX_EXPIRES,
@@ -53,21 +64,6 @@ from .subscriber_dialog import (
 
 _LOGGER = logging.getLogger(__name__)
 
-# The part of its time after which a subscription is refreshed, and the seconds before
-# which it is not, however short its time: with many lines that would be a flood.
-REFRESH: Final = 0.8, 0.9
-MIN_REFRESH: Final = 10.0
-
-# Seconds until something that failed is tried again, doubled each time, and what it is
-# multiplied by so that many lines do not come in step.
-MIN_BACK_OFF: Final = 30.0
-MAX_BACK_OFF: Final = 1800.0
-JITTER: Final = 0.8, 1.2
-
-# Seconds until a server is asked again that does not want the subscription.
-LONG_PAUSE: Final = 3600.0
-MAX_RETRY_AFTER: Final = 86_400
-
 # Seconds within which a connection that is lost comes back, and the name of a server is
 # found, without a word about it.
 GRACE: Final = 5.0
@@ -77,8 +73,6 @@ _ENDING: Final = frozenset({404, 405, 410, 416, *range(480, 486), 489, 501, 604}
 
 # What a server says that does not know the package, or SUBSCRIBE at all.
 _NOT_SUPPORTED: Final = frozenset({405, 489, 501})
-# What a server says that will not change its mind soon.
-LASTING: Final = frozenset({403, 404, 410, 416, 604, 603, 606})
 
 # Reasons of a Subscription-State (RFC 6665 4.1.3).
 _AT_ONCE: Final = frozenset({"deactivated", "timeout"})
@@ -256,7 +250,7 @@ class Subscriber:
         self._send(self._dialog)
 
     def _send(self, dialog: SubscriberDialog, body: bytes = b"") -> None:
-        dialog.body = body
+        dialog.body, dialog.notified = body, False
         dialog.expires = self._expires
         if body and dialog.expires_at is not None:
             # A change is no refresh: what is left of the time stays (S9).
@@ -334,9 +328,9 @@ class Subscriber:
         granted = number((response.get("expires") or "").strip(), 2**31)
         seconds = granted or dialog.expires
         self._run_until(dialog, min(seconds, dialog.expires))
-        if not dialog.confirmed:
+        if not (dialog.notified or dialog.body) and self._guard is None:
             self._guard = self._agent.timers.after(TIMEOUT, self._not_notified)
-        elif not self.active and not self._stopped:
+        if dialog.confirmed and not self.active and not self._stopped:
             self._failures = 0
             self._set_status(SubscriptionStatus.ACTIVE)
 
@@ -535,11 +529,10 @@ class Subscriber:
         self, dialog: SubscriberDialog, parameters: dict[str, str | None]
     ) -> None:
         """Take a NOTIFY that says that the subscription goes on."""
-        if not dialog.confirmed:
-            dialog.confirmed = True
-            if self._guard is not None:
-                self._agent.timers.cancel(self._guard)
-                self._guard = None
+        dialog.confirmed = dialog.notified = True
+        if self._guard is not None:
+            self._agent.timers.cancel(self._guard)
+            self._guard = None
         left = number((parameters.get("expires") or "").strip(), 2**31)
         at = self._clock.monotonic()
         if left and (dialog.expires_at is None or at + left < dialog.expires_at - 1):
@@ -594,18 +587,6 @@ def _read_state(text: str) -> tuple[str, dict[str, str | None]]:
     except HeaderError:
         parameters = {}
     return state.partition(",")[0].strip().lower(), parameters
-
-
-def refresh_after(seconds: float) -> float:
-    """Return after how many of the seconds that something lasts to refresh it (S3)."""
-    return max(seconds * random.uniform(*REFRESH), MIN_REFRESH)
-
-
-def retry_after_of(response: Response) -> float | None:
-    """Return the seconds of Retry-After (RFC 3261 20.33), None without a usable one."""
-    value = (response.get("retry-after") or "").partition(";")[0].partition("(")[0]
-    seconds = number(value.strip(), 2**31)
-    return None if not seconds else float(min(seconds, MAX_RETRY_AFTER))
 
 
 def _ignore(_: int) -> None:

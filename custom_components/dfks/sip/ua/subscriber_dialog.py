@@ -97,6 +97,8 @@ class SubscriberDialog:
     remote_cseq: int = -1
     # Whether a NOTIFY has come, and when the subscription ends.
     confirmed: bool = False
+    # Whether one has come since the last SUBSCRIBE.
+    notified: bool = False
     expires_at: float | None = None
     method: str = "SUBSCRIBE"
 
