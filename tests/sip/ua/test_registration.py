@@ -204,13 +204,14 @@ async def test_s14_a_server_that_refuses_whoever_is_registered_is_left_alone(
 
 @requirement("S14")
 async def test_s14_the_binding_of_another_line_is_left_where_it_is_the_same(
-    follow: Follow, notifier: Notifier, server: SipServer
+    follow: Follow, notifier: Notifier, server: SipServer, clock: ManualClock
 ) -> None:
     """As when a line that is followed is tried with other settings."""
     follow(register=True)
     notifier.accept(await notifier.next_request())
     await notifier.accept_subscribe()
     follow(id="trial", register=True)
+    clock.advance(0.1)
     notifier.accept(await notifier.next_request())
     await notifier.accept_subscribe()
 
