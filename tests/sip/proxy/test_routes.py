@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from custom_components.dfks.sip.proxy.tokens import Tokens, is_token
 from tests.phone import Request
 
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
@@ -216,3 +217,11 @@ async def test_a_route_of_others_is_kept_and_not_followed(
     assert (await pbx_peer.next_request()).values("Route") == [route]
     await both_silent(other, registered)
     await other.close()
+
+
+def test_every_token_is_known_as_one() -> None:
+    """Also one of decimal digits alone: its phone's calls would get no ACK."""
+    tokens = Tokens(bytes(32))
+    made = [tokens.binding("pbx-1", "201", str(number)) for number in range(2000)]
+    assert any(token.isdecimal() for token in made)
+    assert all(is_token(token) for token in made)
