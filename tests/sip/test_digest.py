@@ -451,7 +451,7 @@ def test_h7_a_wrong_user_takes_the_steps_of_a_wrong_password(
             return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
         with monkeypatch.context() as patched:
-            patched.setitem(digest._HASHES, "MD5", count)
+            patched.setitem(digest.HASHES, "MD5", count)
             verdict = authenticator.check(
                 request,
                 "h",

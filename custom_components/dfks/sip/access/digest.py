@@ -70,7 +70,8 @@ def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("latin-1")).hexdigest()
 
 
-_HASHES: dict[str, Callable[[str], str]] = {MD5: _md5, SHA256: _sha256}
+# The hash of a text whose characters are octets, by algorithm.
+HASHES: dict[str, Callable[[str], str]] = {MD5: _md5, SHA256: _sha256}
 
 
 # H(username:realm:password), one an algorithm: what is kept in place of a password.
@@ -141,8 +142,8 @@ def read_answer(text: str) -> Answer | None:
     find = parameters.get
     qop, nc = find("qop"), find("nc")
     return Answer(
-        _ESCAPE.sub(r"\1", find("username", "")),
-        _ESCAPE.sub(r"\1", find("realm", "")),
+        unescaped(find("username", "")),
+        unescaped(find("realm", "")),
         find("nonce", ""),
         find("uri", ""),
         find("response", ""),
@@ -166,6 +167,11 @@ def parse_digest(text: str) -> dict[str, str] | None:
         name.lower(): quoted or token
         for name, quoted, token in _PARAMETER.findall(rest)
     }
+
+
+def unescaped(text: str) -> str:
+    """Return what a parameter stands for, without its backslashes (RFC 3261 25.1)."""
+    return _ESCAPE.sub(r"\1", text)
 
 
 @dataclass(slots=True)
@@ -203,7 +209,7 @@ class Authenticator:
     def hash_password(self, username: str, password: str) -> Hashes:
         """Return what to keep of a password."""
         secret = f"{username}:{self.realm}:{password}".encode().decode("latin-1")
-        return tuple([_HASHES[algorithm](secret) for algorithm in self._algorithms])
+        return tuple([HASHES[algorithm](secret) for algorithm in self._algorithms])
 
     def challenge(
         self, request: Request, source: str, *, stale: bool = False
@@ -247,7 +253,7 @@ class Authenticator:
             return Verdict(Outcome.STALE)
         hashes = lookup(username)
         ha1 = (hashes or self._nobody)[self._algorithms.index(answer.algorithm)]
-        digest = _HASHES[answer.algorithm]
+        digest = HASHES[answer.algorithm]
         ha2 = digest(f"{request.method}:{answer.uri}")
         if answer.nc is not None:
             nonce = f"{nonce}:{answer.nc}:{answer.cnonce}:auth"

@@ -4,15 +4,12 @@ A password leaves only as part of a digest. A challenge of another scheme, or wi
 algorithm or qop that is not known here, is not answered at all.
 """
 
-import hashlib
 import re
 import secrets
 from typing import Final, NamedTuple
 
 from ..wire.message import Response
-from .digest import MD5, SHA256, parse_digest
-
-_ALGORITHMS: Final = frozenset({MD5, SHA256})
+from .digest import HASHES, MD5, parse_digest, unescaped
 
 # Characters that have to be escaped in a quoted string.
 _SPECIAL: Final = re.compile(r'(["\\])')
@@ -45,8 +42,9 @@ class Login:
 
     def __init__(self, username: str, password: str) -> None:
         """Know no challenge yet."""
-        self._username = username
-        self._password = password
+        # UTF-8, an octet a character.
+        self._username = username.encode().decode("latin-1")
+        self._password = password.encode().decode("latin-1")
         # By the field of the answer, with how often the nonce was used.
         self._challenges: dict[str, _Challenge] = {}
         self._counts: dict[str, int] = {}
@@ -77,19 +75,11 @@ class Login:
         ]
 
     def _answer(self, field: str, challenge: _Challenge, method: str, uri: str) -> str:
-        algorithm = challenge.algorithm
-        secret = b":".join(
-            (
-                self._username.encode(),
-                challenge.realm.encode("latin-1"),
-                self._password.encode(),
-            )
-        )
-        ha1 = _hash(algorithm, secret)
-        ha2 = _hash(algorithm, f"{method}:{uri}".encode("latin-1"))
-        username = _quoted(self._username.encode().decode("latin-1"))
+        digest = HASHES[challenge.algorithm]
+        ha1 = digest(f"{self._username}:{challenge.realm}:{self._password}")
+        ha2 = digest(f"{method}:{uri}")
         parts = [
-            f"username={username}",
+            f"username={_quoted(self._username)}",
             f"realm={_quoted(challenge.realm)}",
             f"nonce={_quoted(challenge.nonce)}",
             f'uri="{uri}"',
@@ -101,10 +91,10 @@ class Login:
             cnonce = secrets.token_hex(8)
             middle = f"{middle}:{count}:{cnonce}:auth"
             parts += ["qop=auth", f"nc={count}", f'cnonce="{cnonce}"']
-        response = _hash(algorithm, f"{ha1}:{middle}:{ha2}".encode("latin-1"))
+        response = digest(f"{ha1}:{middle}:{ha2}")
         parts.append(f'response="{response}"')
         if challenge.named:
-            parts.append(f"algorithm={algorithm}")
+            parts.append(f"algorithm={challenge.algorithm}")
         if challenge.opaque is not None:
             parts.append(f"opaque={_quoted(challenge.opaque)}")
         return f"Digest {', '.join(parts)}"
@@ -120,32 +110,22 @@ def _read(line: str) -> _Challenge | None:
     offered = [] if qops is None else re.split(r"[ \t,]+", qops.strip().lower())
     nonce = parameters.get("nonce", "")
     if (
-        algorithm not in _ALGORITHMS
+        algorithm not in HASHES
         or not nonce
         or "realm" not in parameters
         or (qops is not None and "auth" not in offered)
     ):
         return None
     return _Challenge(
-        _unescaped(parameters["realm"]),
-        _unescaped(nonce),
+        unescaped(parameters["realm"]),
+        unescaped(nonce),
         algorithm,
         "algorithm" in parameters,
         qops is not None,
-        _unescaped(parameters["opaque"]) if "opaque" in parameters else None,
+        unescaped(parameters["opaque"]) if "opaque" in parameters else None,
         parameters.get("stale", "").lower() == "true",
     )
 
 
-def _hash(algorithm: str, octets: bytes) -> str:
-    if algorithm == MD5:
-        return hashlib.md5(octets, usedforsecurity=False).hexdigest()
-    return hashlib.sha256(octets).hexdigest()
-
-
 def _quoted(text: str) -> str:
     return f'"{_SPECIAL.sub(r"\\\1", text)}"'
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text)
