@@ -96,7 +96,7 @@ def parse_command(body: bytes) -> Command | None:
 
     Raises SipError (400) for one that is malformed or leaves out what it must say.
     """
-    kind, values = _read_plain(body) or _read(parse_document(body))
+    kind, values = _read_plain(body) or read_values(parse_document(body))
     if kind == "SetDoNotDisturb":
         return Command(Feature.DO_NOT_DISTURB, _status(values, "doNotDisturbOn"))
     if kind == "SetForwarding":
@@ -105,7 +105,7 @@ def parse_command(body: bytes) -> Command | None:
 
 
 def _read_plain(body: bytes) -> tuple[str, dict[str, str]] | None:
-    """Return what `_read` does, None for all but plain documents."""
+    """Return what `read_values` does, None for all but plain documents."""
     plain = _PLAIN_DOCUMENT.fullmatch(body.decode("latin-1"))
     if plain is None:
         return None
@@ -115,7 +115,7 @@ def _read_plain(body: bytes) -> tuple[str, dict[str, str]] | None:
     return plain[1], values
 
 
-def _read(root: etree._Element) -> tuple[str, dict[str, str]]:
+def read_values(root: etree._Element) -> tuple[str, dict[str, str]]:
     """Return the name of a document, and the texts of its elements by their names."""
     values: dict[str, str] = {}
     for element in root:

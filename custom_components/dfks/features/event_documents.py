@@ -6,16 +6,14 @@ nothing either: it is never taken as off. Servers write what they do not have as
 `forwardTo`, as "0" or as a blank.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 import logging
 import re
 from typing import Final
 
-from lxml import etree
-
 from ..sip import HeaderError, SipError, number, parse_parameters
-from .documents import FEATURES, STATUS, local_name, parse_document
+from .documents import FEATURES, STATUS, parse_document, read_values
 from .model import MAX_RING_COUNT, Feature, is_target
 
 _LOGGER = logging.getLogger(__name__)
@@ -41,7 +39,7 @@ def read_reports(content_type: str, body: bytes) -> list[Report]:
     reports: list[Report] = []
     for document in _documents(content_type, body):
         try:
-            report = _read(parse_document(document))
+            report = _read(*read_values(parse_document(document)))
         except SipError as err:
             _LOGGER.debug("A document in a NOTIFY cannot be read: %s", err)
             continue
@@ -76,12 +74,8 @@ def _documents(content_type: str, body: bytes) -> Iterator[bytes]:
                 yield document
 
 
-def _read(root: etree._Element) -> Report | None:
+def _read(kind: str, values: Mapping[str, str]) -> Report | None:
     """Read one document; None where it is of nothing that is known."""
-    values: dict[str, str] = {}
-    for element in root:
-        values.setdefault(local_name(element), (element.text or "").strip())
-    kind = local_name(root)
     if kind == "DoNotDisturbEvent":
         return Report(Feature.DO_NOT_DISTURB, _status(values.get("doNotDisturbOn")))
     if kind != "ForwardingEvent":
