@@ -21,6 +21,9 @@ JITTER: Final = 0.8, 1.2
 LONG_PAUSE: Final = 3600.0
 MAX_RETRY_AFTER: Final = 86_400
 
+# The most seconds that a 423 can have us ask for.
+MAX_EXPIRES: Final = 86_400
+
 # What a server says that will not change its mind soon.
 LASTING: Final = frozenset({403, 404, 410, 416, 604, 603, 606})
 
@@ -33,5 +36,51 @@ def refresh_after(seconds: float) -> float:
 def retry_after_of(response: Response) -> float | None:
     """Return the seconds of Retry-After (RFC 3261 20.33), None without a usable one."""
     value = (response.get("retry-after") or "").partition(";")[0].partition("(")[0]
-    seconds = number(value.strip(), 2**31)
+    return read_retry_after(value)
+
+
+def read_retry_after(text: str) -> float | None:
+    """Return the seconds of a Retry-After without comment, None where it has none."""
+    seconds = number(text.strip(), 2**31)
     return None if not seconds else float(min(seconds, MAX_RETRY_AFTER))
+
+
+def min_expires_of(response: Response, asked: int) -> int | None:
+    """Return the seconds that a 423 wants to be asked for at least (RFC 3261 20.23).
+
+    None where it wants no more than was `asked` for, or too much.
+    """
+    wanted = number((response.get("min-expires") or "").strip(), MAX_EXPIRES)
+    return None if wanted is None or wanted <= asked else wanted
+
+
+class BackOff:
+    """The pauses before something is tried again, doubled with each failure (S8)."""
+
+    def __init__(self) -> None:
+        """Begin with the shortest."""
+        self._next = MIN_BACK_OFF
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there was a failure since the last success."""
+        return self._next > MIN_BACK_OFF
+
+    def failed(self) -> None:
+        """Double the next pause."""
+        self._next = min(2 * self._next, MAX_BACK_OFF)
+
+    def succeeded(self) -> None:
+        """Begin with the shortest again."""
+        self._next = MIN_BACK_OFF
+
+    def pause(self, wanted: float | None = None) -> float:
+        """Return the seconds until the next try, a bit more than are `wanted` (S12).
+
+        Where none are, the pause after it is longer.
+        """
+        if wanted is not None:
+            return wanted * random.uniform(1.0, JITTER[1])
+        pause = self._next
+        self.failed()
+        return pause * random.uniform(*JITTER)

@@ -5,7 +5,6 @@ refused; see `following`.
 """
 
 from collections.abc import Callable, Sequence
-import random
 import secrets
 
 from ..access.login import Login
@@ -15,15 +14,14 @@ from ..wire.headers import HeaderError, number, parse_address
 from ..wire.message import Response
 from .exchange import Agent, Exchange, Failure, Link, Outcome
 from .pauses import (
-    JITTER,
     LASTING,
     LONG_PAUSE,
-    MAX_BACK_OFF,
-    MIN_BACK_OFF,
+    BackOff,
+    min_expires_of,
     refresh_after,
     retry_after_of,
 )
-from .subscriber_dialog import EXPIRES, MAX_EXPIRES, SubscriberConfig
+from .subscriber_dialog import EXPIRES, SubscriberConfig
 
 # The Contacts of a line, None where the server does not say.
 type Contacts = tuple[str, ...] | None
@@ -85,7 +83,7 @@ class Registration:
         self._draft = _Draft(config, agent)
         self._exchange: Exchange | None = None
         self._timer: Timer | None = None
-        self._failures = 0
+        self._back_off = BackOff()
         # Whether more time was asked for since the last 2xx, as a 423 wanted.
         self._lengthened = False
         # Whether the server has a binding of ours.
@@ -128,7 +126,7 @@ class Registration:
             self._failed(outcome)
         elif outcome.status < 300:
             self.is_there = True
-            self._failures = 0
+            self._back_off.succeeded()
             self._lengthened = False
             self._timer = self._agent.timers.after(
                 refresh_after(self._granted(outcome)), self._send
@@ -144,17 +142,12 @@ class Registration:
 
     def _try_later(self, wanted: float | None = None) -> None:
         """Try again in `wanted` seconds, or in a while that doubles (S8)."""
-        if wanted is not None:
-            pause = wanted * random.uniform(1.0, JITTER[1])
-        else:
-            pause = min(MIN_BACK_OFF * 2.0**self._failures, MAX_BACK_OFF)
-            pause *= random.uniform(*JITTER)
-            self._failures = min(self._failures + 1, 16)
+        pause = self._back_off.pause(wanted)
         self._timer = self._agent.timers.after(pause, self._send)
 
     def _lengthen(self, response: Response) -> bool:
-        wanted = number((response.get("min-expires") or "").strip(), MAX_EXPIRES)
-        if self._lengthened or wanted is None or wanted <= (self._draft.expires or 0):
+        wanted = min_expires_of(response, self._draft.expires or 0)
+        if self._lengthened or wanted is None:
             return False
         self._draft.expires = wanted
         self._lengthened = True

@@ -27,7 +27,6 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 import logging
-import random
 import secrets
 from typing import Final, Protocol
 
@@ -45,22 +44,16 @@ from ..wire.headers import (
 from ..wire.message import Request, Response, SipError
 from .exchange import Agent, Exchange, Failure, Link, Outcome
 from .pauses import (
-    JITTER,
     LASTING,
     LONG_PAUSE,
-    MAX_BACK_OFF,
-    MAX_RETRY_AFTER,
     MIN_BACK_OFF,
+    BackOff,
+    min_expires_of,
+    read_retry_after,
     refresh_after,
     retry_after_of,
 )
-from .subscriber_dialog import (
-    EXPIRES,
-    MAX_EXPIRES,
-    Package,
-    SubscriberConfig,
-    SubscriberDialog,
-)
+from .subscriber_dialog import EXPIRES, Package, SubscriberConfig, SubscriberDialog
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -140,7 +133,7 @@ class Subscriber:
         # one that wants ever longer is not asked at once again.
         self._min_expires = 0
         self._lengthened = False
-        self._failures = 0
+        self._back_off = BackOff()
         self._begun_at = -MIN_BACK_OFF
         # Whether nothing has been tried yet.
         self._is_new = True
@@ -243,7 +236,7 @@ class Subscriber:
             self.config,
             self._package,
             self._agent,
-            f"{secrets.token_hex(12)}",
+            secrets.token_hex(12),
             secrets.token_hex(8),
             routes=self.config.routes(),
         )
@@ -307,7 +300,7 @@ class Subscriber:
         elif not dialog.confirmed or outcome.status in _ENDING:
             self._take_end(dialog, outcome)
         elif not dialog.body:
-            self._again(self._pause(retry_after_of(outcome)), dialog)
+            self._again(self._back_off.pause(retry_after_of(outcome)), dialog)
 
     def _take_ok(self, dialog: SubscriberDialog, response: Response) -> None:
         """Take a 2xx: it makes the dialog where no NOTIFY has done so before (S4)."""
@@ -331,7 +324,7 @@ class Subscriber:
         if not (dialog.notified or dialog.body) and self._guard is None:
             self._guard = self._agent.timers.after(TIMEOUT, self._not_notified)
         if dialog.confirmed and not self.active and not self._stopped:
-            self._failures = 0
+            self._back_off.succeeded()
             self._set_status(SubscriptionStatus.ACTIVE)
 
     def _run_until(self, dialog: SubscriberDialog, seconds: float) -> None:
@@ -353,14 +346,16 @@ class Subscriber:
     def _not_notified(self) -> None:
         """Take that no NOTIFY has come (S6)."""
         self._guard = None
-        self._retry(SubscriptionStatus.UNREACHABLE, 0, at_once=not self._failures)
+        self._retry(
+            SubscriptionStatus.UNREACHABLE, 0, at_once=not self._back_off.has_failed
+        )
 
     def _lengthen(self, dialog: SubscriberDialog, outcome: Outcome) -> bool:
         """Ask for as long as a server wants at least; False where that is no answer."""
         if not isinstance(outcome, Response) or outcome.status != 423:
             return False
-        wanted = number((outcome.get("min-expires") or "").strip(), MAX_EXPIRES)
-        if self._lengthened or wanted is None or wanted <= dialog.expires:
+        wanted = min_expires_of(outcome, dialog.expires)
+        if self._lengthened or wanted is None:
             return False
         self._lengthened = True
         self._min_expires = wanted
@@ -374,7 +369,7 @@ class Subscriber:
             self.park(SubscriptionStatus.CANNOT_LOG_IN)
         elif dialog.confirmed:
             # It may still be there: it is asked for in its dialog as long as it lasts.
-            self._again(self._pause(), dialog)
+            self._again(self._back_off.pause(), dialog)
             self._set_status(SubscriptionStatus.UNREACHABLE)
         elif failure is Failure.NO_WAY and self._is_new:
             # The name of the server is looked up meanwhile.
@@ -415,18 +410,10 @@ class Subscriber:
         self._set_status(status, code)
         # What ends at once again and again is no reason to ask at once again.
         if at_once and self._clock.monotonic() - self._begun_at >= MIN_BACK_OFF:
-            self._failures += 1
+            self._back_off.failed()
             self._later(0.0, self._begin)
         else:
-            self._later(self._pause(pause), self._begin)
-
-    def _pause(self, wanted: float | None = None) -> float:
-        """Return after how many seconds to try again (S8, S12)."""
-        if wanted is not None:
-            return wanted * random.uniform(1.0, JITTER[1])
-        pause = min(MIN_BACK_OFF * 2.0**self._failures, MAX_BACK_OFF)
-        self._failures = min(self._failures + 1, 16)
-        return pause * random.uniform(*JITTER)
+            self._later(self._back_off.pause(pause), self._begin)
 
     def _again(self, delay: float, dialog: SubscriberDialog) -> None:
         """Send a SUBSCRIBE in the same dialog, or in another once its time is over."""
@@ -537,21 +524,18 @@ class Subscriber:
         at = self._clock.monotonic()
         if left and (dialog.expires_at is None or at + left < dialog.expires_at - 1):
             self._run_until(dialog, left)
-        self._failures = 0
+        self._back_off.succeeded()
         self._set_status(SubscriptionStatus.ACTIVE)
 
     def _terminated(self, parameters: dict[str, str | None]) -> None:
         """Take the end of a subscription (S7, RFC 6665 4.1.3)."""
         reason = (parameters.get("reason") or "").lower()
-        retry_after = number((parameters.get("retry-after") or "").strip(), 2**31)
-        pause: float | None = None
-        if retry_after:
-            pause = float(min(retry_after, MAX_RETRY_AFTER))
         if reason in _AT_ONCE:
             self._retry(SubscriptionStatus.WAITING, at_once=True)
         elif reason in _LATER:
             self._retry(SubscriptionStatus.REFUSED, pause=LONG_PAUSE)
         else:
+            pause = read_retry_after(parameters.get("retry-after") or "")
             self._retry(SubscriptionStatus.REFUSED, pause=pause)
 
     def _fall_behind(self) -> None:

@@ -8,9 +8,8 @@ from ..transport.flow import Flow
 from ..wire.headers import bracketed, encode_user
 from .exchange import Agent
 
-# Seconds asked for, and the most that a 423 can make of it.
+# Seconds asked for.
 EXPIRES: Final = 3600
-MAX_EXPIRES: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
