@@ -183,6 +183,25 @@ def line(entry: MockConfigEntry, line_id: str = RECEPTION) -> Line:
     return runtime(entry).sync.lines[line_id]
 
 
+async def change_line(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    line_id: str = RECEPTION,
+    *,
+    title: str | None = None,
+    **data: object,
+) -> None:
+    """Store other data of a line, or another name."""
+    subentry = entry.subentries[line_id]
+    hass.config_entries.async_update_subentry(
+        entry,
+        subentry,
+        title=title or subentry.title,
+        data={**subentry.data, **data},
+    )
+    await hass.async_block_till_done()
+
+
 async def press(
     entry: MockConfigEntry,
     feature: Feature,

@@ -17,6 +17,7 @@ from tests.phone.calls import Bell, Call, CallState as Progress
 from .common import (
     RECEPTION,
     MockConfigEntry,
+    change_line,
     get_diagnostics_for_config_entry,
     listener_entry,
     set_up,
@@ -349,11 +350,7 @@ class TestOption:
     ) -> None:
         """Another user has other calls."""
         await house.talk()
-        subentry = entry.subentries[RECEPTION]
-        hass.config_entries.async_update_subentry(
-            entry, subentry, data={**subentry.data, "user": "203"}
-        )
-        await hass.async_block_till_done()
+        await change_line(hass, entry, user="203")
         assert state_of(hass, CALL) == "idle"
 
     async def test_a_listener_that_stops(

@@ -22,6 +22,7 @@ from .common import (
     RECEPTION_DATA,
     RINGS,
     MockConfigEntry,
+    change_line,
     line_data,
     listener_entry,
     press,
@@ -176,12 +177,8 @@ async def test_types_follow_the_features(
     hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
 ) -> None:
     """When the line gets another one, its first change is told already."""
-    reception = entry.subentries[RECEPTION]
     for features in (["do_not_disturb"], ["call_forwarding_busy"]):
-        hass.config_entries.async_update_subentry(
-            entry, reception, data={**RECEPTION_DATA, "features": features}
-        )
-        await hass.async_block_till_done()
+        await change_line(hass, entry, features=features)
     assert runtime(entry).sync.lines[RECEPTION].assigned == (
         Feature.CALL_FORWARDING_BUSY,
     )

@@ -17,7 +17,9 @@ from custom_components.dfks.listener import DfksListener
 from tests.pbx import KeyPbx, KeyState
 
 from .common import (
+    ALL_FEATURES,
     MockConfigEntry,
+    change_line,
     device_of,
     get_diagnostics_for_config_entry,
     get_diagnostics_for_device,
@@ -404,12 +406,8 @@ class TestLife:
     ) -> None:
         """And more bring them back, without another subscription."""
         subscriptions = len(key_pbx.watchers)
-        subentry = entry.subentries[OFFICE]
-        for features in (["do_not_disturb"], list(subentry.data["features"])):
-            hass.config_entries.async_update_subentry(
-                entry, subentry, data={**subentry.data, "features": features}
-            )
-            await hass.async_block_till_done()
+        for features in (["do_not_disturb"], ALL_FEATURES):
+            await change_line(hass, entry, OFFICE, features=features)
             assert (hass.states.get(ALWAYS) is None) is (len(features) == 1)
         assert len(key_pbx.watchers) == subscriptions
 

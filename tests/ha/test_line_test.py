@@ -12,7 +12,15 @@ from custom_components.dfks.features import call_test
 from tests.pbx import SimulatedPbx
 from tests.phone.calls import Bell
 
-from .common import RECEPTION, MockConfigEntry, listener_entry, runtime, set_up, turn
+from .common import (
+    RECEPTION,
+    MockConfigEntry,
+    change_line,
+    listener_entry,
+    runtime,
+    set_up,
+    turn,
+)
 from .forms import choose, field, placeholders, submit
 from .pbx import OpenPhone, at_pbx, bell_at, line_at_pbx, pbx, pbx_data
 
@@ -141,11 +149,7 @@ async def test_the_treatment_goes_on_afterwards(
     trial: Trial, hass: HomeAssistant
 ) -> None:
     """The test stands in its place only as long as it waits."""
-    subentry = trial.entry.subentries[RECEPTION]
-    hass.config_entries.async_update_subentry(
-        trial.entry, subentry, data={**subentry.data, "treat_calls": True}
-    )
-    await hass.async_block_till_done()
+    await change_line(hass, trial.entry, treat_calls=True)
     before = trial.treated
     await turn(hass, "switch.reception_do_not_disturb", "on")
     waiting = await trial.begin("203")

@@ -1,8 +1,6 @@
 """Lines come, change and go while the listener runs on."""
 
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from homeassistant.config_entries import ConfigSubentry
 from homeassistant.core import HomeAssistant
@@ -19,9 +17,9 @@ from .common import (
     RECEPTION_DATA,
     RINGS,
     WORKSHOP,
-    WORKSHOP_DATA,
     WORKSHOP_DND,
     MockConfigEntry,
+    change_line,
     device_of,
     line,
     press,
@@ -42,29 +40,6 @@ GATE = ConfigSubentry(
 
 # Whatever happens to the lines.
 pytestmark = pytest.mark.usefixtures("listener_stays")
-
-
-async def change(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    line_id: str = RECEPTION,
-    *,
-    title: str | None = None,
-    data: Mapping[str, Any] | None = None,
-) -> None:
-    """Change a line's subentry."""
-    subentry = entry.subentries[line_id]
-    hass.config_entries.async_update_subentry(
-        entry, subentry, title=title or subentry.title, data=data or subentry.data
-    )
-    await hass.async_block_till_done()
-
-
-async def assign(
-    hass: HomeAssistant, entry: MockConfigEntry, features: list[str]
-) -> None:
-    """Give the line Reception these features."""
-    await change(hass, entry, data={**RECEPTION_DATA, "features": features})
 
 
 async def test_added_line_has_device_and_entities(
@@ -99,7 +74,7 @@ async def test_renamed_line_keeps_everything_but_its_name(
     """The device follows; entity ids, state and the line itself stay."""
     running = line(entry)
     await turn(hass, DND, "on")
-    await change(hass, entry, title="Front desk")
+    await change_line(hass, entry, title="Front desk")
 
     assert device_of(hass).name == "Front desk"
     state = hass.states.get(DND)
@@ -114,7 +89,7 @@ async def test_users_own_device_name_survives_a_rename(
 ) -> None:
     """What was typed on the device page counts more."""
     device_registry.async_update_device(device_of(hass).id, name_by_user="My phone")
-    await change(hass, entry, title="Front desk")
+    await change_line(hass, entry, title="Front desk")
 
     state = hass.states.get(DND)
     assert state is not None
@@ -127,7 +102,7 @@ async def test_changed_password_keeps_the_line(
     """The line's object, and with it every dialog, stays."""
     running = line(entry)
     await turn(hass, DND, "on")
-    await change(hass, entry, data={**RECEPTION_DATA, "password": "another"})
+    await change_line(hass, entry, password="another")
 
     assert line(entry) is running
     assert running.hashes == runtime(entry).server.hash_password("201", "another")
@@ -138,7 +113,9 @@ async def test_unassigned_feature_loses_its_entities(
     hass: HomeAssistant, entry: MockConfigEntry, entity_registry: er.EntityRegistry
 ) -> None:
     """Gone from the states and from the registry, on this line only."""
-    await assign(hass, entry, ["do_not_disturb", "call_forwarding_always"])
+    await change_line(
+        hass, entry, features=["do_not_disturb", "call_forwarding_always"]
+    )
 
     gone = [NO_ANSWER, RINGS, "text.reception_call_forwarding_no_answer_target"]
     for entity_id in gone:
@@ -160,8 +137,8 @@ async def test_reassigned_feature_has_its_entities_and_state_back(
     target = "text.reception_call_forwarding_no_answer_target"
     await write_text(hass, target, "300")
     await turn(hass, NO_ANSWER, "on")
-    await assign(hass, entry, ["do_not_disturb"])
-    await assign(hass, entry, list(RECEPTION_DATA["features"]))
+    await change_line(hass, entry, features=["do_not_disturb"])
+    await change_line(hass, entry, features=list(RECEPTION_DATA["features"]))
 
     assert state_of(hass, target) == "300"
     assert state_of(hass, NO_ANSWER) == "on"
@@ -232,9 +209,9 @@ async def test_two_lines_may_swap_their_users(
     hass: HomeAssistant, entry: MockConfigEntry
 ) -> None:
     """By way of a free one, as the form demands."""
-    await change(hass, entry, data={**RECEPTION_DATA, "user": "209"})
-    await change(hass, entry, WORKSHOP, data={**WORKSHOP_DATA, "user": "201"})
-    await change(hass, entry, data={**RECEPTION_DATA, "user": "202"})
+    await change_line(hass, entry, user="209")
+    await change_line(hass, entry, WORKSHOP, user="201")
+    await change_line(hass, entry, user="202")
 
     assert line(entry).user == "202"
     assert line(entry, WORKSHOP).user == "201"

@@ -16,11 +16,11 @@ from .common import (
     LAST_CONTACT,
     LOCALHOST,
     RECEPTION,
-    RECEPTION_DATA,
     SYNC_STATUS,
     USER_AGENT,
     WATCHERS,
     MockConfigEntry,
+    change_line,
     press,
     state_of,
 )
@@ -188,12 +188,7 @@ class TestSyncStatus:
             listener.server._guard.failed(LOCALHOST, "201", f"guess {guess}")
         assert not listener.server._guard.judges(LOCALHOST, "201", known=True)
 
-        hass.config_entries.async_update_subentry(
-            entry,
-            entry.subentries[RECEPTION],
-            data={**RECEPTION_DATA, "password": "other-201"},
-        )
-        await hass.async_block_till_done()
+        await change_line(hass, entry, password="other-201")
         assert state_of(hass, SYNC_STATUS) == "waiting"
         assert (await phone.register()).status == 200
 

@@ -15,6 +15,7 @@ from .common import (
     BOTH_LINES,
     RECEPTION,
     MockConfigEntry,
+    change_line,
     get_diagnostics_for_config_entry,
     line,
     listener_entry,
@@ -90,15 +91,6 @@ async def forward(hass: HomeAssistant, switch: str, target: str) -> None:
     """Turn a forwarding to 203 on."""
     await write_text(hass, target, "203")
     await turn(hass, switch, "on")
-
-
-async def change(hass: HomeAssistant, entry: MockConfigEntry, **data: object) -> None:
-    """Store other options of the line."""
-    subentry = entry.subentries[RECEPTION]
-    hass.config_entries.async_update_subentry(
-        entry, subentry, data={**subentry.data, **data}
-    )
-    await hass.async_block_till_done()
 
 
 class TestCalls:
@@ -212,11 +204,11 @@ class TestOptions:
     ) -> None:
         """Phones stay where they are."""
         await turn(hass, DND, "on")
-        await change(hass, entry, do_not_disturb_answer="480")
+        await change_line(hass, entry, do_not_disturb_answer="480")
         assert await house.status() == 480
-        await change(hass, entry, treat_calls=False)
+        await change_line(hass, entry, treat_calls=False)
         assert await house.rings()
-        await change(hass, entry, treat_calls=True)
+        await change_line(hass, entry, treat_calls=True)
         assert await house.status() == 480
 
     async def test_the_hour_after_an_emergency_call_goes_on(
@@ -224,10 +216,10 @@ class TestOptions:
     ) -> None:
         """A change of the options does not end it."""
         await turn(hass, DND, "on")
-        await change(hass, entry, emergency_numbers=["203"])
+        await change_line(hass, entry, emergency_numbers=["203"])
         await house.reception.dial("203")
         await house.target.incoming_call()
-        await change(hass, entry, do_not_disturb_answer="480")
+        await change_line(hass, entry, do_not_disturb_answer="480")
         assert await house.rings()
 
     async def test_a_line_that_moves_or_goes_is_not_treated(
@@ -235,7 +227,7 @@ class TestOptions:
     ) -> None:
         """Nor when it comes back without the option."""
         treated = runtime(entry).server.proxy.treated.lines
-        await change(hass, entry, user="204")
+        await change_line(hass, entry, user="204")
         assert list(treated) == [("pbx1", "204")]
         hass.config_entries.async_remove_subentry(entry, RECEPTION)
         await hass.async_block_till_done()
@@ -371,7 +363,7 @@ async def test_diagnostics_say_how_calls_are_treated_and_hold_no_number(
 ) -> None:
     """Whether and how, but nobody's number."""
     await set_up(hass, entry)
-    await change(
+    await change_line(
         hass,
         entry,
         always_ring=["+4930777"],
