@@ -10,9 +10,9 @@ import pytest
 
 from tests.pbx import SimulatedPbx
 from tests.phone import Phone
-from tests.phone.calls import Bell
+from tests.phone.calls import Bell, Call, CallState
 
-from .common import LOCALHOST, RECEPTION, RECEPTION_DATA, MockConfigEntry
+from .common import LOCALHOST, RECEPTION, RECEPTION_DATA, MockConfigEntry, set_up
 from .forms import show_form, submit
 
 PBX = "pbx1"
@@ -140,3 +140,40 @@ async def bell_at(at_pbx: OpenPhone, user: str = "201") -> Bell:
     bell = Bell(await at_pbx(user))
     bell.connect()
     return bell
+
+
+class House:
+    """The phones of reception, of a caller and of who is forwarded to."""
+
+    def __init__(self, reception: Bell, caller: Bell, target: Bell) -> None:
+        """Use `house`."""
+        self.reception = reception
+        self.caller = caller
+        self.target = target
+
+    async def call(self) -> Call:
+        """Call the reception."""
+        return await self.caller.dial("201")
+
+    async def status(self) -> int:
+        """Call the reception in vain; return what the caller is told."""
+        call = await self.call()
+        await self.caller.until(call, CallState.REFUSED)
+        assert call.response is not None
+        return call.response.status
+
+    async def rings(self) -> bool:
+        """Call the reception; return whether its phone rings."""
+        before = len(self.reception.calls)
+        await self.call()
+        await self.reception.incoming_call()
+        return len(self.reception.calls) == before + 1
+
+
+@pytest.fixture
+async def house(
+    hass: HomeAssistant, entry: MockConfigEntry, at_pbx: OpenPhone
+) -> House:
+    """Return three phones at the PBX that are registered."""
+    await set_up(hass, entry)
+    return House(*[await bell_at(at_pbx, user) for user in ("201", "202", "203")])

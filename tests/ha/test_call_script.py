@@ -19,20 +19,19 @@ from tests.pbx import SimulatedPbx
 from tests.phone.calls import CallState
 
 from .common import (
+    DND,
     MockConfigEntry,
     complaints,
     device_of,
     line,
     listener_entry,
     runtime,
-    set_up,
     turn,
 )
-from .pbx import OpenPhone, at_pbx, bell_at, line_at_pbx, pbx, pbx_data
+from .pbx import House, at_pbx, house, line_at_pbx, pbx, pbx_data
 from .scripts import answer, load_scripts, script
-from .test_treatment import DND, House
 
-__all__ = ["at_pbx", "pbx"]
+__all__ = ["at_pbx", "house", "pbx"]
 
 CALLS = (Path(__file__).parents[2] / "docs/calls.md").read_text()
 
@@ -44,15 +43,6 @@ def entry(port: int, pbx: SimulatedPbx) -> MockConfigEntry:
     """Return a listener with a PBX and the line Reception there, whose calls it treats."""
     lines = (pbx_data(pbx.address[1]), line_at_pbx(treat_calls=True))
     return listener_entry(port, lines)
-
-
-@pytest.fixture
-async def house(
-    hass: HomeAssistant, entry: MockConfigEntry, at_pbx: OpenPhone
-) -> House:
-    """Return three phones at the PBX that are registered."""
-    await set_up(hass, entry)
-    return House(*[await bell_at(at_pbx, user) for user in ("201", "202", "203")])
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ import pytest
 
 from custom_components.dfks.features.calls import LineCalls
 from tests.pbx import SimulatedPbx
-from tests.phone.calls import Bell, Call, CallState
+from tests.phone.calls import CallState
 
 from .common import (
+    ALWAYS,
+    ALWAYS_TARGET,
     BOTH_LINES,
+    DND,
     RECEPTION,
     MockConfigEntry,
     change_line,
@@ -26,15 +29,12 @@ from .common import (
     write_text,
 )
 from .forms import sections, show_settings, submit, suggested
-from .pbx import AT_PBX_DATA, OpenPhone, at_pbx, bell_at, line_at_pbx, pbx, pbx_data
+from .pbx import AT_PBX_DATA, House, at_pbx, house, line_at_pbx, pbx, pbx_data
 
-__all__ = ["at_pbx", "pbx"]
+__all__ = ["at_pbx", "house", "pbx"]
 
-DND = "switch.reception_do_not_disturb"
-ALWAYS = "switch.reception_call_forwarding_always"
-ALWAYS_TO = "text.reception_call_forwarding_always_target"
 BUSY = "switch.reception_call_forwarding_busy"
-BUSY_TO = "text.reception_call_forwarding_busy_target"
+BUSY_TARGET = "text.reception_call_forwarding_busy_target"
 
 
 @pytest.fixture
@@ -48,43 +48,6 @@ def entry(port: int, pbx: SimulatedPbx, treatment: dict[str, Any]) -> MockConfig
     """Return a listener with a PBX and the line Reception there."""
     lines = (pbx_data(pbx.address[1]), line_at_pbx(**treatment))
     return listener_entry(port, lines)
-
-
-class House:
-    """The phones of reception, of a caller and of who is forwarded to."""
-
-    def __init__(self, reception: Bell, caller: Bell, target: Bell) -> None:
-        """Use `house`."""
-        self.reception = reception
-        self.caller = caller
-        self.target = target
-
-    async def call(self) -> Call:
-        """Call the reception."""
-        return await self.caller.dial("201")
-
-    async def status(self) -> int:
-        """Call the reception in vain; return what the caller is told."""
-        call = await self.call()
-        await self.caller.until(call, CallState.REFUSED)
-        assert call.response is not None
-        return call.response.status
-
-    async def rings(self) -> bool:
-        """Call the reception; return whether its phone rings."""
-        before = len(self.reception.calls)
-        await self.call()
-        await self.reception.incoming_call()
-        return len(self.reception.calls) == before + 1
-
-
-@pytest.fixture
-async def house(
-    hass: HomeAssistant, entry: MockConfigEntry, at_pbx: OpenPhone
-) -> House:
-    """Return three phones at the PBX that are registered."""
-    await set_up(hass, entry)
-    return House(*[await bell_at(at_pbx, user) for user in ("201", "202", "203")])
 
 
 async def forward(hass: HomeAssistant, switch: str, target: str) -> None:
@@ -120,7 +83,7 @@ class TestCalls:
         self, hass: HomeAssistant, house: House
     ) -> None:
         """The PBX calls it, and the call says who has forwarded it."""
-        await forward(hass, ALWAYS, ALWAYS_TO)
+        await forward(hass, ALWAYS, ALWAYS_TARGET)
         call = await house.call()
         incoming = await house.target.incoming_call()
         diversion = "<sip:201@pbx.example>;reason=unconditional"
@@ -133,7 +96,7 @@ class TestCalls:
         self, hass: HomeAssistant, house: House
     ) -> None:
         """Its phone rings first, until somebody rejects the call."""
-        await forward(hass, BUSY, BUSY_TO)
+        await forward(hass, BUSY, BUSY_TARGET)
         await house.call()
         house.reception.refuse(await house.reception.incoming_call())
         await house.target.incoming_call()
@@ -192,7 +155,7 @@ class TestCalls:
     ) -> None:
         """Whatever is on: the phone itself may act on it."""
         await turn(hass, DND, "on")
-        await forward(hass, ALWAYS, ALWAYS_TO)
+        await forward(hass, ALWAYS, ALWAYS_TARGET)
         assert await house.rings()
 
 
