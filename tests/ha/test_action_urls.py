@@ -15,6 +15,8 @@ import pytest
 from tests.phone.action_urls import MAKES, Make, ReportingPhone, get
 
 from .common import (
+    CALL,
+    CALL_EVENT,
     RECEPTION,
     RECEPTION_DATA,
     MockConfigEntry,
@@ -27,8 +29,6 @@ from .common import (
 from .forms import placeholders, show_line_form, submit
 from .test_files import ENGLISH
 
-CALL = "sensor.reception_call"
-CALL_EVENT = "event.reception_call"
 HOOK = "0123456789abcdef0123456789abcdef"
 
 type Client = TestClient[Any, Any]

@@ -16,6 +16,8 @@ import pytest
 from custom_components.dfks.features.seen import CallReason, Leg, Party, SeenCalls
 
 from .common import (
+    CALL,
+    CALL_EVENT,
     RECEPTION,
     RECEPTION_DATA,
     MockConfigEntry,
@@ -30,8 +32,6 @@ from .common import (
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "blueprints" / "automation" / "dfks"
 
-CALL = "sensor.reception_call"
-CALL_EVENT = "event.reception_call"
 RADIO = "media_player.radio"
 SPEAKER = "media_player.speaker"
 VOICE = "tts.voice"

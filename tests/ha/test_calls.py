@@ -1,7 +1,5 @@
 """The calls of a line whose SIP passes: its sensor, its event, and who may know what."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 from homeassistant.core import Event, HomeAssistant, callback
@@ -15,6 +13,8 @@ from tests.pbx import SimulatedPbx
 from tests.phone.calls import Bell, Call, CallState as Progress
 
 from .common import (
+    CALL,
+    CALL_EVENT,
     RECEPTION,
     MockConfigEntry,
     change_line,
@@ -25,14 +25,9 @@ from .common import (
 )
 from .forms import submit
 from .pbx import OpenPhone, at_pbx, bell_at, line_at_pbx, pbx, pbx_data
+from .test_files import ENGLISH
 
 __all__ = ["at_pbx", "pbx"]
-
-TRANSLATIONS = Path(__file__).parents[2] / "custom_components/dfks/translations"
-ENGLISH = json.loads((TRANSLATIONS / "en.json").read_text())
-
-CALL = "sensor.reception_call"
-CALL_EVENT = "event.reception_call"
 
 
 @pytest.fixture
