@@ -12,7 +12,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util.aiohttp import MockRequest
 import pytest
 
-from tests.phone.action_urls import MAKES, Make, ReportingPhone, get
+from tests.phone.action_urls import MAKES, ReportingPhone, get
 
 from .common import (
     CALL,
@@ -90,6 +90,14 @@ def settings_of(words: dict[str, str]) -> str:
     return words["action_urls"].replace("```", "")
 
 
+async def configured(
+    hass: HomeAssistant, entry: MockConfigEntry, vendor: str
+) -> ReportingPhone:
+    """Return a vendor's phone that has been given what its page says."""
+    _, words = await pages_of(hass, entry, vendor=vendor)
+    return ReportingPhone(MAKES[vendor], settings_of(words))
+
+
 class TestPhones:
     """A phone that has been given what the page says."""
 
@@ -98,8 +106,7 @@ class TestPhones:
         self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
     ) -> None:
         """Each vendor's, by its own settings and variables."""
-        _, words = await pages_of(hass, entry, vendor=vendor)
-        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        phone = await configured(hass, entry, vendor)
         assert phone.has_urls
         seen = []
 
@@ -132,8 +139,7 @@ class TestPhones:
         self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
     ) -> None:
         """Is missed once, though the phone says that it has ended as well."""
-        _, words = await pages_of(hass, entry, vendor=vendor)
-        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        phone = await configured(hass, entry, vendor)
         await phone.rings("202")
         await phone.hangs_up()
         await hass.async_block_till_done()
@@ -147,8 +153,7 @@ class TestPhones:
         self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
     ) -> None:
         """Has no call any more."""
-        _, words = await pages_of(hass, entry, vendor=vendor)
-        phone = ReportingPhone(MAKES[vendor], settings_of(words))
+        phone = await configured(hass, entry, vendor)
         await phone.dials("202")
         await phone.picks_up()
         await hass.async_block_till_done()
@@ -169,8 +174,7 @@ class TestPhones:
         event: str,
     ) -> None:
         """And has a URL for that."""
-        _, words = await pages_of(hass, entry, vendor="yealink")
-        phone = ReportingPhone(MAKES["yealink"], settings_of(words))
+        phone = await configured(hass, entry, "yealink")
         await phone.rings("202")
         await getattr(phone, key)()
         await hass.async_block_till_done()
@@ -371,12 +375,11 @@ class TestOption:
 class TestPage:
     """What a user is told to enter on the phone."""
 
-    @pytest.mark.parametrize("make", MAKES.values(), ids=list(MAKES))
+    @pytest.mark.parametrize("vendor", MAKES)
     async def test_a_new_line(
-        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, make: Make
+        self, hass: HomeAssistant, entry: MockConfigEntry, web: str, vendor: str
     ) -> None:
         """Has its own address at once."""
-        vendor = next(key for key, known in MAKES.items() if known is make)
         shown = await show_line_form(hass, entry)
         form = {
             "name": "Gate",
@@ -387,8 +390,7 @@ class TestPage:
         result = await submit(hass, shown, form)
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert result["description"] == "calls"
-        words = placeholders(result)
-        phone = ReportingPhone(make, settings_of(words))
+        phone = ReportingPhone(MAKES[vendor], settings_of(placeholders(result)))
         await phone.rings("202")
         await hass.async_block_till_done()
         assert state_of(hass, "sensor.gate_call") == "ringing"
