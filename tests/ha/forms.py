@@ -107,6 +107,13 @@ def gate_form(**changes: object) -> dict[str, Any]:
     return {**reception_form(**form), **changes}
 
 
+async def add_gate(
+    hass: HomeAssistant, entry: MockConfigEntry, **changes: object
+) -> SubentryFlowResult:
+    """Add the third line by its form."""
+    return await submit(hass, await show_line_form(hass, entry), gate_form(**changes))
+
+
 async def show_settings(
     hass: HomeAssistant, entry: MockConfigEntry, line_id: str
 ) -> SubentryFlowResult:

@@ -29,7 +29,7 @@ from .common import (
     runtime,
     set_up,
 )
-from .forms import gate_form, show_line_form, submit
+from .forms import add_gate, submit
 
 # Those of the lines Reception and Workshop, with all features.
 BOTH = 28
@@ -111,8 +111,7 @@ class TestForm:
         self, hass: HomeAssistant, entry: MockConfigEntry, **changes: object
     ) -> dict[str, str] | None:
         """Fill the form of a new line; return what is wrong."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(**changes))
+        result = await add_gate(hass, entry, **changes)
         return result.get("errors")
 
     @pytest.mark.parametrize("limit", [BOTH + 14], indirect=True)

@@ -33,6 +33,7 @@ from .common import (
 )
 from .forms import (
     ShownForm,
+    add_gate,
     as_sent,
     fields,
     gate_form,
@@ -358,12 +359,11 @@ class TestSections:
 class TestArea:
     """The area of a new line."""
 
-    async def add_gate(
+    async def added(
         self, hass: HomeAssistant, entry: MockConfigEntry, area: str
     ) -> dr.DeviceEntry:
         """Add the line Gate in an area, and return its device."""
-        shown = await show_line_form(hass, entry)
-        await submit(hass, shown, gate_form(area=area))
+        await add_gate(hass, entry, area=area)
         (gate,) = (one for one in entry.subentries.values() if one.title == "Gate")
         return device_of(hass, gate.subentry_id)
 
@@ -372,7 +372,7 @@ class TestArea:
     ) -> None:
         """And it is the device of the line's entities."""
         area = ar.async_get(hass).async_create("Garden").id
-        device = await self.add_gate(hass, entry, area)
+        device = await self.added(hass, entry, area)
 
         assert device.area_id == area
         entities = er.async_entries_for_device(er.async_get(hass), device.id)
@@ -383,7 +383,7 @@ class TestArea:
     ) -> None:
         """Also when the listener starts anew."""
         area = ar.async_get(hass).async_create("Garden").id
-        device = await self.add_gate(hass, entry, area)
+        device = await self.added(hass, entry, area)
         dr.async_get(hass).async_update_device(device.id, area_id=None)
         await hass.config_entries.async_reload(entry.entry_id)
         await hass.async_block_till_done()
@@ -396,7 +396,7 @@ class TestArea:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """The line is added all the same."""
-        device = await self.add_gate(hass, entry, "no_such_area")
+        device = await self.added(hass, entry, "no_such_area")
 
         assert device.area_id is None
 
@@ -670,8 +670,7 @@ class TestLine:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """The digest user name may differ from the user."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(auth_name="gate@home"))
+        result = await add_gate(hass, entry, auth_name="gate@home")
 
         assert result["data"]["auth_name"] == "gate@home"
         added = next(li for li in listener.sync.lines.values() if li.user == "203")
@@ -686,8 +685,7 @@ class TestLine:
         user: str,
     ) -> None:
         """Not only digits."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user=user))
+        result = await add_gate(hass, entry, user=user)
 
         assert result["data"]["user"] == user
 
@@ -702,8 +700,7 @@ class TestLine:
         message: str,
     ) -> None:
         """The form keeps what was typed."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(**{field: value}))
+        result = await add_gate(hass, entry, **{field: value})
 
         assert result["type"] is FlowResultType.FORM
         assert result["errors"] == {shown_at(result, field): message}
@@ -715,8 +712,7 @@ class TestLine:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """So that the user knows where to look."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="202"))
+        result = await add_gate(hass, entry, user="202")
 
         assert placeholders(result)["line"] == "Workshop"
 
@@ -724,11 +720,9 @@ class TestLine:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """A user is the authentication name too where none is given."""
-        shown = await show_line_form(hass, entry)
-        await submit(hass, shown, gate_form(auth_name="204"))
+        await add_gate(hass, entry, auth_name="204")
 
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="204"))
+        result = await add_gate(hass, entry, user="204")
         assert result["errors"] == {"login": "auth_name_in_use"}
 
 

@@ -23,7 +23,7 @@ from .common import (
     state_of,
 )
 from .conftest import Plug
-from .forms import gate_form, show_line_form, submit
+from .forms import add_gate, submit
 
 YEALINK = "Yealink SIP-T46U 108.86.0.20"
 GENERIC = DevicePage("DFKS", "SIP phone line")
@@ -127,8 +127,7 @@ class TestPage:
         plug: Plug,
     ) -> None:
         """Without a reload."""
-        shown = await show_line_form(hass, entry)
-        await submit(hass, shown, gate_form())
+        await add_gate(hass, entry)
         phone = await plug(user="203", password="gate-203", user_agent=YEALINK)
         await phone.register()
         await phone.options()

@@ -27,7 +27,7 @@ from .common import (
     write_number,
     write_text,
 )
-from .forms import gate_form, show_line_form, submit
+from .forms import add_gate
 
 KINDS = {
     "always": ("call_forwarding_always", desk.ALWAYS),
@@ -171,8 +171,7 @@ async def test_rename_and_other_lines_leave_the_dialog_alone(
     reception = entry.subentries[RECEPTION]
     hass.config_entries.async_update_subentry(entry, reception, title="Front desk")
     hass.config_entries.async_remove_subentry(entry, "workshop")
-    shown = await show_line_form(hass, entry)
-    await submit(hass, shown, gate_form())
+    await add_gate(hass, entry)
     await phone.quiet()
 
     await phone.set_dnd(True)
@@ -203,8 +202,7 @@ async def test_added_line_serves_its_phone(
     stack: AsyncExitStack,
 ) -> None:
     """At once, without a reload."""
-    shown = await show_line_form(hass, entry)
-    await submit(hass, shown, gate_form())
+    await add_gate(hass, entry)
 
     phone = Phone("203", "gate-203", (LOCALHOST, listener.server.port))
     await stack.enter_async_context(phone)

@@ -30,6 +30,7 @@ from .common import (
     turn,
 )
 from .forms import (
+    add_gate,
     fields,
     gate_form,
     placeholders,
@@ -564,8 +565,7 @@ class TestLineForm:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """Before its phone registers; what was proposed as password is not stored."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(pbx=PBX, auth_name="x"))
+        result = await add_gate(hass, entry, pbx=PBX, auth_name="x")
 
         assert result["unique_id"] == f"203@{PBX}"
         assert result["data"]["pbx"] == PBX
@@ -586,12 +586,10 @@ class TestLineForm:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """202 is here; at the PBX it is free, and then taken there too."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="202", pbx=PBX))
+        result = await add_gate(hass, entry, user="202", pbx=PBX)
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="202", pbx=PBX))
+        result = await add_gate(hass, entry, user="202", pbx=PBX)
         assert result["errors"] == {"user": "user_in_use"}
         assert placeholders(result)["line"] == "Gate"
 
@@ -599,10 +597,8 @@ class TestLineForm:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """Beside a line at the PBX, which has none."""
-        shown = await show_line_form(hass, entry)
-        await submit(hass, shown, gate_form(pbx=PBX))
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(auth_name="202"))
+        await add_gate(hass, entry, pbx=PBX)
+        result = await add_gate(hass, entry, auth_name="202")
 
         assert result["errors"] == {"login": "auth_name_in_use"}
 
@@ -618,8 +614,7 @@ class TestLineForm:
             "203", "secret", (LOCALHOST, port), user_agent="snomD785/10.1"
         ) as phone:
             await phone.register()
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(pbx=PBX))
+        result = await add_gate(hass, entry, pbx=PBX)
 
         assert "vendor" not in result["data"]
         assert listener.monitor.unknown_phones.of("203") is not None

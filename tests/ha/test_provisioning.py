@@ -29,6 +29,7 @@ from .common import (
 )
 from .conftest import Plug
 from .forms import (
+    add_gate,
     field,
     fields,
     gate_form,
@@ -118,8 +119,7 @@ class TestLastPage:
         port: int,
     ) -> None:
         """All of it, and what the synchronization may be called."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(auth_name="gate"))
+        result = await add_gate(hass, entry, auth_name="gate")
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert placeholders(result) == {
@@ -143,8 +143,7 @@ class TestLastPage:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """Page, and parameters by model."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor="yealink"))
+        result = await add_gate(hass, entry, vendor="yealink")
 
         assert result["data"]["vendor"] == "yealink"
         assert placeholders(result)["settings"] == (
@@ -187,8 +186,7 @@ class TestLastPage:
         words: str,
     ) -> None:
         """In one of four ways, by what is documented of its vendor."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor=vendor))
+        result = await add_gate(hass, entry, vendor=vendor)
 
         advice = placeholders(result)["advice"]
         assert words in advice
@@ -200,8 +198,7 @@ class TestLastPage:
         """As the names of entities."""
         hass.config.language = "de"
         await set_up(hass, entry)
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor="poly"))
+        result = await add_gate(hass, entry, vendor="poly")
 
         assert "Das Telefon weist Anrufe selbst ab" in placeholders(result)["advice"]
 
@@ -251,8 +248,7 @@ class TestLastPage:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """A phone that has them dials them."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor="vtech"))
+        result = await add_gate(hass, entry, vendor="vtech")
 
         assert placeholders(result)["advice"].endswith(
             "`access_code_dnd_on`, `access_code_dnd_off`"
@@ -262,8 +258,7 @@ class TestLastPage:
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
     ) -> None:
         """It says so."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor="snom"))
+        result = await add_gate(hass, entry, vendor="snom")
 
         assert placeholders(result)["settings"] == COMMON["page_no_setting"]
 
@@ -276,8 +271,7 @@ class TestLastPage:
         vendor: str,
     ) -> None:
         """No empty place in the text."""
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(vendor=vendor))
+        result = await add_gate(hass, entry, vendor=vendor)
 
         words = placeholders(result).values()
         assert all(text.strip() for text in words)
@@ -446,8 +440,7 @@ class TestUnknownPhones:
     ) -> None:
         """And it is offered no more."""
         await try_to_register(plug, "300", YEALINK)
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="300"))
+        result = await add_gate(hass, entry, user="300")
 
         assert result["data"]["user"] == "300"
         assert result["data"]["vendor"] == "yealink"
@@ -464,9 +457,7 @@ class TestUnknownPhones:
     ) -> None:
         """More than what the phone says."""
         await try_to_register(plug, "300", YEALINK)
-        shown = await show_line_form(hass, entry)
-        form = gate_form(user="300", vendor="poly")
-        result = await submit(hass, shown, form)
+        result = await add_gate(hass, entry, user="300", vendor="poly")
 
         assert result["data"]["vendor"] == "poly"
 
@@ -479,8 +470,7 @@ class TestUnknownPhones:
     ) -> None:
         """The phone of the line need not be there yet."""
         await try_to_register(plug, "300", YEALINK)
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="203"))
+        result = await add_gate(hass, entry, user="203")
 
         assert result["data"]["user"] == "203"
         assert "vendor" not in result["data"]
@@ -553,8 +543,7 @@ class TestUnknownPhones:
     ) -> None:
         """The page says what the synchronization may be called."""
         await try_to_register(plug, "300", "Desk/1.0")
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form(user="300"))
+        result = await add_gate(hass, entry, user="300")
 
         assert "vendor" not in result["data"]
         assert "`Feature Sync`" in placeholders(result)["settings"]
@@ -564,8 +553,7 @@ class TestUnknownPhones:
     ) -> None:
         """A line can be added all the same."""
         entry.add_to_hass(hass)
-        shown = await show_line_form(hass, entry)
-        result = await submit(hass, shown, gate_form())
+        result = await add_gate(hass, entry)
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert placeholders(result)["server"] == f"`{LOCALHOST}`"

@@ -17,7 +17,7 @@ from custom_components.dfks.sip.wire.parser import parse
 from tests.phone import Phone
 
 from .common import LOCALHOST, MockConfigEntry
-from .forms import gate_form, show_line_form, submit
+from .forms import add_gate
 
 
 def request(to: str, user_agent: str = "Desk/1.0") -> Request:
@@ -143,7 +143,6 @@ async def test_phone_is_let_in_when_its_line_is_added(
             guard.failed(LOCALHOST, "300", f"attempt {attempt}")
         assert not guard.judges(LOCALHOST, "300", known=True)
 
-        shown = await show_line_form(hass, entry)
-        await submit(hass, shown, gate_form(user="300", password="secret"))
+        await add_gate(hass, entry, user="300", password="secret")
 
         assert (await phone.register()).status == 200

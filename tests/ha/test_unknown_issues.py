@@ -16,7 +16,7 @@ from custom_components.dfks.phones.unknown_issues import MAX_ISSUES, SHOWN
 
 from .common import MockConfigEntry, async_fire_time_changed
 from .conftest import Plug
-from .forms import gate_form, show_line_form, submit, suggested
+from .forms import add_gate, submit, suggested
 
 YEALINK = "Yealink SIP-T46U 108.86.0.20"
 
@@ -132,7 +132,7 @@ class TestIssue:
         await try_to_register(plug)
         await try_to_register(plug, address="127.0.0.2")
         await try_to_register(plug, user="300")
-        await submit(hass, await show_line_form(hass, entry), gate_form())
+        await add_gate(hass, entry)
 
         (left,) = issues(hass)
         assert (left.translation_placeholders or {})["user"] == "300"
