@@ -90,6 +90,9 @@ LAST_CONTACT = "sensor.reception_last_contact"
 WATCHERS = "sensor.reception_watchers"
 WORKSHOP_DND = "switch.workshop_do_not_disturb"
 
+# What a phone says of itself.
+YEALINK = "Yealink SIP-T46U 108.86.0.20"
+
 # Seconds from one thing that a person does to the next. What goes back within one second
 # is told to phones later than at once.
 A_WHILE = 1.1

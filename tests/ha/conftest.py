@@ -23,6 +23,7 @@ from .common import (
     RECEPTION_DATA,
     WORKSHOP,
     WORKSHOP_DATA,
+    YEALINK,
     HomeAssistantSnapshotExtension,
     MockConfigEntry,
     entry_state,
@@ -140,6 +141,16 @@ async def plug(port: int) -> AsyncIterator[Plug]:
             return await stack.enter_async_context(phone)
 
         yield plug
+
+
+async def try_to_register(
+    plug: Plug, user: str, user_agent: str = YEALINK, *, address: str = LOCALHOST
+) -> None:
+    """Have a phone try to register whose line is not there."""
+    phone = await plug(
+        user=user, password="mine", user_agent=user_agent, local=(address, 0)
+    )
+    assert (await phone.register()).status == 401
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from .common import (
     RECEPTION,
     RECEPTION_DATA,
     SYNC_STATUS,
+    YEALINK,
     MockConfigEntry,
     device_of,
     line,
@@ -25,7 +26,6 @@ from .common import (
 from .conftest import Plug
 from .forms import add_gate, submit
 
-YEALINK = "Yealink SIP-T46U 108.86.0.20"
 GENERIC = DevicePage("DFKS", "SIP phone line")
 HERE = "http://127.0.0.1"
 

@@ -20,6 +20,7 @@ from .common import (
     RECEPTION,
     RECEPTION_DATA,
     SYNC_STATUS,
+    YEALINK,
     MockConfigEntry,
     listener_entry,
     reception_form,
@@ -27,7 +28,7 @@ from .common import (
     set_up,
     state_of,
 )
-from .conftest import Plug
+from .conftest import Plug, try_to_register
 from .forms import (
     add_gate,
     field,
@@ -51,8 +52,6 @@ RINGING = (
     "page_treated",
 )
 
-YEALINK = "Yealink SIP-T46U 108.86.0.20"
-
 
 def offered(result: SubentryFlowResult) -> list[Any]:
     """Return the phones that the field of the user offers."""
@@ -64,12 +63,6 @@ def offered(result: SubentryFlowResult) -> list[Any]:
 def said(advice: str) -> list[str]:
     """Return which of the texts of whether the phone keeps ringing are there."""
     return [key for key in RINGING if COMMON[key].split("{")[0] in advice]
-
-
-async def try_to_register(plug: Plug, user: str, user_agent: str) -> None:
-    """Let a phone try to register whose line is not there."""
-    phone = await plug(user=user, password="not-known-yet", user_agent=user_agent)
-    assert (await phone.register()).status == 401
 
 
 class TestPassword:
@@ -469,7 +462,7 @@ class TestUnknownPhones:
         plug: Plug,
     ) -> None:
         """The phone of the line need not be there yet."""
-        await try_to_register(plug, "300", YEALINK)
+        await try_to_register(plug, "300")
         result = await add_gate(hass, entry, user="203")
 
         assert result["data"]["user"] == "203"
@@ -484,7 +477,7 @@ class TestUnknownPhones:
         plug: Plug,
     ) -> None:
         """Their password is wrong, which their line's sync status says."""
-        await try_to_register(plug, "201", YEALINK)
+        await try_to_register(plug, "201")
         shown = await show_line_form(hass, entry)
 
         assert isinstance(field(shown, "user"), TextSelector)
@@ -513,7 +506,7 @@ class TestUnknownPhones:
     ) -> None:
         """One address may be five phones."""
         for number in range(300, 310):
-            await try_to_register(plug, str(number), YEALINK)
+            await try_to_register(plug, str(number))
 
         users = [
             option["value"] for option in offered(await show_line_form(hass, entry))

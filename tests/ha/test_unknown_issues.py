@@ -15,23 +15,8 @@ from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.unknown_issues import MAX_ISSUES, SHOWN
 
 from .common import MockConfigEntry, async_fire_time_changed
-from .conftest import Plug
+from .conftest import Plug, try_to_register
 from .forms import add_gate, submit, suggested
-
-YEALINK = "Yealink SIP-T46U 108.86.0.20"
-
-
-async def try_to_register(
-    plug: Plug,
-    user: str = "203",
-    user_agent: str = YEALINK,
-    address: str = "127.0.0.1",
-) -> None:
-    """Let a phone try to register whose line is not there."""
-    phone = await plug(
-        user=user, password="mine", user_agent=user_agent, local=(address, 0)
-    )
-    assert (await phone.register()).status == 401
 
 
 def issues(hass: HomeAssistant) -> list[ir.IssueEntry]:
@@ -60,7 +45,7 @@ class TestIssue:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """By maker, model, address and user."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
 
         (issue,) = issues(hass)
         assert issue.is_fixable
@@ -74,7 +59,7 @@ class TestIssue:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """In Home Assistant's language."""
-        await try_to_register(plug, user_agent="")
+        await try_to_register(plug, "203", "")
 
         (issue,) = issues(hass)
         assert issue.translation_placeholders is not None
@@ -84,7 +69,7 @@ class TestIssue:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """Diagnostics list the ids."""
-        await try_to_register(plug, user="98765")
+        await try_to_register(plug, "98765")
 
         (issue,) = issues(hass)
         assert "98765" not in issue.issue_id
@@ -104,7 +89,7 @@ class TestIssue:
     ) -> None:
         """However often it is tried."""
         for address in ("127.0.0.1", "127.0.0.1", "127.0.0.2"):
-            await try_to_register(plug, address=address)
+            await try_to_register(plug, "203", address=address)
 
         assert len(issues(hass)) == 2
 
@@ -129,9 +114,9 @@ class TestIssue:
         plug: Plug,
     ) -> None:
         """At whatever address its phone is, and whoever added it."""
-        await try_to_register(plug)
-        await try_to_register(plug, address="127.0.0.2")
-        await try_to_register(plug, user="300")
+        await try_to_register(plug, "203")
+        await try_to_register(plug, "203", address="127.0.0.2")
+        await try_to_register(plug, "300")
         await add_gate(hass, entry)
 
         (left,) = issues(hass)
@@ -141,13 +126,13 @@ class TestIssue:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """And makes room; a phone that still tries is shown anew."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         later = dt_util.utcnow() + timedelta(seconds=SHOWN + 1)
         async_fire_time_changed(hass, later)
         await hass.async_block_till_done()
         assert issues(hass) == []
 
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         assert len(issues(hass)) == 1
 
     async def test_goes_with_the_listener(
@@ -158,7 +143,7 @@ class TestIssue:
         plug: Plug,
     ) -> None:
         """There is nothing to add a line to."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         await hass.config_entries.async_unload(entry.entry_id)
 
         assert issues(hass) == []
@@ -175,7 +160,7 @@ class TestFix:
         plug: Plug,
     ) -> None:
         """User and vendor; name and area are the user's to say."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         repairs, shown = await open_fix(hass)
         assert (shown["type"], shown["step_id"]) == (FlowResultType.FORM, "confirm")
         done = await repairs.async_configure(shown["flow_id"], {})
@@ -199,7 +184,7 @@ class TestFix:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """Its vendor is not known then."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         listener.monitor.unknown_phones._unknown_phones.clear()
         repairs, shown = await open_fix(hass)
         done = await repairs.async_configure(shown["flow_id"], {})
@@ -218,7 +203,7 @@ class TestFix:
         plug: Plug,
     ) -> None:
         """It was unloaded while the dialog was open."""
-        await try_to_register(plug)
+        await try_to_register(plug, "203")
         repairs, shown = await open_fix(hass)
         await hass.config_entries.async_unload(entry.entry_id)
         done = await repairs.async_configure(shown["flow_id"], {})
