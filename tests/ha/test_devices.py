@@ -1,6 +1,7 @@
 """The page of a line's device: what its phone is, and where its web page is."""
 
 import logging
+from typing import Any
 
 from homeassistant.core import HomeAssistant, State
 import pytest
@@ -34,6 +35,13 @@ def page(hass: HomeAssistant) -> DevicePage:
     """Return what the page of the line's device says."""
     device = device_of(hass)
     return DevicePage(*(getattr(device, field) for field in DevicePage._fields))
+
+
+async def plug_in(plug: Plug, user_agent: str = YEALINK, **how: Any) -> None:
+    """Plug a phone in that registers, and wait until the listener has seen it."""
+    phone = await plug(user_agent=user_agent, **how)
+    await phone.register()
+    await phone.options()
 
 
 @pytest.mark.parametrize(
@@ -101,9 +109,7 @@ class TestPage:
         self, hass: HomeAssistant, listener: DfksListener, plug: Plug
     ) -> None:
         """With its firmware and a link to its web page."""
-        phone = await plug(user_agent=YEALINK)
-        await phone.register()
-        await phone.options()
+        await plug_in(plug)
 
         assert page(hass) == ("Yealink", "SIP-T46U", "108.86.0.20", HERE)
 
@@ -128,9 +134,7 @@ class TestPage:
     ) -> None:
         """Without a reload."""
         await add_gate(hass, entry)
-        phone = await plug(user="203", password="gate-203", user_agent=YEALINK)
-        await phone.register()
-        await phone.options()
+        await plug_in(plug, user="203", password="gate-203")
         (gate,) = (one for one in entry.subentries.values() if one.title == "Gate")
 
         assert device_of(hass, gate.subentry_id).model == "SIP-T46U"
@@ -170,9 +174,7 @@ class TestPage:
     ) -> None:
         """There is no saying which to visit."""
         for user_agent in (YEALINK, "snomD785/10.1.84.12"):
-            phone = await plug(user_agent=user_agent)
-            await phone.register()
-            await phone.options()
+            await plug_in(plug, user_agent)
 
         assert page(hass) == GENERIC
 
@@ -181,9 +183,7 @@ class TestPage:
     ) -> None:
         """At two addresses."""
         for address in ("127.0.0.1", "127.0.0.2"):
-            phone = await plug(user_agent=YEALINK, local=(address, 0))
-            await phone.register()
-            await phone.options()
+            await plug_in(plug, local=(address, 0))
 
         assert page(hass) == GENERIC
 
@@ -194,9 +194,7 @@ class TestPage:
         lines = [line_data(RECEPTION, "Reception", RECEPTION_DATA)]
         options = {"trusted_proxies": "127.0.0.1"}
         await set_up(hass, listener_entry(port, lines, options=options))
-        phone = await plug(user_agent=YEALINK)
-        await phone.register()
-        await phone.options()
+        await plug_in(plug)
 
         assert page(hass) == ("Yealink", "SIP-T46U", "108.86.0.20", None)
 
@@ -258,9 +256,7 @@ class TestWrongPassword:
         plug: Plug,
     ) -> None:
         """It may come before the sensor is there."""
-        phone = await plug()
-        await phone.register()
-        await phone.options()
+        await plug_in(plug, "Desk/1.0")
         listener.monitor.phone(line(entry)).recall_refusal()
 
         assert state_of(hass, SYNC_STATUS) == "waiting"
