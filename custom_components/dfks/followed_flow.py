@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
     ConfigSubentry,
     ConfigSubentryFlow,
     SubentryFlowResult,
@@ -25,12 +26,8 @@ from homeassistant.const import (
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
     BooleanSelector,
-    SelectSelector,
-    SelectSelectorConfig,
-    SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
-    TextSelectorType,
 )
 import voluptuous as vol
 
@@ -49,18 +46,22 @@ from .const import (
 )
 from .followed.trial import Trial, TrialResult
 from .forms import (
+    PASSWORD,
+    TRANSPORTS,
     Errors,
     Words,
+    chosen_features,
     errors_in_sections,
+    feature_choice,
     filled,
     form_section,
     in_sections,
     is_host,
+    transport_choice,
     without_sections,
 )
 from .listener import DfksListener, running_listener
 from .pbx.manager import async_prepare_tls
-from .pbx_flow import TRANSPORTS
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .settings import (
     assigned_features,
@@ -225,7 +226,9 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
     def _stored(self) -> ConfigSubentry | None:
         """Return the line that is reconfigured."""
         return (
-            self._get_reconfigure_subentry() if self.source == "reconfigure" else None
+            self._get_reconfigure_subentry()
+            if self.source == SOURCE_RECONFIGURE
+            else None
         )
 
     def _stored_values(self) -> dict[str, Any]:
@@ -392,11 +395,6 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         return running_listener(self._get_entry())
 
 
-_PASSWORD: Final = TextSelector(
-    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
-)
-
-
 def _schema(step_id: str, errors: Errors) -> vol.Schema:
     line: dict[vol.Marker, Any]
     if step_id == "several":
@@ -407,20 +405,13 @@ def _schema(step_id: str, errors: Errors) -> vol.Schema:
         needed = vol.Optional if step_id == "reconfigure" else vol.Required
         line = {
             vol.Required(CONF_USER): TextSelector(),
-            needed(CONF_PASSWORD): _PASSWORD,
+            needed(CONF_PASSWORD): PASSWORD,
         }
     advanced: dict[vol.Marker, Any] = {
         vol.Optional(CONF_DOMAIN): TextSelector(),
         vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
         vol.Required(CONF_REGISTER, default=False): BooleanSelector(),
-        vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): SelectSelector(
-            SelectSelectorConfig(
-                options=list(FEATURE_KEYS.values()),
-                multiple=True,
-                mode=SelectSelectorMode.LIST,
-                translation_key=CONF_FEATURES,
-            )
-        ),
+        vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): feature_choice(),
     }
     if step_id != "several":
         advanced = {vol.Optional(CONF_AUTH_NAME): TextSelector(), **advanced}
@@ -432,11 +423,7 @@ def _schema(step_id: str, errors: Errors) -> vol.Schema:
             **name,
             vol.Required(CONF_HOST): TextSelector(),
             vol.Optional(CONF_PORT): cv.port,
-            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN
-                )
-            ),
+            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): transport_choice(),
             **line,
             vol.Optional(CONF_ADVANCED): form_section(
                 advanced, collapsed=CONF_ADVANCED not in errors
@@ -450,7 +437,6 @@ def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     host = unbracketed(fields[CONF_HOST].strip())
     domain = fields.get(CONF_DOMAIN, "").strip()
     proxy = fields.get(CONF_OUTBOUND_PROXY, "").strip()
-    features = fields[CONF_FEATURES]
     errors: Errors = {}
     if not is_host(host):
         errors[CONF_HOST] = "invalid_host"
@@ -458,13 +444,13 @@ def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
         errors[CONF_DOMAIN] = "invalid_domain"
     if proxy and not _is_proxy(proxy):
         errors[CONF_OUTBOUND_PROXY] = "invalid_proxy"
-    if not features:
+    if not fields[CONF_FEATURES]:
         errors[CONF_FEATURES] = "no_feature"
     data = {
         CONF_HOST: host,
         CONF_TRANSPORT: fields[CONF_TRANSPORT],
         CONF_REGISTER: fields[CONF_REGISTER],
-        CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
+        CONF_FEATURES: chosen_features(fields),
     }
     if port := fields.get(CONF_PORT):
         data[CONF_PORT] = port

@@ -11,8 +11,13 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
     SelectSelectorMode,
+    TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
 )
 import voluptuous as vol
+
+from .const import CONF_FEATURES, FEATURE_KEYS
 
 if TYPE_CHECKING:
     from probatio import Schema
@@ -23,6 +28,14 @@ type Words = dict[str, str]
 
 # The fields of each section of a form. What is stored has no sections.
 type Sections = Mapping[str, Collection[str]]
+
+# What messages go to a PBX over, whatever its phones speak.
+TRANSPORTS: Final = ("UDP", "TCP", "TLS")
+
+# The field of a password that is not shown.
+PASSWORD: Final = TextSelector(
+    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
+)
 
 # A host name as a SIP URI may hold it (RFC 3261 section 25.1): the last label starts
 # with a letter, so that a mistyped address is no name.
@@ -98,6 +111,43 @@ def choice(
     return SelectSelector(
         SelectSelectorConfig(options=options, mode=mode, translation_key=key)
     )
+
+
+def proposals(
+    options: Sequence[str] | Sequence[SelectOptionDict],
+) -> TextSelector | SelectSelector:
+    """Return a field to type into, which offers some options if there are any."""
+    if not options:
+        return TextSelector()
+    return SelectSelector(
+        SelectSelectorConfig(
+            options=options, custom_value=True, mode=SelectSelectorMode.DROPDOWN
+        )
+    )
+
+
+def transport_choice() -> SelectSelector:
+    """Return the field of what messages go to a PBX over."""
+    return SelectSelector(
+        SelectSelectorConfig(options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN)
+    )
+
+
+def feature_choice() -> SelectSelector:
+    """Return the field of the features of a line."""
+    return SelectSelector(
+        SelectSelectorConfig(
+            options=list(FEATURE_KEYS.values()),
+            multiple=True,
+            mode=SelectSelectorMode.LIST,
+            translation_key=CONF_FEATURES,
+        )
+    )
+
+
+def chosen_features(values: Mapping[str, Any]) -> list[str]:
+    """Return the features that are chosen in a form, in the order of documents."""
+    return [key for key in FEATURE_KEYS.values() if key in values[CONF_FEATURES]]
 
 
 def address_of(text: str) -> IPv4Address | IPv6Address | None:

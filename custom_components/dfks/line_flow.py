@@ -23,11 +23,9 @@ from homeassistant.helpers.selector import (
     BooleanSelector,
     SelectOptionDict,
     SelectSelector,
-    SelectSelectorConfig,
     SelectSelectorMode,
     TextSelector,
     TextSelectorConfig,
-    TextSelectorType,
 )
 import voluptuous as vol
 
@@ -51,13 +49,17 @@ from .const import (
 )
 from .features.model import NotifyStyle
 from .forms import (
+    PASSWORD,
     Errors,
     Words,
     choice,
+    chosen_features,
     errors_in_sections,
+    feature_choice,
     filled,
     form_section,
     in_sections,
+    proposals,
     without_sections,
 )
 from .line_test_flow import LineTestSteps
@@ -240,7 +242,7 @@ class LineSubentryFlow(LineTestSteps):
         return vol.Schema(
             _status_section(self._phone(stored))
             | _fields(TextSelector(), pbxs)
-            | _sections(_KEPT_PASSWORD, errors, is_at_pbx=CONF_PBX in stored.data)
+            | _sections(PASSWORD, errors, is_at_pbx=CONF_PBX in stored.data)
         )
 
     def _pbx_selector(self, stored: ConfigSubentry | None) -> dict[vol.Marker, Any]:
@@ -299,18 +301,11 @@ class LineSubentryFlow(LineTestSteps):
 
     def _user_selector(self) -> TextSelector | SelectSelector:
         """Return the field of the user, which offers unknown phones if there are any."""
-        unknown_phones = self._unknown_phones()
-        if not unknown_phones:
-            return TextSelector()
-        return SelectSelector(
-            SelectSelectorConfig(
-                options=[
-                    SelectOptionDict(value=phone.user, label=_label(phone))
-                    for phone in unknown_phones
-                ],
-                custom_value=True,
-                mode=SelectSelectorMode.DROPDOWN,
-            )
+        return proposals(
+            [
+                SelectOptionDict(value=phone.user, label=_label(phone))
+                for phone in self._unknown_phones()
+            ]
         )
 
     def _check(
@@ -402,9 +397,6 @@ class LineSubentryFlow(LineTestSteps):
 
 # A proposal has to be seen, for it is typed into the phone.
 _PROPOSED_PASSWORD: Final = TextSelector(TextSelectorConfig(autocomplete="off"))
-_KEPT_PASSWORD: Final = TextSelector(
-    TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="new-password")
-)
 
 _AREA: Final[dict[vol.Marker, Any]] = {vol.Optional(CONF_AREA): AreaSelector()}
 
@@ -446,14 +438,7 @@ def _sections(
         CONF_SYNCHRONIZATION: {
             vol.Required(
                 CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]
-            ): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(FEATURE_KEYS.values()),
-                    multiple=True,
-                    mode=SelectSelectorMode.LIST,
-                    translation_key=CONF_FEATURES,
-                )
-            ),
+            ): feature_choice(),
             vol.Required(CONF_STYLE, default=DEFAULTS[CONF_STYLE]): choice(
                 CONF_STYLE, [style.value for style in NotifyStyle]
             ),
@@ -497,18 +482,17 @@ def _check_line(
     user = user_input[CONF_USER].strip()
     auth_name = user_input.get(CONF_AUTH_NAME, "").strip()
     password = user_input.get(CONF_PASSWORD, "")
-    features = user_input[CONF_FEATURES]
     pbx = user_input.get(CONF_PBX, HERE)
     errors: Errors = {}
     if not is_plain(user_input[CONF_NAME].strip()):
         errors[CONF_NAME] = "invalid_name"
     if not is_user(user):
         errors[CONF_USER] = "invalid_user"
-    if not features:
+    if not user_input[CONF_FEATURES]:
         errors[CONF_FEATURES] = "no_feature"
     data = {
         CONF_USER: user,
-        CONF_FEATURES: [key for key in FEATURE_KEYS.values() if key in features],
+        CONF_FEATURES: chosen_features(user_input),
         CONF_STYLE: user_input[CONF_STYLE],
     }
     if area := user_input.get(CONF_AREA):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any
 
 from homeassistant.components import network
 from homeassistant.config_entries import (
@@ -13,13 +13,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_DOMAIN, CONF_HOST, CONF_NAME, CONF_PORT
 from homeassistant.helpers import config_validation as cv
-from homeassistant.helpers.selector import (
-    BooleanSelector,
-    SelectSelector,
-    SelectSelectorConfig,
-    SelectSelectorMode,
-    TextSelector,
-)
+from homeassistant.helpers.selector import BooleanSelector, TextSelector
 import voluptuous as vol
 
 from .const import (
@@ -32,7 +26,17 @@ from .const import (
     KEYS_HERE,
     PBX_URL,
 )
-from .forms import Errors, Words, address_of, choice, filled, is_host
+from .forms import (
+    TRANSPORTS,
+    Errors,
+    Words,
+    address_of,
+    choice,
+    filled,
+    is_host,
+    proposals,
+    transport_choice,
+)
 from .listener import running_listener
 from .pbx.manager import async_prepare_tls
 from .phones.identifiers import is_plain
@@ -45,9 +49,6 @@ from .sip import (
     split_hosts,
     unbracketed,
 )
-
-# What messages go to a PBX over, whatever its phones speak.
-TRANSPORTS: Final = ("UDP", "TCP", "TLS")
 
 
 class PbxSubentryFlow(ConfigSubentryFlow):
@@ -145,23 +146,13 @@ class PbxSubentryFlow(ConfigSubentryFlow):
 
 
 def _schema(domains: list[str]) -> vol.Schema:
-    host: TextSelector | SelectSelector = TextSelector()
-    if domains:
-        host = SelectSelector(
-            SelectSelectorConfig(
-                options=domains, custom_value=True, mode=SelectSelectorMode.DROPDOWN
-            )
-        )
+    host = proposals(domains)
     return vol.Schema(
         {
             vol.Required(CONF_NAME): TextSelector(),
             vol.Required(CONF_HOST): host,
             vol.Optional(CONF_PORT): cv.port,
-            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): SelectSelector(
-                SelectSelectorConfig(
-                    options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN
-                )
-            ),
+            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): transport_choice(),
             vol.Optional(CONF_FINGERPRINT): TextSelector(),
             vol.Required(CONF_ADD_LINES, default=False): BooleanSelector(),
             vol.Optional(CONF_DOMAIN): host,
