@@ -61,7 +61,7 @@ from .forms import (
     without_sections,
 )
 from .listener import DfksListener, running_listener
-from .pbx.manager import async_prepare_tls
+from .pbx.certificates import async_prepare_tls
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .settings import (
     assigned_features,
@@ -194,8 +194,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         if errors:
             return self._show(step_id, user_input, errors, words)
         self._wanted = wanted
-        if wanted[0].data[CONF_TRANSPORT] == "TLS":
-            await async_prepare_tls(self.hass)
+        await async_prepare_tls(self.hass, (wanted[0].data[CONF_TRANSPORT],))
         if wanted[0].data[CONF_REGISTER] and not self._registers_already(wanted[0]):
             found = await self._async_contacts()
             errors, words = self._problems(

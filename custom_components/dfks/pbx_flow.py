@@ -38,7 +38,7 @@ from .forms import (
     transport_choice,
 )
 from .listener import running_listener
-from .pbx.manager import async_prepare_tls
+from .pbx.certificates import async_prepare_tls
 from .phones.identifiers import is_plain
 from .settings import listener_ports, pbx_subentries
 from .sip import (
@@ -82,8 +82,7 @@ class PbxSubentryFlow(ConfigSubentryFlow):
             if not errors:
                 errors, words = self._find_duplicate(data, stored)
             if not errors:
-                if data[CONF_TRANSPORT] == "TLS":
-                    await async_prepare_tls(self.hass)
+                await async_prepare_tls(self.hass, (data[CONF_TRANSPORT],))
                 return self._finish(user_input[CONF_NAME].strip(), data, stored)
         values: Mapping[str, Any] = user_input or {}
         if user_input is None and stored is not None:

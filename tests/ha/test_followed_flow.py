@@ -12,6 +12,7 @@ import pytest
 from custom_components.dfks.followed import trial
 from custom_components.dfks.followed_flow import AT_A_TIME, MAX_LINES
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.pbx import certificates
 from tests.pbx import KeyPbx
 from tests.phone import Phone
 from tests.sip.certificates import client_context, server_context, write_certificate
@@ -180,7 +181,9 @@ class TestOne:
         loop.set_exception_handler(handle_others)
         good = write_certificate(tmp_path, "good")
         other = write_certificate(tmp_path, "other")
-        monkeypatch.setattr(trial, "client_context", lambda: client_context(good))
+        monkeypatch.setattr(
+            certificates, "client_context", lambda: client_context(good)
+        )
         async with await StreamPbx.serve(tls=server_context(other)) as pbx:
             result = await add_line(hass, entry, office_form(pbx.port, transport="TLS"))
 

@@ -7,22 +7,20 @@ line of the log each way, and, where the password is wrong, in Settings > Repair
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 import logging
-import ssl
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import Context, HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.util import dt as dt_util
-from homeassistant.util.ssl import client_context
 
 from ..const import CONF_TRANSPORT, DOMAIN, FOLLOW_HELP_URL
 from ..devices import rename_device
-from ..features.follow import FollowedConfig, Follower, Follows
+from ..features.follow import Follower, Follows
 from ..features.model import Line, LineMemory
 from ..features.publisher import Publisher
 from ..features.sync import FeatureSync
-from ..pbx.manager import async_prepare_tls
+from ..pbx.certificates import async_prepare_tls, tls_of
 from ..phones.monitor import SyncStatus
 from ..settings import followed_config, followed_subentries
 from ..sip import SipServer, SubscriptionStatus
@@ -105,8 +103,9 @@ class FollowedLines:
     async def async_start(self, stored: Mapping[str, LineMemory]) -> None:
         """Add the lines; they subscribe once the server has started."""
         subentries = followed_subentries(self._entry)
-        if any(item.data[CONF_TRANSPORT] == "TLS" for item in subentries.values()):
-            await async_prepare_tls(self._hass)
+        await async_prepare_tls(
+            self._hass, (item.data[CONF_TRANSPORT] for item in subentries.values())
+        )
         for line_id, subentry in subentries.items():
             self._add(subentry, stored.get(line_id))
 
@@ -167,7 +166,7 @@ class FollowedLines:
             config,
             memory and memory.states,
             memory and memory.claims,
-            _tls_of(config),
+            tls_of(config.subscriber.transport),
         )
         self._contacts[config.id] = PbxContact(follower)
         follower.subscribe(lambda: self._follow_status(follower))
@@ -176,7 +175,7 @@ class FollowedLines:
     def _update(self, follower: Follower, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
         config = followed_config(subentry)
-        self._follows.update(config, _tls_of(config))
+        self._follows.update(config, tls_of(config.subscriber.transport))
 
     # What becomes of them
 
@@ -222,8 +221,3 @@ class FollowedLines:
 
     def _delete_issue(self, line_id: str) -> None:
         ir.async_delete_issue(self._hass, DOMAIN, f"{ISSUE_PASSWORD}_{line_id}")
-
-
-def _tls_of(config: FollowedConfig) -> ssl.SSLContext | None:
-    """Return what checks the certificate of a PBX; it is loaded by now."""
-    return client_context() if config.subscriber.transport == "TLS" else None

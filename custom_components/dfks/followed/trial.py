@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 import uuid
 
-from homeassistant.util.ssl import client_context
-
 from ..features.follow import PACKAGE
+from ..pbx.certificates import tls_of
 from ..sip import Contacts, RemoteLine, SipServer, SubscriberConfig, SubscriptionStatus
 
 # Seconds for the first NOTIFY, and for a goodbye.
@@ -114,9 +113,12 @@ class Trial:
             await self._leave()
 
     def _add(self, *, begin: bool = True) -> RemoteLine:
-        tls = client_context() if self._config.transport == "TLS" else None
         return self._server.following.add(
-            self._config, PACKAGE, self._events, tls, begin=begin
+            self._config,
+            PACKAGE,
+            self._events,
+            tls_of(self._config.transport),
+            begin=begin,
         )
 
     async def _leave(self) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.util.ssl import client_context
 
 from ..const import CONF_ADD_LINES, CONF_TRANSPORT
 from ..devices import rename_device
@@ -22,6 +21,7 @@ from ..phones.unknown import MAX_USER
 from ..settings import line_subentries, pbx_config, pbx_subentries, stored_unique_id
 from ..sip import Clock, PbxConfig, ProxyBinding, ProxyBindingRecord, SipServer
 from ..storage.bindings import BindingStore
+from .certificates import async_prepare_tls, tls_of
 from .issues import PbxIssues
 from .lines import line_data, new_line
 
@@ -93,8 +93,9 @@ class PbxManager:
             return []
         memory = await self._store.async_load()
         self._secret = memory.secret
-        if any(pbx.data[CONF_TRANSPORT] == "TLS" for pbx in subentries.values()):
-            await async_prepare_tls(self._hass)
+        await async_prepare_tls(
+            self._hass, (pbx.data[CONF_TRANSPORT] for pbx in subentries.values())
+        )
         for subentry in subentries.values():
             self._add(subentry)
         return [record for record in memory.bindings if record["pbx"] in self.pbxs]
@@ -157,9 +158,7 @@ class PbxManager:
 
     def _configure(self, config: PbxConfig, *, is_new: bool = False) -> None:
         """Have a PBX passed to; a new one is asked who synchronizes the keys."""
-        # The certificates are loaded by now: `async_prepare_tls`.
-        tls = client_context() if config.transport == "TLS" else None
-        upstream = self._server.add_pbx(config, self._secret, tls)
+        upstream = self._server.add_pbx(config, self._secret, tls_of(config.transport))
         if is_new and config.keys_here:
             # Where it does so itself, `synchronizes_keys` is told.
             upstream.ask_about_keys(lambda _: None)
@@ -293,11 +292,6 @@ class PbxManager:
 
     def domain_seen(self, host: str) -> None:
         """Hear of a host that a phone registers at; the form asks the server for them."""
-
-
-async def async_prepare_tls(hass: HomeAssistant) -> None:
-    """Load the certificates that a PBX's is checked by; it reads files, and once."""
-    await hass.async_add_executor_job(client_context)
 
 
 def _address(config: PbxConfig) -> tuple[str, int | None, str]:
