@@ -9,7 +9,6 @@ from homeassistant.components.logbook import (
     LazyEventPartialState,
 )
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers.translation import async_get_cached_translations
 
 from .changes import (
     ATTR_AUTHOR,
@@ -20,6 +19,7 @@ from .changes import (
 )
 from .const import ATTR_NAME, CALL_KEY, DOMAIN
 from .phones.calls import ATTR_TYPE, EVENT_CALL
+from .texts import common_text, text_of
 
 
 @callback
@@ -31,24 +31,18 @@ def async_describe_events(
 ) -> None:
     """Describe the event of a change, and that of a call."""
 
-    def text(category: str, key: str, **words: str) -> str:
-        texts = async_get_cached_translations(
-            hass, hass.config.language, category, DOMAIN
-        )
-        found = texts.get(f"component.{DOMAIN}.{category}.{key}", "")
-        return found.format(**words)
-
     def author(data: Mapping[str, Any]) -> str:
         key, phone = data[ATTR_AUTHOR], data.get(ATTR_PHONE)
         if key == AUTHOR_PHONE and not phone:
             key = "unnamed_phone"
-        return text("common", key, phone=phone or "")
+        return common_text(hass, key, phone=phone or "")
 
     @callback
     def describe(event: LazyEventPartialState) -> dict[str, Any]:
         """Return who it was and what was changed, in Home Assistant's language."""
         data = event.data
-        change = text(
+        change = text_of(
+            hass,
             "entity",
             f"event.feature_change.state_attributes.event_type.state.{data[ATTR_CHANGE]}",
         )
@@ -63,8 +57,10 @@ def async_describe_events(
         kind = event.data[ATTR_TYPE]
         return {
             LOGBOOK_ENTRY_NAME: event.data[ATTR_NAME],
-            LOGBOOK_ENTRY_MESSAGE: text(
-                "entity", f"event.{CALL_KEY}.state_attributes.event_type.state.{kind}"
+            LOGBOOK_ENTRY_MESSAGE: text_of(
+                hass,
+                "entity",
+                f"event.{CALL_KEY}.state_attributes.event_type.state.{kind}",
             ),
         }
 

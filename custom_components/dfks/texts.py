@@ -7,7 +7,13 @@ from .const import DOMAIN
 
 
 @callback
+def text_of(hass: HomeAssistant, category: str, key: str, **words: str) -> str:
+    """Return a text of a category, with words in its open places."""
+    texts = async_get_cached_translations(hass, hass.config.language, category, DOMAIN)
+    return texts.get(f"component.{DOMAIN}.{category}.{key}", "").format(**words)
+
+
+@callback
 def common_text(hass: HomeAssistant, key: str, **words: str) -> str:
     """Return a text of the category `common`, with words in its open places."""
-    texts = async_get_cached_translations(hass, hass.config.language, "common", DOMAIN)
-    return texts.get(f"component.{DOMAIN}.common.{key}", "").format(**words)
+    return text_of(hass, "common", key, **words)
