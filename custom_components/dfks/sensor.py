@@ -37,11 +37,16 @@ PARALLEL_UPDATES = 0
 class DfksSensorDescription(DfksEntityDescription, SensorEntityDescription):
     """Describes a sensor of a line."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class DfksPhoneSensorDescription(DfksSensorDescription):
+    """Describes a fact about the phone of a line."""
+
     value_fn: Callable[[Line, LineContact], datetime | int | str | None]
 
 
 SYNC_STATUS_DESCRIPTIONS: Final = (
-    DfksSensorDescription(
+    DfksPhoneSensorDescription(
         key="sync_status",
         translation_key="sync_status",
         device_class=SensorDeviceClass.ENUM,
@@ -52,7 +57,7 @@ SYNC_STATUS_DESCRIPTIONS: Final = (
 )
 
 PHONE_DESCRIPTIONS: Final = (
-    DfksSensorDescription(
+    DfksPhoneSensorDescription(
         key="user_agent",
         translation_key="user_agent",
         option=LineOption.PHONES,
@@ -61,7 +66,7 @@ PHONE_DESCRIPTIONS: Final = (
             phone.user_agent and phone.user_agent[:MAX_LENGTH_STATE_STATE]
         ),
     ),
-    DfksSensorDescription(
+    DfksPhoneSensorDescription(
         key="last_contact",
         translation_key="last_contact",
         device_class=SensorDeviceClass.TIMESTAMP,
@@ -69,7 +74,7 @@ PHONE_DESCRIPTIONS: Final = (
         entity_registry_enabled_default=False,
         value_fn=lambda _, phone: phone.last_contact,
     ),
-    DfksSensorDescription(
+    DfksPhoneSensorDescription(
         key="watchers",
         translation_key="watchers",
         option=LineOption.PHONES,
@@ -81,13 +86,8 @@ PHONE_DESCRIPTIONS: Final = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class DfksCallSensorDescription(DfksEntityDescription, SensorEntityDescription):
-    """Describes a sensor of a line's calls."""
-
-
 CALL_DESCRIPTIONS: Final = (
-    DfksCallSensorDescription(
+    DfksSensorDescription(
         key=CALL_KEY,
         translation_key=CALL_KEY,
         option=LineOption.CALLS,
@@ -105,14 +105,9 @@ class IncomingCalls(StrEnum):
     FORWARDED = "forwarded"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DfksIncomingCallsDescription(DfksEntityDescription, SensorEntityDescription):
-    """Describes a sensor of what becomes of a line's calls."""
-
-
 # No category: it is what dashboards by area show of a line, beside do not disturb.
 INCOMING_CALLS_DESCRIPTIONS: Final = (
-    DfksIncomingCallsDescription(
+    DfksSensorDescription(
         key="incoming_calls",
         translation_key="incoming_calls",
         device_class=SensorDeviceClass.ENUM,
@@ -149,10 +144,13 @@ async def async_setup_entry(
 class DfksSensor(DfksEntity, SensorEntity):
     """One fact about the phone of a line."""
 
-    entity_description: DfksSensorDescription
+    entity_description: DfksPhoneSensorDescription
 
     def __init__(
-        self, entry: DfksConfigEntry, line: Line, description: DfksSensorDescription
+        self,
+        entry: DfksConfigEntry,
+        line: Line,
+        description: DfksPhoneSensorDescription,
     ) -> None:
         """Tie the sensor to what is seen of the line's phone, or of its PBX."""
         super().__init__(entry, line, description)
@@ -203,7 +201,7 @@ class DfksSyncStatus(DfksSensor, RestoreEntity):
 class DfksIncomingCalls(DfksStateEntity, SensorEntity):
     """What becomes of a line's calls: the first that is on counts, as at a PBX."""
 
-    entity_description: DfksIncomingCallsDescription
+    entity_description: DfksSensorDescription
     # The history has it as the state of the text.
     _unrecorded_attributes = frozenset({ATTR_TARGET})
 
@@ -245,7 +243,7 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
 class DfksCallSensor(DfksCallEntity, SensorEntity):
     """What the line is doing, and with whom."""
 
-    entity_description: DfksCallSensorDescription
+    entity_description: DfksSensorDescription
 
     @property
     @override
