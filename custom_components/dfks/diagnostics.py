@@ -51,10 +51,10 @@ from .const import (
 from .features.model import FORWARDINGS, Feature, Line
 from .features.redaction import redact_body
 from .listener import DfksConfigEntry, DfksListener, running_listener
+from .phones.monitor import LineContact
 from .settings import (
     followed_subentries,
     line_auth_name,
-    line_config,
     line_subentries,
     line_unique_id,
     pbx_subentries,
@@ -134,9 +134,7 @@ async def _async_diagnostics(
     for pbx in pbxs.values():
         aliases.name(pbx.title)
     for subentry in followed.values():
-        aliases.user(subentry.data[CONF_USER])
-        aliases.user(line_auth_name(subentry.data))
-        aliases.name(subentry.title)
+        _name(subentry, aliases)
     listener = running_listener(entry)
     messages: list[Traced] = list(listener.trace) if listener else []
     if only_these:
@@ -186,10 +184,8 @@ async def _async_diagnostics(
 
 def _name(subentry: ConfigSubentry, aliases: Aliases) -> None:
     """Give a line's names their aliases."""
-    config = line_config(subentry)
-    aliases.user(config.user)
-    if config.auth_name:
-        aliases.user(config.auth_name)
+    aliases.user(subentry.data[CONF_USER])
+    aliases.user(line_auth_name(subentry.data))
     aliases.name(subentry.title)
 
 
@@ -291,16 +287,11 @@ def _followed(listener: DfksListener, line_id: str, aliases: Aliases) -> dict[st
     if follower is None:
         return {}
     line = follower.line
-    contact = listener.contact(line)
     return {
-        "sync_status": contact.status,
+        **_contact(listener.contact(line)),
         "answer": follower.code or None,
-        "last_contact": contact.last_contact and contact.last_contact.isoformat(),
         "unknown": sorted(FEATURE_KEYS[feature] for feature in line.unknown),
-        "states": {
-            FEATURE_KEYS[feature]: _state(line, feature, aliases)
-            for feature in line.assigned
-        },
+        "states": _states(line, aliases),
     }
 
 
@@ -308,15 +299,11 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
     phone = listener.monitor.phone(line)
     now = asyncio.get_running_loop().time()
     return {
-        "sync_status": phone.status,
-        "last_contact": phone.last_contact and phone.last_contact.isoformat(),
+        **_contact(phone),
         "user_agent": _product(phone.user_agent, aliases),
         "style_in_use": listener.sync.style_in_use(line),
         "hidden": sorted(FEATURE_KEYS[feature] for feature in line.hidden),
-        "states": {
-            FEATURE_KEYS[feature]: _state(line, feature, aliases)
-            for feature in line.assigned
-        },
+        "states": _states(line, aliases),
         "watchers": [
             _watcher(subscription, now, aliases)
             for subscription in listener.server.notifier.of(line)
@@ -325,6 +312,18 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
             _binding(binding, now, aliases)
             for binding in listener.server.bindings(line)
         ],
+    }
+
+
+def _contact(contact: LineContact) -> dict[str, Any]:
+    heard = contact.last_contact
+    return {"sync_status": contact.status, "last_contact": heard and heard.isoformat()}
+
+
+def _states(line: Line, aliases: Aliases) -> dict[str, Any]:
+    return {
+        FEATURE_KEYS[feature]: _state(line, feature, aliases)
+        for feature in line.assigned
     }
 
 
