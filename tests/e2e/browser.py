@@ -15,6 +15,8 @@ from playwright.async_api import (  # type: ignore[import-not-found]
     Error as PlaywrightError,
     Locator,
     Page,
+    Request,
+    Route,
     TimeoutError as PlaywrightTimeout,
     async_playwright,
     expect,
@@ -80,6 +82,29 @@ class Browser:
             # The page was on its way elsewhere.
             await self._page.goto(f"{self._url}{path}")
         await self._page.locator("home-assistant-main").wait_for()
+
+    async def load_in_order(self, first: str, second: str) -> None:
+        """Load the page again; one of its scripts waits until another is there.
+
+        Both are named by a part of their addresses.
+        """
+        came = asyncio.Event()
+
+        def note(request: Request) -> None:
+            if first in request.url:
+                came.set()
+
+        async def hold(route: Route) -> None:
+            await came.wait()
+            await route.continue_()
+
+        pattern = f"**{second}**"
+        self._page.on("requestfinished", note)
+        await self._page.route(pattern, hold)
+        await self._page.reload()
+        await self._page.locator("home-assistant-main").wait_for()
+        await self._page.unroute(pattern)
+        self._page.remove_listener("requestfinished", note)
 
     async def start_adding(self, domain: str) -> None:
         """Follow the link that adds an integration."""

@@ -360,24 +360,30 @@ class LineDashboard extends HTMLElement {
   }
 }
 
-window.customStrategies = window.customStrategies || [];
-for (const [strategyType, element] of [
-  ["dashboard", LineDashboard],
-  ["view", LineView],
-]) {
-  const tag = `ll-strategy-${strategyType}-dfks`;
-  if (customElements.get(tag)) continue;
-  customElements.define(tag, element);
-  // Home Assistant's page reads the names when it lists them, and has a language by then.
-  const texts = () => textsOf(document.querySelector("home-assistant")?.hass);
-  window.customStrategies.push({
-    type: "dfks",
-    strategyType,
-    get name() {
-      return texts().title;
-    },
-    get description() {
-      return texts().description;
-    },
-  });
-}
+const register = () => {
+  window.customStrategies = window.customStrategies || [];
+  for (const [strategyType, element] of [
+    ["dashboard", LineDashboard],
+    ["view", LineView],
+  ]) {
+    const tag = `ll-strategy-${strategyType}-dfks`;
+    if (customElements.get(tag)) continue;
+    customElements.define(tag, element);
+    // Home Assistant's page reads the names when it lists them, and has a language by then.
+    const texts = () => textsOf(document.querySelector("home-assistant")?.hass);
+    window.customStrategies.push({
+      type: "dfks",
+      strategyType,
+      get name() {
+        return texts().title;
+      },
+      get description() {
+        return texts().description;
+      },
+    });
+  }
+};
+
+// The page puts a registry of its own in the place of the browser's when it starts, and
+// does not find what was defined before: this module may be quicker than the page is.
+customElements.whenDefined("home-assistant").then(register);
