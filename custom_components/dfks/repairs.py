@@ -27,7 +27,23 @@ from .phones.blocked import ATTR_SOURCE
 from .storage.states import ISSUE_DAMAGED
 
 
-class ReconfigureLineFlow(ConfirmRepairFlow):
+class _LineFormFlow(ConfirmRepairFlow):
+    """Goes on with the form of a line; what comes of that closes the issue."""
+
+    async def _async_go_on(
+        self, reason: str, entry_id: str, kind: str, context: SubentryFlowContext
+    ) -> RepairsFlowResult:
+        form = await self.hass.config_entries.subentries.async_init(
+            (entry_id, kind), context=context
+        )
+        # No entry: that would close the issue, whatever becomes of the form.
+        return self.async_abort(
+            reason=reason,
+            next_flow=(FlowType.CONFIG_SUBENTRIES_FLOW, form["flow_id"]),
+        )
+
+
+class ReconfigureLineFlow(_LineFormFlow):
     """Leads into the form of a followed line whose password is wrong."""
 
     def __init__(self, entry_id: str, line_id: str) -> None:
@@ -42,16 +58,11 @@ class ReconfigureLineFlow(ConfirmRepairFlow):
         """Show what it is about, or go on with the form; the PBX closes the issue."""
         if user_input is None:
             return await super().async_step_confirm(user_input)
-        form = await self.hass.config_entries.subentries.async_init(
-            (self._entry_id, SUBENTRY_TYPE_FOLLOWED),
-            context=SubentryFlowContext(
-                source=SOURCE_RECONFIGURE, subentry_id=self._line_id
-            ),
-        )
-        # No entry: that would close the issue, whatever becomes of the form.
-        return self.async_abort(
-            reason="reconfigure_line",
-            next_flow=(FlowType.CONFIG_SUBENTRIES_FLOW, form["flow_id"]),
+        return await self._async_go_on(
+            "reconfigure_line",
+            self._entry_id,
+            SUBENTRY_TYPE_FOLLOWED,
+            SubentryFlowContext(source=SOURCE_RECONFIGURE, subentry_id=self._line_id),
         )
 
 
@@ -74,7 +85,7 @@ class ReadmitFlow(ConfirmRepairFlow):
         return await super().async_step_confirm(user_input)
 
 
-class AddLineFlow(ConfirmRepairFlow):
+class AddLineFlow(_LineFormFlow):
     """Goes on with the form of a line, filled in for a phone that is not known."""
 
     def __init__(self, user: str) -> None:
@@ -90,13 +101,11 @@ class AddLineFlow(ConfirmRepairFlow):
             return await super().async_step_confirm()
         entry: DfksConfigEntry
         for entry in self.hass.config_entries.async_loaded_entries(DOMAIN):
-            form = await self.hass.config_entries.subentries.async_init(
-                (entry.entry_id, SUBENTRY_TYPE_LINE),
-                context=LineFlowContext(source=SOURCE_USER, user=self._user),
-            )
-            return self.async_abort(
-                reason="add_line",
-                next_flow=(FlowType.CONFIG_SUBENTRIES_FLOW, form["flow_id"]),
+            return await self._async_go_on(
+                "add_line",
+                entry.entry_id,
+                SUBENTRY_TYPE_LINE,
+                LineFlowContext(source=SOURCE_USER, user=self._user),
             )
         return self.async_abort(reason="not_loaded")
 
