@@ -60,7 +60,6 @@ CONF_TREATMENT: Final = "treatment"
 CONF_USER: Final = "user"
 CONF_AUTH_NAME: Final = "auth_name"
 CONF_FEATURES: Final = "features"
-CONF_FINGERPRINT: Final = "fingerprint"
 CONF_STYLE: Final = "notify_style"
 CONF_VENDOR: Final = "vendor"
 # Whether Home Assistant sees the line's calls. Not there: it does not.
@@ -83,6 +82,7 @@ CONF_TRANSPORT: Final = "transport"
 CONF_CONTACT: Final = "contact"
 CONF_KEYS: Final = "keys"
 CONF_ADD_LINES: Final = "add_lines"
+CONF_FINGERPRINT: Final = "fingerprint"
 
 # A line at a PBX that synchronizes keys: subentry data (beside keys of lines and PBXs)
 CONF_OUTBOUND_PROXY: Final = "outbound_proxy"

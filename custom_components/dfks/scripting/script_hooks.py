@@ -115,7 +115,7 @@ class _Found(NamedTuple):
 
 
 class HookScript:
-    """One of the two scripts: which it is, whether it is there, and how it is called."""
+    """One of the scripts: which it is, whether it is there, and how it is called."""
 
     def __init__(
         self, hass: HomeAssistant, entry: ConfigEntry[Any], option: str, default: str
