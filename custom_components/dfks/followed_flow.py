@@ -189,8 +189,8 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         before = {**DEFAULTS, **(stored.data if (stored := self._stored()) else {})}
         fields = without_sections(user_input, SECTIONS, before)
         wanted, errors, words = self._read(fields)
-        if not errors and not self._has_room(wanted):
-            errors = {"base": "too_many_entities"}
+        if not errors:
+            errors, words = self._cannot_come(wanted)
         if errors:
             return self._show(step_id, user_input, errors, words)
         self._wanted = wanted
@@ -253,25 +253,26 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         shared, errors = _check_server(fields)
         if errors:
             return [], errors, {}
-        words: Words = {}
-        stored = self._stored()
         if CONF_LINES in fields:
-            wanted, errors, words = _read_list(fields[CONF_LINES], shared)
-        else:
-            password = fields.get(CONF_PASSWORD, "")
-            if not password and stored is not None:
-                password = stored.data[CONF_PASSWORD]
-            line, errors = _check_line(
-                fields[CONF_NAME],
-                fields[CONF_USER],
-                fields.get(CONF_AUTH_NAME, ""),
-                password,
-                shared,
-            )
-            wanted = [line]
-        if not errors:
-            errors, words = self._find_duplicate(wanted)
-        return wanted, errors, words
+            return _read_list(fields[CONF_LINES], shared)
+        password = fields.get(CONF_PASSWORD, "")
+        if not password and (stored := self._stored()) is not None:
+            password = stored.data[CONF_PASSWORD]
+        line, errors = _check_line(
+            fields[CONF_NAME],
+            fields[CONF_USER],
+            fields.get(CONF_AUTH_NAME, ""),
+            password,
+            shared,
+        )
+        return [line], errors, {}
+
+    def _cannot_come(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
+        """Return why lines that are in order cannot be stored here, if they cannot."""
+        errors, words = self._find_duplicate(wanted)
+        if not errors and not self._has_room(wanted):
+            errors = {"base": "too_many_entities"}
+        return errors, words
 
     def _find_duplicate(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
         """Return the error, and the name of a line that is there already."""
@@ -333,6 +334,9 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             *map(run, self._wanted, self._contacts, strict=True)
         )
         errors, words = self._problems(results)
+        if not errors:
+            # Others may have come while the PBX was asked.
+            errors, words = self._cannot_come(self._wanted)
         if errors:
             return self._show(self._step_id, self._input, errors, words)
         return self._finish()

@@ -244,6 +244,24 @@ class TestOne:
         assert result["unique_id"] == "501@pbx.example:5060"
         assert key_pbx.requests[0].uri == "sip:501@pbx.example"
 
+    async def test_says_that_the_line_has_come_meanwhile(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> None:
+        """By another form, which was sent while the PBX was asked."""
+        results = await asyncio.gather(
+            add_line(hass, entry, office_form(pbx_port)),
+            add_line(hass, entry, office_form(pbx_port, name="Again")),
+        )
+
+        types = [result["type"] for result in results]
+        assert sorted(types) == [FlowResultType.CREATE_ENTRY, FlowResultType.FORM]
+        (form,) = (one for one in results if one["type"] is FlowResultType.FORM)
+        assert form["errors"] == {"user": "line_in_use"}
+
     async def test_says_that_the_line_is_there(
         self,
         hass: HomeAssistant,
