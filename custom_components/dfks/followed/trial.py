@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-import contextlib
 from dataclasses import dataclass, replace
 from typing import Final
 import uuid
@@ -14,9 +13,6 @@ from ..sip import Contacts, RemoteLine, SipServer, SubscriberConfig, Subscriptio
 # Seconds for the first NOTIFY, and for a goodbye.
 PATIENCE: Final = 12.0
 GOODBYE: Final = 3.0
-
-# Seconds between looks whether the certificate was refused.
-LOOK: Final = 0.2
 
 # What a PBX says that will not be otherwise a moment later.
 _FINAL: Final = frozenset(SubscriptionStatus) - {
@@ -88,13 +84,12 @@ class Trial:
         try:
             try:
                 async with asyncio.timeout(PATIENCE):
-                    while subscriber.status not in _FINAL:
-                        if remote.certificate_problem is not None:
-                            break
+                    while (
+                        subscriber.status not in _FINAL
+                        and remote.certificate_problem is None
+                    ):
                         self._events.told.clear()
-                        with contextlib.suppress(TimeoutError):
-                            async with asyncio.timeout(LOOK):
-                                await self._events.told.wait()
+                        await self._events.told.wait()
             except TimeoutError:
                 return TrialResult(
                     SubscriptionStatus.UNREACHABLE, 0, remote.certificate_problem

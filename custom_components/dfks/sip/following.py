@@ -104,6 +104,8 @@ class _Server(Upstream):
     @override
     def certificate_refused(self, reason: str | None, fingerprint: str) -> None:
         self.certificate_problem = reason or ""
+        for line in [*self.lines.values()]:
+            line.certificate_refused()
 
     def found(self) -> None:
         """Have the lines use a way that is there (again), not all at once."""
@@ -242,6 +244,12 @@ class RemoteLine:
             # The server may have been restarted, and have forgotten the binding too.
             self._renews = True
             self._registration.start()
+        self._events.status_changed()
+
+    # Told by the server
+
+    def certificate_refused(self) -> None:
+        """Hand on why the status stays what it is."""
         self._events.status_changed()
 
     # Told by the registration

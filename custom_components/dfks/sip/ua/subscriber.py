@@ -91,7 +91,7 @@ class SubscriberEvents(Protocol):
         """Take the body of a NOTIFY."""
 
     def status_changed(self) -> None:
-        """Take note of another status."""
+        """Take note of another status, or of a certificate that is refused."""
 
 
 # Called with the status of the final answer, 0 where there is none.
