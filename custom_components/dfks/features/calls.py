@@ -302,7 +302,7 @@ def user_of_target(target: str, domain: str) -> str | None:
     if uri.is_sip:
         return plain_number(uri.user) if plain_host(uri.host) == domain else None
     if uri.scheme == "tel":
-        return plain_number(uri.text.partition(":")[2].partition(";")[0])
+        return plain_number(uri.user_or_number.partition(";")[0])
     return plain_number(target)
 
 

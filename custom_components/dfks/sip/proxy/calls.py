@@ -327,7 +327,7 @@ def _party(text: str) -> tuple[str, str]:
     """Return name and number of a From or To. Raises HeaderError."""
     address = parse_address(text)
     uri = known_uri(address.uri)
-    user = uri.user if uri.is_sip else uri.text.partition(":")[2]
+    user = uri.user_or_number
     if uri.host.endswith(".invalid") or user.lower() == "anonymous":
         # Somebody who does not want to be known (RFC 3323 4.1.1.3).
         return address.display_name, ""

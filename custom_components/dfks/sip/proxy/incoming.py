@@ -56,7 +56,6 @@ def _diverted(message: PassedMessage) -> tuple[str, ...]:
 
 def _user_of(value: str) -> str:
     try:
-        uri = parse_uri(parse_address(value).uri)
+        return parse_uri(parse_address(value).uri).user_or_number
     except HeaderError:
         return ""
-    return uri.user if uri.is_sip else uri.text.partition(":")[2]

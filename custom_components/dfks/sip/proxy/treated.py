@@ -139,10 +139,9 @@ class TreatedCalls:
         line = self.lines.get((binding.pbx, binding.user))
         if line is None or message.tag("to") is not None:
             return
-        target = message.target
-        number = target.user if target.is_sip else target.text.partition(":")[2]
+        number = message.target.user_or_number.partition(";")[0]
         try:
-            line.policy.dialled(number.partition(";")[0])
+            line.policy.dialled(number)
         except Exception:
             _LOGGER.exception("Unexpected error of a policy")
 

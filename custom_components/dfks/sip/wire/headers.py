@@ -113,6 +113,11 @@ class Uri(NamedTuple):
         return self.scheme in ("sip", "sips")
 
     @property
+    def user_or_number(self) -> str:
+        """The user, or what a URI of another scheme has in its place, as in tel."""
+        return self.user if self.is_sip else self.text.partition(":")[2]
+
+    @property
     def transport(self) -> str | None:
         """The transport parameter in lower case."""
         value = self.parameters.get("transport")
