@@ -169,7 +169,7 @@ class CallFollower:
         try:
             if followed is None:
                 if method == "INVITE" and message.tag("to") is None:
-                    self._begin(message, binding, branch, to_phone=to_phone)
+                    self._begin(_leg(message, binding, to_phone=to_phone), branch)
             elif method == "BYE":
                 self._end(followed, None)
             elif method == "CANCEL":
@@ -224,17 +224,9 @@ class CallFollower:
 
     # Legs
 
-    def _begin(
-        self,
-        message: PassedMessage,
-        binding: ProxyBinding,
-        branch: str,
-        *,
-        to_phone: bool,
-    ) -> None:
-        """Follow a leg from its first INVITE on. Raises HeaderError."""
+    def _begin(self, leg: CallLeg, branch: str) -> None:
+        """Follow a leg from its first INVITE on."""
         self._make_room()
-        leg = _leg(message, binding, to_phone=to_phone)
         followed = _Followed(leg, self._clock.monotonic() + ASKED_TIME)
         self._legs[followed.key] = followed
         self._ask(branch, followed, None)
