@@ -13,6 +13,7 @@ from ..sip import (
     Redirect,
     Reject,
 )
+from .display import decoded
 from .seen import CallEventType, CallReason, Leg, Party, SeenCalls
 
 # Why a call is over, by the status of the response that refused it. With 480 and 408 a
@@ -93,9 +94,7 @@ def _leg(leg: CallLeg) -> Leg:
 
 
 def _party(leg: CallLeg) -> Party:
-    # A passed message is read octet by octet; names are UTF-8 (RFC 3261 7.3.1).
-    name = leg.name.encode("latin-1", "replace").decode("utf-8", "replace")
-    return Party.shown(leg.number, name)
+    return Party.shown(leg.number, decoded(leg.name))
 
 
 def _reason(status: int | None, *, elsewhere: bool) -> CallReason:

@@ -16,7 +16,7 @@ from ..const import (
     FEATURE_KEYS,
     SUBENTRY_TYPE_LINE,
 )
-from ..features.display import printable
+from ..features.display import decoded, printable
 from ..phones.identifiers import MAX_LENGTH
 from ..phones.unknown import shown_user_agent
 from ..phones.vendors import OTHER, vendor_of
@@ -30,9 +30,7 @@ def line_name(binding: ProxyBinding) -> str:
 
 
 def _shown_name(binding: ProxyBinding) -> str:
-    # A passed message is read octet by octet; names are UTF-8 (RFC 3261 7.3.1).
-    name = binding.name.encode("latin-1", "replace").decode("utf-8", "replace")
-    return printable(name, MAX_LENGTH)
+    return printable(decoded(binding.name), MAX_LENGTH)
 
 
 def line_data(binding: ProxyBinding) -> dict[str, Any]:
