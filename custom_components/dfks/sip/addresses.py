@@ -52,7 +52,7 @@ class OwnAddresses:
             self._contact_for = wanted
             self._contact_text = (
                 f"<sip:{encode_user(user)}@{self.sent_by(flow)}"
-                f"{transport_parameter(flow)}>"
+                f"{transport_parameter(flow.transport)}>"
             )
         return self._contact_text
 

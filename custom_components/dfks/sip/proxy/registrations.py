@@ -216,15 +216,17 @@ class Registrations:
                 )
         if not mirrors and pending.contacts:
             value = f"<sip:{pending.contacts[0].token}@{self._site.sent_by(way)}"
-            message.put_on_top(f"Path: {value}{transport_parameter(way)};lr>")
+            parameter = transport_parameter(way.transport)
+            message.put_on_top(f"Path: {value}{parameter};lr>")
             if "path" not in [item.lower() for item in message.values("supported")]:
                 message.add("Supported: path")
 
     def _mirrored(self, uri: Uri, token: str, way: Flow) -> str:
         """Return a Contact that leads here, of the same user (16.6)."""
         user = f"{encode_user(uri.user)}@" if uri.user else ""
+        parameter = transport_parameter(way.transport)
         return (
-            f"{uri.scheme}:{user}{self._site.sent_by(way)}{transport_parameter(way)}"
+            f"{uri.scheme}:{user}{self._site.sent_by(way)}{parameter}"
             f";{PARAMETER}={token}"
         )
 

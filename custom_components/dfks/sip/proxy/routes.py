@@ -64,7 +64,7 @@ class Routes:
         """Stay in the way of the dialog: one value, or one a side (RFC 5658)."""
         sides = [
             f"Record-Route: <sip:{token}@{self._site.sent_by(flow)}"
-            f"{transport_parameter(flow)};lr>"
+            f"{transport_parameter(flow.transport)};lr>"
             for flow in (source, way)
         ]
         message.put_on_top(sides[0])

@@ -75,9 +75,9 @@ class GoneFlow(Flow):
         raise FlowError(errno.ENOTCONN, "The connection is gone")
 
 
-def transport_parameter(flow: Flow) -> str:
-    """Return what a URI says of a flow's transport; UDP needs no word."""
-    return "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
+def transport_parameter(transport: str) -> str:
+    """Return what a URI says of a transport; UDP needs no word."""
+    return "" if transport == "UDP" else f";transport={transport.lower()}"
 
 
 def is_numeric(host: str) -> bool:

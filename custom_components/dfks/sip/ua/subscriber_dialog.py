@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ..transport.flow import Flow
+from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import bracketed, encode_user
 from .exchange import Agent
 
@@ -64,8 +64,8 @@ class SubscriberConfig:
             return ()
         host, port = self.proxy
         end = f":{port}" if port else ""
-        transport = "" if self.transport == "UDP" else f";transport={self.transport}"
-        return (f"<sip:{bracketed(host)}{end}{transport.lower()};lr>",)
+        parameter = transport_parameter(self.transport)
+        return (f"<sip:{bracketed(host)}{end}{parameter};lr>",)
 
 
 class Package(Protocol):
