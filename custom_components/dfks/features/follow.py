@@ -15,7 +15,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-import logging
 import re
 import ssl
 from typing import Final
@@ -52,8 +51,6 @@ from .model import (
 from .publisher import Publisher
 from .sync import FeatureSync
 
-_LOGGER = logging.getLogger(__name__)
-
 # Seconds in which a PBX tells what has become of a change, and then of a question.
 PATIENCE: Final = 5.0
 
@@ -65,7 +62,6 @@ MAX_ASKS: Final = 16
 
 # What does not tell one target from another: how people write numbers, scheme and host.
 _DECORATION: Final = re.compile(r"^(?:sips?|tel):|@.*$|[ ()./-]")
-
 
 _UNSET: Final = FeatureState()
 

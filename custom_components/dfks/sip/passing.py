@@ -51,7 +51,8 @@ class Passing:
         """Pass nothing yet.
 
         `packages` are answered here, and so are REGISTERs for `own_domains`. What the
-        proxy asks of phones becomes one of `requests`. `changed` is called when there is a binding to remember.
+        proxy asks of phones becomes one of `requests`. `changed` is called when there
+        is a binding to remember.
         """
         self._timers = timers
         self._transports = transports
