@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from ..sip import (
+    LEG_SECONDS,
     UNCONDITIONAL,
     CallPlan,
     CallPolicy,
@@ -25,9 +26,6 @@ from .calls import is_urgent, plain_number
 # Seconds that a call is waited for, and that the PBX has to call the target.
 CALL_SECONDS: Final = 120.0
 TARGET_SECONDS: Final = 10.0
-
-# Seconds after the first leg of a call in which others may come.
-LEG_SECONDS: Final = 2.0
 
 
 class CallTestResult(StrEnum):

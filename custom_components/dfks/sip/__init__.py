@@ -31,6 +31,7 @@ from .inspect.redaction import (
 )
 from .inspect.trace import Trace, Traced
 from .proxy.calls import CallLeg, CallObserver
+from .proxy.leg import LEG_SECONDS
 from .proxy.location import LineKey, ProxyBinding, ProxyBindingRecord
 from .proxy.pbx import ContactMode, PbxConfig, Upstream
 from .proxy.policy import (
@@ -94,6 +95,7 @@ __all__ = [
     "DEFAULT_REALM",
     "DEFAULT_TLS_PORT",
     "FULL",
+    "LEG_SECONDS",
     "NOTHING",
     "NO_ANSWER",
     "PRIVATE_NETWORKS",
