@@ -142,7 +142,13 @@ class RemoteLine:
         self._registered_at = 0.0
         self._renews = False
         self.subscriber = Subscriber(
-            config, package, following, server, following.clock, self
+            config,
+            package,
+            following,
+            server,
+            following.clock,
+            self,
+            following.dialogs,
         )
         # Whether nothing has been tried yet: the name of the server is looked up.
         self._is_new = True
@@ -295,6 +301,8 @@ class Following:
         self._guard = guard
         self._servers: dict[tuple[str, int | None, str], _Server] = {}
         self.lines: dict[str, RemoteLine] = {}
+        # The subscribers that have a dialog, by its Call-ID.
+        self.dialogs: dict[str, Subscriber] = {}
         # Those that are ending, and say goodbye.
         self._leaving: set[RemoteLine] = set()
         self._running = False
@@ -426,19 +434,18 @@ class Following:
 
     def is_dialog(self, call_id: str) -> bool:
         """Whether a Call-ID is that of a subscription of ours."""
-        return any(line.subscriber.call_id == call_id for line in self.lines.values())
+        return call_id in self.dialogs
 
     def _notify(self, transaction: ServerTransaction) -> None:
         """Take a NOTIFY: in a dialog of ours and from its server, else 481 (S4)."""
         request = transaction.request
         if not self._servers:
             raise SipError(405, None, (ALLOW,))
-        for line in self.lines.values():
-            if line.subscriber.is_of(request) and line.server.speaks(transaction.flow):
-                transaction.is_known = True
-                line.subscriber.notify(transaction)
-                return
-        raise SipError(481)
+        subscriber = self.dialogs.get(request.call_id)
+        if subscriber is None or not subscriber.is_of(request, transaction.flow):
+            raise SipError(481)
+        transaction.is_known = True
+        subscriber.notify(transaction)
 
     def _invite(self, transaction: ServerTransaction) -> None:
         """Refuse a call for a line that is registered: nobody is here to answer (S14)."""

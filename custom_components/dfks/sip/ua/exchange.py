@@ -26,6 +26,9 @@ class Link(Protocol):
     def flow(self) -> Flow:
         """Return the way. Raises FlowError where there is none."""
 
+    def speaks(self, flow: Flow) -> bool:
+        """Whether a request comes from the server: its address, or our connection."""
+
     def answered(self) -> None:
         """Count the server as one that answers."""
 

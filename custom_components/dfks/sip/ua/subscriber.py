@@ -34,6 +34,7 @@ from ..access.login import Login
 from ..clock import Clock, Timer
 from ..transaction.server import ServerTransaction
 from ..transaction.timing import TIMEOUT
+from ..transport.flow import Flow
 from ..wire.headers import (
     HeaderError,
     number,
@@ -109,8 +110,12 @@ class Subscriber:
         link: Link,
         clock: Clock,
         events: SubscriberEvents,
+        dialogs: dict[str, Subscriber],
     ) -> None:
-        """Subscribe over `link`, and tell `events`."""
+        """Subscribe over `link`, and tell `events`.
+
+        `dialogs` has the subscribers that have a dialog, by its Call-ID.
+        """
         self.config = config
         self.login = Login(config.username, config.password)
         self.status = SubscriptionStatus.WAITING
@@ -121,6 +126,7 @@ class Subscriber:
         self._link = link
         self._clock = clock
         self._events = events
+        self._dialogs = dialogs
         self._dialog: SubscriberDialog | None = None
         self._exchange: Exchange | None = None
         self._asks: deque[tuple[bytes, Answered]] = deque()
@@ -200,11 +206,6 @@ class Subscriber:
         """Whether it has a dialog, or tries to have one."""
         return self._dialog is not None or self._timer is not None or self._parked
 
-    @property
-    def call_id(self) -> str | None:
-        """The Call-ID of the dialog that there is."""
-        return None if self._dialog is None else self._dialog.call_id
-
     # What is asked
 
     def ask(self, body: bytes, answered: Answered) -> None:
@@ -240,6 +241,7 @@ class Subscriber:
             secrets.token_hex(8),
             routes=self.config.routes(),
         )
+        self._dialogs[self._dialog.call_id] = self
         self._send(self._dialog)
 
     def _send(self, dialog: SubscriberDialog, body: bytes = b"") -> None:
@@ -264,6 +266,8 @@ class Subscriber:
             self._exchange.cancel()
         if self._guard is not None:
             self._agent.timers.cancel(self._guard)
+        if self._dialog is not None:
+            del self._dialogs[self._dialog.call_id]
         asks = [answered for _, answered in self._asks]
         if self._answered is not None:
             asks.insert(0, self._answered)
@@ -461,15 +465,18 @@ class Subscriber:
 
     # NOTIFYs
 
-    def is_of(self, request: Request) -> bool:
-        """Whether a NOTIFY is in our dialog: Call-ID, To tag, and who sent the first."""
+    def is_of(self, request: Request, flow: Flow) -> bool:
+        """Whether a NOTIFY with our Call-ID is in our dialog, and from its server.
+
+        By the To tag, and by who sent the first one.
+        """
         dialog = self._dialog
         return (
             dialog is not None
-            and request.call_id == dialog.call_id
             and request.to_tag == dialog.tag
             and request.from_tag is not None
             and dialog.remote_tag in (None, request.from_tag)
+            and self._link.speaks(flow)
         )
 
     def notify(self, transaction: ServerTransaction) -> None:
