@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -20,31 +20,11 @@ from custom_components.dfks.sip.transport.resolver import (
 from tests.clock import ManualClock
 from tests.loopback import loopback_config
 from tests.sip.echo import Echo
+from tests.sip.zone import Zone
 
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
 type OpenPhone = Callable[..., Awaitable[ProxiedPhone]]
-
-
-@dataclass
-class Zone:
-    """Names and what they stand for; those that are missing are not found."""
-
-    services_of: dict[str, list[ServiceRecord]] = field(default_factory=dict)
-    addresses_of: dict[str, list[AddressRecord]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-
-    async def services(self, name: str) -> Sequence[ServiceRecord]:
-        """Return SRV records."""
-        self.asked.append(name)
-        return self.services_of.get(name, [])
-
-    async def addresses(self, name: str) -> Sequence[AddressRecord]:
-        """Return A and AAAA records."""
-        self.asked.append(name)
-        if name not in self.addresses_of:
-            raise OSError("No such name")
-        return self.addresses_of[name]
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """The way to a server over TCP and TLS, which its lines share (S16)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import override
 
 import pytest
 
@@ -14,8 +15,8 @@ from custom_components.dfks.sip import (
     SubscriptionStatus,
 )
 from tests.clock import ManualClock
-from tests.phone import Request
 from tests.sip.certificates import client_context, server_context, write_certificate
+from tests.sip.zone import Zone
 
 from .conftest import Follow
 from .peers import Heard, Notifier, Package, StreamNotifier
@@ -66,6 +67,12 @@ async def server(built_server: SipServer) -> AsyncIterator[SipServer]:
     await built_server.start()
     yield built_server
     await built_server.stop()
+
+
+def zone(*addresses: str) -> Zone:
+    """Return what has these addresses for the name of the server."""
+    records = [AddressRecord(address, 300) for address in addresses]
+    return Zone(addresses_of={"pbx.example": records})
 
 
 async def passed(condition: Callable[[], object]) -> None:
@@ -122,15 +129,7 @@ async def test_s16_a_certificate_for_another_name_is_refused(
     clock: ManualClock,
 ) -> None:
     """Nothing is sent then, and it is said why."""
-
-    class Resolver:
-        async def services(self, name: str) -> list[object]:
-            return []
-
-        async def addresses(self, name: str) -> list[AddressRecord]:
-            return [AddressRecord("127.0.0.1", 300)]
-
-    server.use_resolver(Resolver())  # type: ignore[arg-type]
+    server.use_resolver(zone("127.0.0.1"))
     config = replace(subscriber_config, host="pbx.example")
     line = server.following.add(config, Package(), heard, client_context(certificate))
     heard.line = line
@@ -223,123 +222,89 @@ async def test_s16_a_request_under_way_fails_with_its_connection(
 
 @requirement("S16")
 async def test_s16_a_server_that_is_not_there_at_first_is_found(
-    built_server: SipServer,
+    server: SipServer,
     subscriber_config: SubscriberConfig,
-    notifier: StreamNotifier,
     heard: Heard,
     clock: ManualClock,
 ) -> None:
     """Its name is looked up before anything can be sent."""
     found = asyncio.Event()
 
-    class Resolver:
-        async def services(self, name: str) -> list[object]:
-            return []
-
-        async def addresses(self, name: str) -> list[AddressRecord]:
+    class SlowZone(Zone):
+        @override
+        async def addresses(self, name: str) -> Sequence[AddressRecord]:
             await found.wait()
             return [AddressRecord("127.0.0.1", 300)]
 
-    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
-    await built_server.start()
-    try:
-        async with await Notifier.listen() as udp:
-            udp.towards(built_server.port)
-            config = replace(
-                subscriber_config,
-                host="pbx.example",
-                port=udp.local[1],
-                transport="UDP",
-            )
-            heard.line = built_server.following.add(config, Package(), heard)
-            clock.advance(0.1)
-            assert heard.statuses == []
-            found.set()
-            await asyncio.sleep(0.05)
-            clock.advance(0.1)
-            request = await udp.next_request()
-            udp.answer_subscribe(request)
-            await udp.notify(request)
-    finally:
-        await built_server.stop()
+    server.use_resolver(SlowZone())
+    async with await Notifier.listen() as udp:
+        udp.towards(server.port)
+        config = replace(
+            subscriber_config, host="pbx.example", port=udp.local[1], transport="UDP"
+        )
+        heard.line = server.following.add(config, Package(), heard)
+        clock.advance(0.1)
+        assert heard.statuses == []
+        found.set()
+        await asyncio.sleep(0.05)
+        clock.advance(0.1)
+        request = await udp.next_request()
+        udp.answer_subscribe(request)
+        await udp.notify(request)
 
-    assert isinstance(request, Request)
     assert heard.statuses == [ACTIVE]
 
 
 @requirement("S16", "S11")
 async def test_s16_a_name_that_is_not_found_is_said(
-    built_server: SipServer,
+    server: SipServer,
     subscriber_config: SubscriberConfig,
     heard: Heard,
     clock: ManualClock,
 ) -> None:
     """After some seconds, in which most are."""
+    server.use_resolver(Zone())
+    config = replace(subscriber_config, host="pbx.example", transport="UDP")
+    heard.line = server.following.add(config, Package(), heard)
+    clock.advance(0.1)
+    assert heard.statuses == []
 
-    class Resolver:
-        async def services(self, name: str) -> list[object]:
-            return []
-
-        async def addresses(self, name: str) -> list[AddressRecord]:
-            raise OSError("no such name")
-
-    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
-    await built_server.start()
-    try:
-        config = replace(subscriber_config, host="pbx.example", transport="UDP")
-        heard.line = built_server.following.add(config, Package(), heard)
-        clock.advance(0.1)
-        assert heard.statuses == []
-        clock.advance(5)
-    finally:
-        await built_server.stop()
+    clock.advance(5)
 
     assert heard.statuses == [UNREACHABLE]
 
 
 @requirement("S16")
 async def test_s16_many_lines_try_the_next_address_of_a_server_together(
-    built_server: SipServer,
+    server: SipServer,
     subscriber_config: SubscriberConfig,
     heard: Heard,
     clock: ManualClock,
 ) -> None:
     """Six failures at once lead on once, not back to where nobody answers."""
+    server.use_resolver(zone("127.0.0.1", "127.0.0.2"))
+    async with (
+        await Notifier.listen() as one,
+        await Notifier.listen(("127.0.0.2", one.local[1])) as two,
+    ):
+        for number in range(6):
+            config = replace(
+                subscriber_config,
+                id=f"many-{number}",
+                host="pbx.example",
+                port=one.local[1],
+                transport="UDP",
+            )
+            heard.line = server.following.add(config, Package(), heard)
+        await asyncio.sleep(0.05)
+        clock.advance(1)
+        await asyncio.sleep(0.05)
+        (first,) = (peer for peer in (one, two) if peer.drain())
+        clock.advance(32)
+        await asyncio.sleep(0.05)
+        first.drain()
+        clock.advance(40)
+        await asyncio.sleep(0.05)
 
-    class Resolver:
-        async def services(self, name: str) -> list[object]:
-            return []
-
-        async def addresses(self, name: str) -> list[AddressRecord]:
-            return [AddressRecord(f"127.0.0.{number}", 300) for number in (1, 2)]
-
-    built_server.use_resolver(Resolver())  # type: ignore[arg-type]
-    await built_server.start()
-    try:
-        async with (
-            await Notifier.listen() as one,
-            await Notifier.listen(("127.0.0.2", one.local[1])) as two,
-        ):
-            for number in range(6):
-                config = replace(
-                    subscriber_config,
-                    id=f"many-{number}",
-                    host="pbx.example",
-                    port=one.local[1],
-                    transport="UDP",
-                )
-                heard.line = built_server.following.add(config, Package(), heard)
-            await asyncio.sleep(0.05)
-            clock.advance(1)
-            await asyncio.sleep(0.05)
-            (first,) = (peer for peer in (one, two) if peer.drain())
-            clock.advance(32)
-            await asyncio.sleep(0.05)
-            first.drain()
-            clock.advance(40)
-            await asyncio.sleep(0.05)
-
-            assert not first.drain()
-            assert (two if first is one else one).drain()
-    finally:
-        await built_server.stop()
+        assert not first.drain()
+        assert (two if first is one else one).drain()
