@@ -109,6 +109,12 @@ class NotifierMixin(Pbx):
         await self.notify(request, state)
         return request
 
+    async def refuse_subscribe(self, status: int, **headers: str) -> None:
+        """Take a SUBSCRIBE and refuse it, or challenge it."""
+        request = await self.next_request()
+        assert request.method == "SUBSCRIBE"
+        self.answer_subscribe(request, status, **headers)
+
 
 class Notifier(NotifierMixin):
     """One that speaks UDP."""

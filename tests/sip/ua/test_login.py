@@ -93,10 +93,8 @@ async def test_s2_an_algorithm_that_is_not_named_is_md5(
 ) -> None:
     """RFC 7616 3.3; and the answer names none either."""
     follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(),
-        401,
-        www_authenticate=challenge(algorithm=None, qop=None),
+    await notifier.refuse_subscribe(
+        401, www_authenticate=challenge(algorithm=None, qop=None)
     )
 
     request = await notifier.next_request()
@@ -111,9 +109,7 @@ async def test_s2_a_proxys_challenge_is_answered(
 ) -> None:
     """407 with Proxy-Authenticate."""
     follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(), 407, proxy_authenticate=challenge()
-    )
+    await notifier.refuse_subscribe(407, proxy_authenticate=challenge())
 
     assert is_right(await notifier.next_request(), header="Proxy-Authorization")
 
@@ -124,12 +120,8 @@ async def test_s2_a_proxy_and_the_server_behind_it_may_both_ask(
 ) -> None:
     """Each gets its own answer, once (RFC 3261 22.3)."""
     follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(), 407, proxy_authenticate=challenge(realm="proxy")
-    )
-    notifier.answer_subscribe(
-        await notifier.next_request(), 401, www_authenticate=challenge("nonce-2")
-    )
+    await notifier.refuse_subscribe(407, proxy_authenticate=challenge(realm="proxy"))
+    await notifier.refuse_subscribe(401, www_authenticate=challenge("nonce-2"))
     both = await notifier.next_request()
 
     assert is_right(both, header="Proxy-Authorization")
@@ -146,9 +138,7 @@ async def test_s2_the_second_401_is_a_wrong_password(
     """It is not tried again, not in a day: servers block who guesses."""
     follow()
     for nonce in ("nonce-1", "nonce-2"):
-        notifier.answer_subscribe(
-            await notifier.next_request(), 401, www_authenticate=challenge(nonce)
-        )
+        await notifier.refuse_subscribe(401, www_authenticate=challenge(nonce))
     await notifier.silence(0.05)
     assert heard.statuses == [SubscriptionStatus.WRONG_PASSWORD]
 
@@ -162,9 +152,7 @@ async def test_s2_a_nonce_is_used_again_with_a_rising_count(
 ) -> None:
     """So that there is no challenge each time."""
     line = follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(), 401, www_authenticate=challenge()
-    )
+    await notifier.refuse_subscribe(401, www_authenticate=challenge())
     request = await notifier.next_request()
     notifier.answer_subscribe(request, expires="3600")
     await notifier.notify(request)
@@ -184,18 +172,14 @@ async def test_s2_a_nonce_that_is_too_old_is_replaced(
 ) -> None:
     """Whether the server calls it stale or not: it was good before."""
     line = follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(), 401, www_authenticate=challenge()
-    )
+    await notifier.refuse_subscribe(401, www_authenticate=challenge())
     request = await notifier.next_request()
     notifier.answer_subscribe(request, expires="3600")
     await notifier.notify(request)
 
     line.subscriber.refresh()
-    notifier.answer_subscribe(
-        await notifier.next_request(),
-        401,
-        www_authenticate=challenge("nonce-2", stale=stale),
+    await notifier.refuse_subscribe(
+        401, www_authenticate=challenge("nonce-2", stale=stale)
     )
     again = await notifier.next_request()
 
@@ -212,10 +196,8 @@ async def test_s2_stale_for_ever_ends(
     """A server that calls each nonce stale gets four answers and no more."""
     follow()
     for number in range(5):
-        notifier.answer_subscribe(
-            await notifier.next_request(),
-            401,
-            www_authenticate=challenge(f"nonce-{number}", stale=number > 0),
+        await notifier.refuse_subscribe(
+            401, www_authenticate=challenge(f"nonce-{number}", stale=number > 0)
         )
     await notifier.silence(0.05)
 
@@ -240,7 +222,7 @@ async def test_s15_a_challenge_that_is_not_understood_is_not_answered(
 ) -> None:
     """Never Basic, never anything but a digest."""
     follow()
-    notifier.answer_subscribe(await notifier.next_request(), 401, www_authenticate=text)
+    await notifier.refuse_subscribe(401, www_authenticate=text)
 
     await notifier.silence(0.05)
 
@@ -289,10 +271,8 @@ async def test_s15_quotes_in_realm_and_nonce_are_escaped_again(
 ) -> None:
     """As they came."""
     follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(),
-        401,
-        www_authenticate=challenge(realm=r"a \"b\" c", nonce=r"n\"1"),
+    await notifier.refuse_subscribe(
+        401, www_authenticate=challenge(realm=r"a \"b\" c", nonce=r"n\"1")
     )
 
     value = (await notifier.next_request()).get("Authorization")

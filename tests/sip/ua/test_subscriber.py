@@ -21,12 +21,6 @@ ACTIVE = SubscriptionStatus.ACTIVE
 REFUSED = SubscriptionStatus.REFUSED
 UNREACHABLE = SubscriptionStatus.UNREACHABLE
 
-
-async def drained(notifier: Notifier) -> None:
-    """Make sure that our server has sent nothing, not even after a moment."""
-    await notifier.silence(0.05)
-
-
 # Seconds after which a subscription of an hour is refreshed where chance is left out.
 REFRESH = 3060.5
 
@@ -42,7 +36,7 @@ async def again_at(
 ) -> Request:
     """Return the SUBSCRIBE that comes between two times from now, and none before."""
     clock.advance(earliest)
-    await drained(notifier)
+    await notifier.silence(0.05)
     clock.advance(latest - earliest)
     request = await notifier.next_request()
     assert request.method == "SUBSCRIBE"
@@ -180,8 +174,8 @@ async def test_s3_a_server_that_wants_longer_is_asked_for_longer(
 ) -> None:
     """423 with Min-Expires."""
     follow()
-    notifier.answer_subscribe(await notifier.next_request(), 423, min_expires="7200")
-    await drained(notifier)
+    await notifier.refuse_subscribe(423, min_expires="7200")
+    await notifier.silence(0.05)
     clock.advance(0)
 
     assert (await notifier.next_request()).get("Expires") == "7200"
@@ -193,11 +187,11 @@ async def test_s3_a_server_that_wants_ever_longer_is_not_asked_at_once_again(
 ) -> None:
     """From an hour to a day it could go on for 82,800 requests."""
     follow()
-    notifier.answer_subscribe(await notifier.next_request(), 423, min_expires="7200")
-    await drained(notifier)
+    await notifier.refuse_subscribe(423, min_expires="7200")
+    await notifier.silence(0.05)
     clock.advance(0)
-    notifier.answer_subscribe(await notifier.next_request(), 423, min_expires="7201")
-    await drained(notifier)
+    await notifier.refuse_subscribe(423, min_expires="7201")
+    await notifier.silence(0.05)
 
     await again_at(notifier, clock, 23, 37)
 
@@ -239,7 +233,7 @@ async def test_s4_a_2xx_alone_is_no_subscription(
     """Nothing is known before the NOTIFY."""
     follow()
     notifier.answer_subscribe(await notifier.next_request())
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     assert heard.statuses == []
 
@@ -418,7 +412,7 @@ async def test_s6_without_a_notify_another_dialog_is_tried(
     follow()
     first = await notifier.next_request()
     notifier.answer_subscribe(first)
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     second = await again_at(notifier, clock, 31.9, 32.1)
 
@@ -433,7 +427,7 @@ async def test_s6_a_server_that_never_notifies_is_asked_less_and_less(
     follow()
     for _ in range(2):
         notifier.answer_subscribe(await notifier.next_request())
-        await drained(notifier)
+        await notifier.silence(0.05)
         clock.advance(32.1)
 
     await again_at(notifier, clock, 20, 80)
@@ -575,8 +569,8 @@ async def test_s8_a_dialog_that_the_server_has_forgotten_is_begun_anew(
     follow()
     first = await notifier.accept_subscribe()
     clock.advance(REFRESH)
-    notifier.answer_subscribe(await notifier.next_request(), status)
-    await drained(notifier)
+    await notifier.refuse_subscribe(status)
+    await notifier.silence(0.05)
     clock.advance(0)
 
     second = await notifier.next_request()
@@ -595,8 +589,8 @@ async def test_s8_a_server_that_does_not_know_the_package_is_asked_in_an_hour(
 ) -> None:
     """It is said why."""
     line = follow()
-    notifier.answer_subscribe(await notifier.next_request(), status)
-    await drained(notifier)
+    await notifier.refuse_subscribe(status)
+    await notifier.silence(0.05)
     assert heard.statuses == [SubscriptionStatus.NOT_SUPPORTED]
     assert line.subscriber.code == status
 
@@ -610,8 +604,8 @@ async def test_s8_a_line_that_is_not_there_is_asked_for_in_an_hour(
 ) -> None:
     """A server blocks who asks too often."""
     follow()
-    notifier.answer_subscribe(await notifier.next_request(), status)
-    await drained(notifier)
+    await notifier.refuse_subscribe(status)
+    await notifier.silence(0.05)
     assert heard.statuses == [REFUSED]
 
     await again_at(notifier, clock, LONG_PAUSE - 1, 1.21 * LONG_PAUSE)
@@ -623,8 +617,8 @@ async def test_s8_a_timeout_at_a_proxy_is_one_of_the_server(
 ) -> None:
     """408 says that nobody answered the one who sent it (RFC 3261 21.4.9)."""
     follow()
-    notifier.answer_subscribe(await notifier.next_request(), 408)
-    await drained(notifier)
+    await notifier.refuse_subscribe(408)
+    await notifier.silence(0.05)
     assert heard.statuses == [SubscriptionStatus.UNREACHABLE]
 
     await again_at(notifier, clock, 23, 37)
@@ -640,7 +634,7 @@ async def test_s8_pauses_double_up_to_half_an_hour(
     request = await notifier.next_request()
     for pause in (30, 60, 120, 240, 480, 960, 1800, 1800):
         notifier.answer_subscribe(request, 500)
-        await drained(notifier)
+        await notifier.silence(0.05)
         request = await again_at(notifier, clock, pause - 0.5, pause + 0.4)
 
     assert MAX_BACK_OFF == 1800
@@ -652,10 +646,8 @@ async def test_s8_retry_after_is_honoured(
 ) -> None:
     """RFC 3261 20.33."""
     follow()
-    notifier.answer_subscribe(
-        await notifier.next_request(), 503, retry_after="100 (busy);duration=5"
-    )
-    await drained(notifier)
+    await notifier.refuse_subscribe(503, retry_after="100 (busy);duration=5")
+    await notifier.silence(0.05)
 
     await again_at(notifier, clock, 99, 121)
 
@@ -667,9 +659,7 @@ async def test_s8_a_redirection_is_not_followed(
     """The password is for the server that is configured."""
     async with await Notifier.listen(("127.0.0.2", 0)) as other:
         follow()
-        notifier.answer_subscribe(
-            await notifier.next_request(), 302, contact=other.contact
-        )
+        await notifier.refuse_subscribe(302, contact=other.contact)
         await other.silence()
 
     assert heard.statuses == [REFUSED]
@@ -699,8 +689,8 @@ async def test_s8_a_refresh_that_fails_for_now_leaves_the_subscription(
     follow()
     first = await notifier.accept_subscribe()
     clock.advance(REFRESH)
-    notifier.answer_subscribe(await notifier.next_request(), 500)
-    await drained(notifier)
+    await notifier.refuse_subscribe(500)
+    await notifier.silence(0.05)
     assert heard.statuses == [ACTIVE]
 
     again = await again_at(notifier, clock, 29, 30.4)
@@ -724,7 +714,7 @@ async def test_s8_a_server_that_does_not_answer_a_refresh_is_unreachable(
 
     clock.advance(29.7)
     notifier.answer_subscribe(await notifier.next_request(), expires="3600")
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     assert heard.statuses == [ACTIVE, UNREACHABLE, ACTIVE]
 
@@ -745,7 +735,7 @@ async def test_s9_a_change_is_a_subscribe_in_the_dialog_with_what_is_left(
     line.subscriber.ask(b"please", answers.append)
     request = await notifier.next_request()
     notifier.answer_subscribe(request, 200, expires="2600")
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     assert request.get("Call-ID") == first.get("Call-ID")
     assert request.body == b"please"
@@ -770,7 +760,7 @@ async def test_s9_a_change_is_asked_for_as_long_as_the_server_wants(
 
     again = await notifier.next_request()
     notifier.answer_subscribe(again, expires="1800")
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     assert (again.get("Expires"), again.body) == ("1800", b"change")
     assert answers == [200]
@@ -787,7 +777,7 @@ async def test_s9_changes_go_one_after_the_other(
     line.subscriber.ask(b"two", lambda _: None)
 
     first = await notifier.next_request()
-    await drained(notifier)
+    await notifier.silence(0.05)
     notifier.answer_subscribe(first)
     second = await notifier.next_request()
 
@@ -803,8 +793,8 @@ async def test_s9_a_change_that_is_refused_leaves_the_subscription(
     await notifier.accept_subscribe()
     answers: list[int] = []
     line.subscriber.ask(b"nonsense", answers.append)
-    notifier.answer_subscribe(await notifier.next_request(), 415)
-    await drained(notifier)
+    await notifier.refuse_subscribe(415)
+    await notifier.silence(0.05)
 
     assert answers == [415]
     assert heard.statuses == [ACTIVE]
@@ -914,7 +904,7 @@ async def test_s13_a_line_that_is_removed_is_unsubscribed(
     server.following.remove("followed-1")
     request = await notifier.next_request()
     notifier.answer_subscribe(request, expires="0")
-    await drained(notifier)
+    await notifier.silence(0.05)
 
     assert request.get("Expires") == "0"
     assert server.following.lines == {}
