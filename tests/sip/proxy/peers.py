@@ -8,6 +8,7 @@ from typing import Self, override
 from tests.phone import PATIENCE, RawPeer, Request, Response
 from tests.phone.link import StreamLink
 from tests.phone.raw import Override
+from tests.phone.wire import parse
 from tests.sip.echo import Echo
 
 DOMAIN = "pbx.example"
@@ -154,6 +155,13 @@ def head_of(data: bytes) -> list[bytes]:
     return data.partition(b"\r\n\r\n")[0].split(b"\r\n")
 
 
+def request_of(data: bytes) -> Request:
+    """Take a request apart."""
+    message = parse(data)
+    assert isinstance(message, Request)
+    return message
+
+
 __all__ = [
     "DOMAIN",
     "Pbx",
@@ -162,4 +170,5 @@ __all__ = [
     "StreamPbx",
     "both_silent",
     "head_of",
+    "request_of",
 ]

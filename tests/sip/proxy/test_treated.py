@@ -6,8 +6,7 @@ import pytest
 
 from custom_components.dfks.sip import CallPlan, Redirect, Reject, SipServer
 from tests.clock import ManualClock
-from tests.phone import Request, Response
-from tests.phone.wire import parse
+from tests.phone import Response
 
 from .calling import (
     ALWAYS,
@@ -22,7 +21,7 @@ from .calling import (
     settle,
     stopped,
 )
-from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
+from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent, request_of
 
 type OpenPhone = Callable[..., Awaitable[ProxiedPhone]]
 
@@ -676,13 +675,6 @@ async def test_an_invite_that_the_phone_does_not_get_is_sent_again(
     await settle()
     clock.advance(20)
     await registered.silence()
-
-
-def request_of(data: bytes) -> Request:
-    """Take a request apart."""
-    message = parse(data)
-    assert isinstance(message, Request)
-    return message
 
 
 # Phones that are not there

@@ -1,65 +1,19 @@
-"""Digest authentication of the subscriber, answered by an independent server's side."""
+"""Digest authentication of the subscriber."""
 
-import hashlib
 import re
 
 import pytest
 
 from custom_components.dfks.sip import SipServer, SubscriptionStatus
 from tests.clock import ManualClock
-from tests.phone import Request
 from tests.phone.digest import parse_fields
-from tests.phone.wire import parse
+from tests.sip.proxy.peers import request_of
 
+from .challenges import challenge, is_right
 from .conftest import Follow
 from .peers import Heard, Notifier
 
 requirement = pytest.mark.requirement
-
-HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
-
-
-def challenge(
-    nonce: str = "nonce-1",
-    *,
-    algorithm: str | None = "MD5",
-    qop: str | None = '"auth"',
-    stale: bool = False,
-    realm: str = "asterisk",
-) -> str:
-    """Write a challenge."""
-    parts = [f'realm="{realm}"', f'nonce="{nonce}"', 'opaque="opaque-1"']
-    if algorithm is not None:
-        parts.append(f"algorithm={algorithm}")
-    if qop is not None:
-        parts.append(f"qop={qop}")
-    if stale:
-        parts.append("stale=TRUE")
-    return f"Digest {', '.join(parts)}"
-
-
-def is_right(
-    request: Request,
-    *,
-    algorithm: str = "MD5",
-    password: str = "secret-501",
-    header: str = "Authorization",
-) -> bool:
-    """Check the credentials of a request as a server does (RFC 7616 3.4.1)."""
-    fields = parse_fields(request.get(header))
-    assert fields["username"] == "auth-501"
-    assert fields["uri"] == request.uri
-    assert fields["opaque"] == "opaque-1"
-
-    def hashed(text: str) -> str:
-        return HASHES[algorithm](text.encode()).hexdigest()
-
-    secret = hashed(f"auth-501:{fields['realm']}:{password}")
-    middle = fields["nonce"]
-    if "qop" in fields:
-        middle += f":{fields['nc']}:{fields['cnonce']}:{fields['qop']}"
-    wanted = hashed(f"{secret}:{middle}:{hashed(f'{request.method}:{request.uri}')}")
-    return fields["response"] == wanted
 
 
 @requirement("S2", "S15")
@@ -257,7 +211,7 @@ async def test_s15_the_password_itself_is_never_sent(
     line = follow()
     first = await notifier.next_raw()
     assert b"secret-501" not in first
-    notifier.answer_subscribe(_parsed(first), 401, www_authenticate=challenge())
+    notifier.answer_subscribe(request_of(first), 401, www_authenticate=challenge())
 
     second = await notifier.next_raw()
 
@@ -278,10 +232,3 @@ async def test_s15_quotes_in_realm_and_nonce_are_escaped_again(
     value = (await notifier.next_request()).get("Authorization")
 
     assert re.search(r'realm="a \\"b\\" c", nonce="n\\"1"', value)
-
-
-def _parsed(data: bytes) -> Request:
-
-    message = parse(data)
-    assert isinstance(message, Request)
-    return message

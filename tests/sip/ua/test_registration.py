@@ -8,9 +8,9 @@ from custom_components.dfks.sip import Contacts, SipServer, SubscriptionStatus
 from custom_components.dfks.sip.following import RENEWAL
 from tests.clock import ManualClock
 
+from .challenges import challenge, is_right
 from .conftest import Follow
 from .peers import Heard, Notifier
-from .test_login import challenge, is_right
 
 requirement = pytest.mark.requirement
 
