@@ -12,6 +12,7 @@ from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from tests.clock import ManualClock
 from tests.sip.echo import Echo, Line
 
+from .calling import ScriptedPolicy
 from .peers import DOMAIN, Pbx, ProxiedPhone
 
 # The same over restarts of a server within a test.
@@ -124,3 +125,11 @@ async def registered(phone: ProxiedPhone, pbx_peer: Pbx) -> ProxiedPhone:
     """Return the phone once the PBX has accepted its REGISTER."""
     await pbx_peer.register(phone)
     return phone
+
+
+@pytest.fixture
+def policy(server: SipServer) -> ScriptedPolicy:
+    """Return what decides about the calls of line 201: nothing, at first."""
+    policy = ScriptedPolicy()
+    server.proxy.treated.treat("pbx-1", "201", policy)
+    return policy

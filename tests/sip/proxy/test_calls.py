@@ -96,6 +96,11 @@ class Talk:
         self.phone.answer(self.invite, status, **headers)
         assert (await self.pbx.next_response()).status == status
 
+    async def cancel(self) -> None:
+        """Have the caller give up; the phone has heard of it, and said nothing yet."""
+        self.pbx.send(self.pbx.call(self.registration, "CANCEL", self.headers))
+        assert (await self.phone.next_request()).method == "CANCEL"
+
     async def from_pbx(
         self, method: str, status: int | None = None, **headers: str
     ) -> None:
@@ -238,8 +243,7 @@ class TestIncoming:
     ) -> None:
         """The call is there, until somebody hangs up."""
         await talk.ring(180)
-        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
-        await talk.phone.next_request()
+        await talk.cancel()
         await talk.answer(200)
         observer.news()
         await talk.from_pbx("BYE")
@@ -340,10 +344,7 @@ class TestInTheDialog:
     @requirement("P120")
     async def test_the_other_side_holds(self, going: Talk, observer: Observer) -> None:
         """The line's phone does not: somebody waits there, and hears music."""
-        own = {
-            "To": f"<sip:201@{DOMAIN}>;tag=phone",
-            **going.headers,
-        }
+        own = {"To": f"<sip:201@{DOMAIN}>;tag=phone", **going.headers}
         offer = SDP + AUDIO + b"a=sendonly\r\n"
         going.pbx.send(going.pbx.call(going.registration, "INVITE", own, offer))
         going.phone.answer(await going.phone.next_request(), 200)
@@ -398,8 +399,7 @@ class TestInTheDialog:
         """A 180 and a 200 that come again, and what comes after the end."""
         await going.answer(180)
         await going.answer(200)
-        going.pbx.send(going.pbx.call(going.registration, "CANCEL", going.headers))
-        await going.phone.next_request()
+        await going.cancel()
         assert observer.news() == []
         await going.from_phone("BYE")
         observer.news()
@@ -524,8 +524,7 @@ class TestBounds:
     ) -> None:
         """Is forgotten soon, though its phone says nothing."""
         await talk.ring(180)
-        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
-        await talk.phone.next_request()
+        await talk.cancel()
         clock.advance(ASKED_TIME)
         talk.headers["Call-ID"] = "call-2"
         await talk.ring()
@@ -564,20 +563,17 @@ class TestTreated:
     """A call that is answered here in the place of its phone."""
 
     @pytest.fixture
-    def policy(self, server: SipServer) -> ScriptedPolicy:
-        """Return what decides about the calls of the line."""
-        policy = ScriptedPolicy()
-        server.proxy.treated.treat("pbx-1", "201", policy)
-        return policy
+    def call(self, talk: Talk, policy: ScriptedPolicy) -> PbxCall:
+        """Return a call to the phone; it has not begun."""
+        return PbxCall(talk.pbx, talk.registration, talk.headers)
 
     @requirement("P120")
     @pytest.mark.parametrize("plan", [DND, ALWAYS])
     async def test_before_the_phone_hears_of_it(
-        self, talk: Talk, observer: Observer, policy: ScriptedPolicy, plan: CallPlan
+        self, call: PbxCall, observer: Observer, policy: ScriptedPolicy, plan: CallPlan
     ) -> None:
         """It is told what is done, and who has called."""
         policy.decision = plan
-        call = PbxCall(talk.pbx, talk.registration)
         call.send()
         await call.refusal()
         assert observer.news() == [("treated", plan.at_once)]
@@ -588,6 +584,7 @@ class TestTreated:
     async def test_an_observer_that_fails(
         self,
         talk: Talk,
+        call: PbxCall,
         observer: Observer,
         policy: ScriptedPolicy,
         monkeypatch: pytest.MonkeyPatch,
@@ -595,18 +592,16 @@ class TestTreated:
         """The call has its answer, and does not ring as well."""
         policy.decision = DND
         monkeypatch.setattr(observer, "treated", None)
-        call = PbxCall(talk.pbx, talk.registration)
         call.send()
         assert (await call.refusal()).status == 486
         await talk.phone.silence()
 
     @requirement("P120")
     async def test_when_the_phone_is_busy(
-        self, talk: Talk, observer: Observer, policy: ScriptedPolicy
+        self, talk: Talk, call: PbxCall, observer: Observer, policy: ScriptedPolicy
     ) -> None:
         """Its refusal is not the end of the call."""
         policy.decision = BUSY
-        call = PbxCall(talk.pbx, talk.registration)
         invite = await ring(talk.phone, call)
         observer.news()
         reply(talk.phone, invite, 486)
@@ -619,13 +614,13 @@ class TestTreated:
         self,
         server: SipServer,
         talk: Talk,
+        call: PbxCall,
         observer: Observer,
         policy: ScriptedPolicy,
         clock: ManualClock,
     ) -> None:
         """The phone's 487 comes from here, and is not told."""
         policy.decision = NO_REPLY
-        call = PbxCall(talk.pbx, talk.registration)
         invite = await ring(talk.phone, call)
         observer.news()
         clock.advance(NO_REPLY.ring_seconds)
@@ -636,11 +631,10 @@ class TestTreated:
 
     @requirement("P120")
     async def test_a_call_that_is_taken_in_spite_of_it(
-        self, talk: Talk, observer: Observer, policy: ScriptedPolicy
+        self, talk: Talk, call: PbxCall, observer: Observer, policy: ScriptedPolicy
     ) -> None:
         """Is followed like any other, until it ends."""
         policy.decision = NO_REPLY
-        call = PbxCall(talk.pbx, talk.registration, {"Call-ID": "call-1"})
         invite = await ring(talk.phone, call)
         reply(talk.phone, invite, 200)
         assert (await call.answer()).status == 200
@@ -652,14 +646,13 @@ class TestTreated:
     async def test_a_line_that_nobody_watches(
         self,
         server: SipServer,
-        talk: Talk,
+        call: PbxCall,
         observer: Observer,
         policy: ScriptedPolicy,
     ) -> None:
         """Is treated, and nobody is told."""
         server.calls.watch(frozenset(), observer)
         policy.decision = DND
-        call = PbxCall(talk.pbx, talk.registration)
         call.send()
         await call.refusal()
         assert observer.news() == []
@@ -668,13 +661,12 @@ class TestTreated:
     async def test_a_line_that_is_watched_no_longer(
         self,
         server: SipServer,
-        talk: Talk,
+        call: PbxCall,
         observer: Observer,
         policy: ScriptedPolicy,
     ) -> None:
         """When it is decided: nobody is told either."""
         policy.asks = True
-        call = PbxCall(talk.pbx, talk.registration)
         call.send()
         await settle()
         server.calls.watch(frozenset(), observer)

@@ -30,14 +30,6 @@ LEFT = (480, "SIP;cause=302")
 
 
 @pytest.fixture
-def policy(server: SipServer) -> ScriptedPolicy:
-    """Return what decides about the calls of line 201: nothing, at first."""
-    policy = ScriptedPolicy()
-    server.proxy.treated.treat("pbx-1", "201", policy)
-    return policy
-
-
-@pytest.fixture
 async def call(
     registered: ProxiedPhone, pbx_peer: Pbx, policy: ScriptedPolicy
 ) -> PbxCall:

@@ -37,14 +37,6 @@ __all__ = [
 
 
 @pytest.fixture
-def policy(server: SipServer) -> ScriptedPolicy:
-    """Return what decides about the calls of line 201."""
-    policy = ScriptedPolicy()
-    server.proxy.treated.treat("pbx-1", "201", policy)
-    return policy
-
-
-@pytest.fixture
 async def tcp_phone(open_phone: OpenPhone, stream_pbx: StreamPbx) -> ProxiedPhone:
     """Return a phone on TCP; the PBX is connected."""
     await stream_pbx.connected()
