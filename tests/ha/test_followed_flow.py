@@ -1,10 +1,11 @@
 """The forms of lines at a PBX that synchronizes keys; the PBX is asked each time."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_RECONFIGURE
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
@@ -24,6 +25,7 @@ from .followed import (
     OFFICE,
     PASSWORD,
     STATUS,
+    USERS,
     add_line,
     key_pbx,
     office,
@@ -61,12 +63,22 @@ def list_form(port: int, *lines: str, **changes: object) -> dict[str, Any]:
     return {**form, "lines": "\n".join(lines)}
 
 
-async def reconfigure(hass: HomeAssistant, entry: MockConfigEntry) -> Any:
-    """Open the form of the line Office."""
-    return await hass.config_entries.subentries.async_init(
-        (entry.entry_id, "followed_line"),
-        context={"source": SOURCE_RECONFIGURE, "subentry_id": OFFICE},
-    )
+@asynccontextmanager
+async def phone_at(key_pbx: KeyPbx, user: str = "501") -> AsyncIterator[None]:
+    """Have a phone registered at the PBX meanwhile."""
+    async with Phone(
+        user, USERS[user], key_pbx.address, registrar=key_pbx.domain
+    ) as phone:
+        assert (await phone.register()).status == 200
+        yield
+
+
+async def resubmit(
+    hass: HomeAssistant, entry: MockConfigEntry, form: dict[str, Any]
+) -> Any:
+    """Submit the form of the line Office."""
+    shown = await entry.start_subentry_reconfigure_flow(hass, OFFICE)
+    return await submit(hass, shown, form)
 
 
 class TestOne:
@@ -328,10 +340,7 @@ class TestRegister:
         pbx_port: int,
     ) -> None:
         """Where the PBX keeps both."""
-        async with Phone(
-            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
-        ) as phone:
-            assert (await phone.register()).status == 200
+        async with phone_at(key_pbx):
             result = await add_line(hass, entry, office_form(pbx_port, register=True))
             assert result["step_id"] == "register"
             assert placeholders(result)["lines"] == "Office: 1"
@@ -349,10 +358,7 @@ class TestRegister:
     ) -> None:
         """And says so."""
         key_pbx.keeps_one = True
-        async with Phone(
-            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
-        ) as phone:
-            assert (await phone.register()).status == 200
+        async with phone_at(key_pbx):
             result = await add_line(hass, entry, office_form(pbx_port, register=True))
             result = await submit(hass, result, {})
 
@@ -412,10 +418,7 @@ class TestSeveral:
     ) -> None:
         """It is no line that the PBX does not take."""
         key_pbx.keeps_one = True
-        async with Phone(
-            "501", PASSWORD, key_pbx.address, registrar=key_pbx.domain
-        ) as phone:
-            assert (await phone.register()).status == 200
+        async with phone_at(key_pbx):
             form = list_form(pbx_port, f"Office,501,{PASSWORD}", register=True)
             result = await add_line(hass, entry, form, "several")
             result = await submit(hass, result, {})
@@ -500,6 +503,20 @@ class TestReconfigure:
         """Return a listener with the line Office."""
         return listener_entry(port, [office(pbx_port)])
 
+    @pytest.fixture
+    async def registering(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        pbx_port: int,
+    ) -> dict[str, Any]:
+        """Return the form with which the line registers, which has been submitted."""
+        form = office_form(pbx_port, register=True, password=None)
+        await resubmit(hass, entry, form)
+        await wait_for(hass, DND, "off")
+        return form
+
     async def test_keeps_the_password(
         self,
         hass: HomeAssistant,
@@ -508,7 +525,7 @@ class TestReconfigure:
         pbx_port: int,
     ) -> None:
         """It is not shown, and need not be typed again."""
-        shown = await reconfigure(hass, entry)
+        shown = await entry.start_subentry_reconfigure_flow(hass, OFFICE)
         assert "password" not in suggested(shown)
         form = office_form(pbx_port, name="Back office", password=None)
         result = await submit(hass, shown, form)
@@ -526,8 +543,8 @@ class TestReconfigure:
     ) -> None:
         """The one that works goes on."""
         await wait_for(hass, DND, "off")
-        shown = await reconfigure(hass, entry)
-        result = await submit(hass, shown, office_form(pbx_port, password="wrong"))
+        form = office_form(pbx_port, password="wrong")
+        result = await resubmit(hass, entry, form)
 
         assert result["errors"] == {"password": "pbx_wrong_password"}
         assert entry.subentries[OFFICE].data["password"] == PASSWORD
@@ -543,9 +560,8 @@ class TestReconfigure:
     ) -> None:
         """With the same entities."""
         key_pbx.set("502", "DoNotDisturb", on=True)
-        shown = await reconfigure(hass, entry)
         form = office_form(pbx_port, user="502", password="secret-502")
-        await submit(hass, shown, form)
+        await resubmit(hass, entry, form)
 
         await wait_for(hass, DND, "on")
 
@@ -553,16 +569,11 @@ class TestReconfigure:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        registering: dict[str, Any],
     ) -> None:
         """Its binding is there before, and there afterwards."""
-        form = office_form(pbx_port, register=True, password=None)
-        await submit(hass, await reconfigure(hass, entry), form)
-        await wait_for(hass, DND, "off")
-        shown = await reconfigure(hass, entry)
-        result = await submit(hass, shown, {**form, "features": ["do_not_disturb"]})
+        form = {**registering, "features": ["do_not_disturb"]}
+        result = await resubmit(hass, entry, form)
 
         assert result["reason"] == "reconfigure_successful"
 
@@ -570,21 +581,13 @@ class TestReconfigure:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
         key_pbx: KeyPbx,
-        pbx_port: int,
+        registering: dict[str, Any],
     ) -> None:
         """The binding of the line before says nothing of them."""
-        form = office_form(pbx_port, register=True, password=None)
-        await submit(hass, await reconfigure(hass, entry), form)
-        await wait_for(hass, DND, "off")
-        async with Phone(
-            "502", "secret-502", key_pbx.address, registrar=key_pbx.domain
-        ) as phone:
-            assert (await phone.register()).status == 200
-            shown = await reconfigure(hass, entry)
-            other = {**form, "user": "502", "password": "secret-502"}
-            result = await submit(hass, shown, other)
+        async with phone_at(key_pbx, "502"):
+            form = {**registering, "user": "502", "password": "secret-502"}
+            result = await resubmit(hass, entry, form)
 
         assert result["step_id"] == "register"
 
@@ -592,15 +595,11 @@ class TestReconfigure:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
         key_pbx: KeyPbx,
-        pbx_port: int,
+        registering: dict[str, Any],
     ) -> None:
         """What is tried has the same Contact."""
-        form = office_form(pbx_port, register=True, password=None)
-        await submit(hass, await reconfigure(hass, entry), form)
-        await wait_for(hass, DND, "off")
-        await submit(hass, await reconfigure(hass, entry), {**form, "name": "Back"})
+        await resubmit(hass, entry, {**registering, "name": "Back"})
 
         assert len(key_pbx.contacts["501"]) == 1
 
@@ -616,8 +615,7 @@ class TestReconfigure:
         await set_up(hass, entry)
         await wait_for(hass, STATUS, "pbx_wrong_password")
         key_pbx.users["501"] = PASSWORD
-        shown = await reconfigure(hass, entry)
-        await submit(hass, shown, office_form(pbx_port, password=None))
+        await resubmit(hass, entry, office_form(pbx_port, password=None))
 
         await wait_for(hass, DND, "off")
 
@@ -626,6 +624,6 @@ class TestReconfigure:
     ) -> None:
         """Without it, nothing can be tried."""
         entry.add_to_hass(hass)
-        result = await reconfigure(hass, entry)
+        result = await entry.start_subentry_reconfigure_flow(hass, OFFICE)
 
         assert result["reason"] == "not_loaded"
