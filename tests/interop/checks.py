@@ -42,8 +42,12 @@ class Check:
 
 
 async def perform(checks: Iterable[Check]) -> int:
-    """Run checks one after the other, print the table; return the exit status."""
-    passed = failed = absent = 0
+    """Run checks one after the other, print the table; return the exit status.
+
+    What failed is printed again at the end: a long log is often kept by its end alone.
+    """
+    passed = absent = 0
+    failures: list[str] = []
     began = time.monotonic()
     for check in checks:
         if check.missing:
@@ -54,10 +58,13 @@ async def perform(checks: Iterable[Check]) -> int:
         figures, problem, seconds = await _run(check, min(check.limit, left))
         _print_row(check, "FAILED" if problem else "ok", seconds, figures)
         if problem:
-            failed += 1
+            failures.append(f"{check.subject} {check.title}: {problem[:SHOWN]}")
             _say(problem[:SHOWN])
         else:
             passed += 1
+    for failure in failures:
+        _say(f"FAILED {failure}")
+    failed = len(failures)
     if absent:
         _say(f"{absent} could not run here: their programs could not be installed")
         if os.environ.get("CI") == "true":
