@@ -261,6 +261,9 @@ class Forwarding:
     def dialled(self, number: str) -> None:
         """Need not know."""
 
+    def redirected(self, call: IncomingCall) -> None:
+        """Need not know."""
+
 
 def body_of(kind: str, dialog: Dialog) -> bytes:
     """Return what a phone asks for; each forwards to another number."""

@@ -277,6 +277,69 @@ def test_a_call_in_a_circle_rings(
     assert (plan is not None) is redirects
 
 
+def forwarding(clock: ManualClock | None = None) -> LineCalls:
+    """Return the calls of a line that forwards all of them to 301."""
+    return line_calls(clock=clock, call_forwarding_always=ALWAYS)
+
+
+def forward(calls: LineCalls, *callers: str) -> None:
+    """Have calls of some callers come and be forwarded."""
+    for caller in callers:
+        call = incoming(caller=caller)
+        assert calls.plan(call) is not None
+        calls.redirected(call)
+
+
+@pytest.mark.requirement("P92")
+def test_a_call_that_comes_back_again_and_again_rings() -> None:
+    """The PBX does not say that it was forwarded."""
+    calls = forwarding()
+    forward(calls, *["202"] * 5)
+    assert calls.plan(incoming()) is None
+
+
+@pytest.mark.requirement("P92")
+def test_a_call_that_goes_round_stays_busy_where_do_not_disturb_is_on() -> None:
+    """It ends all the same."""
+    calls = line_calls(do_not_disturb=ON, call_forwarding_busy=BUSY)
+    forward(calls, *["202"] * 5)
+    plan = calls.plan(incoming())
+    assert plan is not None
+    assert plan.at_once == BUSY_HERE
+
+
+@pytest.mark.requirement("P92")
+def test_calls_of_other_callers_are_no_circle() -> None:
+    """Everybody may call at once."""
+    calls = forwarding()
+    forward(calls, *(str(number) for number in range(202, 222)))
+    assert calls.plan(incoming()) is not None
+
+
+@pytest.mark.requirement("P92")
+def test_a_caller_is_forwarded_again_ten_seconds_later() -> None:
+    """Who calls that seldom goes in no circle."""
+    clock = ManualClock()
+    calls = forwarding(clock)
+    forward(calls, *["202"] * 5)
+    clock.advance(9.9)
+    assert calls.plan(incoming()) is None
+    clock.advance(0.1)
+    assert calls.plan(incoming()) is not None
+
+
+@pytest.mark.requirement("P92")
+def test_what_a_script_forwards_goes_in_no_circle() -> None:
+    """Its target may forward back, too."""
+    hook = Hook(CallAnswer(TO_ALWAYS))
+    calls = line_calls(hook=hook)
+    taken: list[CallPlan | None] = []
+    for _ in range(6):
+        calls.ask(incoming(), taken.append)
+        calls.redirected(incoming())
+    assert taken == [CallPlan(at_once=TO_ALWAYS)] * 5 + [CallPlan()]
+
+
 # Somebody who is asked
 
 

@@ -89,6 +89,11 @@ class _Watch:
         if self._below is not None:
             self._below.dialled(number)
 
+    def redirected(self, call: IncomingCall) -> None:
+        """Hear of a call that was redirected."""
+        if self._below is not None:
+            self._below.redirected(call)
+
 
 async def await_call(
     server: SipServer, pbx: str, user: str, target: str | None

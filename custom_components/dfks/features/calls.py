@@ -14,6 +14,7 @@ ring are not stopped by the second and third: their call comes to the phone, and
 as any other where nobody takes it.
 """
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -49,6 +50,13 @@ _EMERGENCY_PRIORITIES: Final = ("psap-callback", "emergency")
 
 # Forwardings of one call after which it is not forwarded once more.
 MAX_DIVERSIONS: Final = 5
+
+# Seconds in which a line forwards so many calls of one caller and no more. A PBX that
+# names no forwarding lines brings a call that goes in a circle back at once.
+LOOP_SECONDS: Final = 10.0
+
+# Forwardings of a line that are remembered for that.
+MAX_FORWARDED: Final = 64
 
 # What a phone that is not disturbed answers: busy, or not there.
 BUSY: Final = 486
@@ -213,6 +221,8 @@ class LineCalls:
         self._hook = hook
         # When the line has called an emergency number, by the monotonic clock.
         self._emergency_at: float | None = None
+        # When calls were forwarded, and whose.
+        self._forwarded: deque[tuple[float, str]] = deque(maxlen=MAX_FORWARDED)
 
     @property
     def after_emergency(self) -> bool:
@@ -246,6 +256,11 @@ class LineCalls:
         ):
             self._emergency_at = self._clock.monotonic()
 
+    def redirected(self, call: IncomingCall) -> None:
+        """Hear that a call was forwarded."""
+        now = self._clock.monotonic()
+        self._forwarded.append((now, plain_number(call.caller)))
+
     def _plan_of(self, answer: CallAnswer, call: IncomingCall) -> CallPlan | None:
         treatment = answer.treatment
         if isinstance(treatment, Redirect) and not self._may_redirect(
@@ -276,8 +291,7 @@ class LineCalls:
             may_redirect=lambda target: self._may_redirect(call, target),
         )
 
-    @staticmethod
-    def _may_redirect(call: IncomingCall, target: str) -> bool:
+    def _may_redirect(self, call: IncomingCall, target: str) -> bool:
         """Whether a call may go to a target: not back to the line, and to an end."""
         diverted = [plain_number(user) for user in call.diverted]
         line = plain_number(call.user)
@@ -285,7 +299,16 @@ class LineCalls:
             len(diverted) <= MAX_DIVERSIONS
             and line not in diverted
             and user_of_target(target, call.domain) != line
+            and not self._goes_round(plain_number(call.caller))
         )
+
+    def _goes_round(self, caller: str) -> bool:
+        """Whether a caller's call was forwarded again and again just now."""
+        since = self._clock.monotonic() - LOOP_SECONDS
+        times = sum(
+            moment > since and other == caller for moment, other in self._forwarded
+        )
+        return times >= MAX_DIVERSIONS
 
 
 def is_urgent(call: IncomingCall) -> bool:

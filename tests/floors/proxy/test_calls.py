@@ -121,6 +121,20 @@ async def test_a_call_that_has_gone_in_a_circle_rings(
     await ring(registered, PbxCall(pbx_peer, registration, back))
 
 
+@pytest.mark.requirement("P92")
+async def test_a_circle_that_the_pbx_does_not_tell_of_ends_in_one_ring(
+    registered: ProxiedPhone, pbx_peer: Pbx, calls: LineCalls, sync: FeatureSync
+) -> None:
+    """It calls 201 anew for each 302, and names nobody who has forwarded the call."""
+    await turn_on(sync, Feature.CALL_FORWARDING_ALWAYS, "202")
+    registration = await pbx_peer.register(registered)
+    for _ in range(5):
+        call = PbxCall(pbx_peer, registration)
+        call.send()
+        assert (await call.refusal()).status == 302
+    await ring(registered, PbxCall(pbx_peer, registration))
+
+
 @pytest.mark.requirement("P93")
 async def test_the_emergency_centre_gets_through(
     registered: ProxiedPhone, pbx_peer: Pbx, calls: LineCalls, sync: FeatureSync

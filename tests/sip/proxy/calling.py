@@ -41,6 +41,7 @@ class ScriptedPolicy:
         self.calls: list[IncomingCall] = []
         self.takes: list[TakePlan] = []
         self.numbers: list[str] = []
+        self.redirections: list[IncomingCall] = []
 
     def plan(self, call: IncomingCall) -> CallPlan | None:
         """Return the decision."""
@@ -56,6 +57,10 @@ class ScriptedPolicy:
     def dialled(self, number: str) -> None:
         """Keep the number."""
         self.numbers.append(number)
+
+    def redirected(self, call: IncomingCall) -> None:
+        """Keep the call."""
+        self.redirections.append(call)
 
 
 class PbxCall:

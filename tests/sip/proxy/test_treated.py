@@ -1035,6 +1035,18 @@ async def test_a_policy_is_told_who_calls_and_by_what_way(
     assert call.diverted == ("204", "205")
 
 
+@pytest.mark.requirement("P92")
+async def test_a_policy_is_told_once_of_a_call_that_is_redirected(
+    calls: Calls, pbx_peer: Pbx, policy: ScriptedPolicy
+) -> None:
+    """However many phones the line has."""
+    policy.decision = ALWAYS
+    for _, call in calls:
+        call.send()
+    await finals(pbx_peer, calls)
+    assert [call.caller for call in policy.redirections] == ["202"]
+
+
 @pytest.mark.requirement("P93")
 @pytest.mark.parametrize(
     ("uri", "number"),

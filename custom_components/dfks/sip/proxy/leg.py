@@ -265,6 +265,10 @@ class TreatedCall(Timer):
             f"Contact: <{target_uri(redirect.target, domain)}>",
             f"Diversion: <{line}>;reason={redirect.reason}",
         )
+        try:
+            self._policy.redirected(call)
+        except Exception:
+            _LOGGER.exception("Unexpected error of a policy")
         self._tell(redirect)
         for leg in list(self._legs.by_token.values()):
             if leg is not self:

@@ -97,3 +97,6 @@ class CallPolicy(Protocol):
 
         For a tel URI it is the number, for a URN what follows its scheme.
         """
+
+    def redirected(self, call: IncomingCall) -> None:
+        """Hear that a call of the line was redirected, once for all its legs."""
