@@ -1,7 +1,7 @@
 """What becomes of a call by the state of its line, as a table."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -381,6 +381,12 @@ def test_an_answer_takes_the_place_of_the_state(
 ) -> None:
     """None leaves it to the state; a target that is the line itself rings."""
     assert asked(Hook(answer)) == [plan]
+
+
+def test_an_answer_that_breaks_something_leaves_it_to_the_state() -> None:
+    """A target that is no text."""
+    target: Any = None
+    assert asked(Hook(CallAnswer(TO_ALWAYS._replace(target=target)))) == [None]
 
 
 def test_nobody_is_asked_about_an_emergency_call() -> None:

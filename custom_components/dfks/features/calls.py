@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+import logging
 import re
 from typing import Final, NamedTuple, Protocol
 
@@ -39,6 +40,8 @@ from ..sip import (
 )
 from .model import Feature, FeatureState, Line
 from .targets import dialable
+
+_LOGGER = logging.getLogger(__name__)
 
 # Seconds after a call to an emergency number in which a line's calls are not treated
 # (RFC 7090 2: the emergency centre may call back by any number).
@@ -245,7 +248,13 @@ class LineCalls:
             return False
 
         def take_answer(answer: CallAnswer | None) -> None:
-            take(None if answer is None else self._plan_of(answer, call))
+            plan = None
+            try:
+                if answer is not None:
+                    plan = self._plan_of(answer, call)
+            except Exception:
+                _LOGGER.exception("Unexpected error about an answer; the state decides")
+            take(plan)
 
         return self._hook.ask(self._line, call, take_answer)
 

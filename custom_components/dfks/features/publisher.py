@@ -1,7 +1,10 @@
 """Who is told when something happens."""
 
 from collections.abc import Callable
+import logging
 from typing import TYPE_CHECKING
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Publisher[**ParametersT]:
@@ -31,6 +34,9 @@ class Publisher[**ParametersT]:
         return unsubscribe
 
     def publish(self, *event: ParametersT.args, **details: ParametersT.kwargs) -> None:
-        """Tell the listeners."""
+        """Tell the listeners; what one of them raises is logged, and hinders nobody."""
         for listener in self._listeners:
-            listener(*event, **details)
+            try:
+                listener(*event, **details)
+            except Exception:
+                _LOGGER.exception("Unexpected error of a listener")

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any, override
 
 import pytest
 
@@ -557,6 +558,54 @@ class TestBounds:
             going.pbx.answer(request, 200)
             assert (await going.phone.next_response()).status == 200
         assert observer.news() == [("answered", None)] * 2
+
+
+class BrokenObserver(Observer):
+    """Fails whatever it is told."""
+
+    @override
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+class TestBrokenObserver:
+    """Calls of a line whose observer fails."""
+
+    @pytest.fixture
+    def observer(self, server: SipServer) -> Observer:
+        """Return who watches the line 201, and fails."""
+        observer = BrokenObserver()
+        server.calls.watch(frozenset({LINE}), observer)
+        return observer
+
+    @pytest.mark.parametrize("plan", [None, BUSY])
+    async def test_a_call_is_taken_and_ends(
+        self, server: SipServer, talk: Talk, plan: CallPlan | None
+    ) -> None:
+        """Whether it is watched for its forwarding or just passes."""
+        server.proxy.treated.treat("pbx-1", "201", ScriptedPolicy(plan))
+        await talk.ring(180, 200)
+        await talk.from_phone("INVITE", 200, SDP + AUDIO + b"a=sendonly\r\n")
+        await talk.from_pbx("BYE", 200)
+        assert len(server.calls) == 0
+
+    async def test_a_call_is_given_up(self, talk: Talk) -> None:
+        """CANCEL passes, and so does what the phone says to it."""
+        await talk.ring(180)
+        talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
+        assert (await talk.phone.next_request()).method == "CANCEL"
+        await talk.answer(487)
+
+    @pytest.mark.parametrize("plan", [DND, ALWAYS])
+    async def test_a_call_is_answered_here(
+        self, server: SipServer, talk: Talk, plan: CallPlan
+    ) -> None:
+        """And does not ring as well."""
+        server.proxy.treated.treat("pbx-1", "201", ScriptedPolicy(plan))
+        call = PbxCall(talk.pbx, talk.registration)
+        call.send()
+        assert (await call.refusal()).status in (302, 486)
+        await talk.phone.silence()
 
 
 class TestTreated:

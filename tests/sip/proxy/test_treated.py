@@ -89,6 +89,135 @@ async def test_a_policy_that_fails_lets_the_call_pass(
     assert "4930987654" not in caplog.text
 
 
+# What fails here never costs a call its answer
+
+# A target that no SIP message can name.
+UNSPEAKABLE = "sip:\u0436@b.example"
+
+
+def unspeakable(reason: str) -> Redirect:
+    """Return what cannot be done."""
+    return Redirect(UNSPEAKABLE, reason)
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["state", "script"])
+async def test_a_call_that_cannot_be_answered_here_rings(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy, *, asks: bool
+) -> None:
+    """Whoever has decided: the INVITE is passed once, as it came."""
+    policy.asks = asks
+    policy.decision = CallPlan(at_once=unspeakable("unconditional"))
+    call.send()
+    if asks:
+        await settle()
+        policy.takes[0](policy.decision)
+    invite = await registered.next_request()
+    assert len(invite.values("Via")) == 2
+    reply(registered, invite, 200)
+    assert (await call.answer()).status == 200
+
+
+async def test_a_policy_that_fails_after_a_second_lets_the_call_pass(
+    registered: ProxiedPhone,
+    call: PbxCall,
+    policy: ScriptedPolicy,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody has said anything, and the state cannot be read."""
+    policy.asks = True
+    call.send()
+    await settle()
+    monkeypatch.setattr(policy, "plan", None)
+    clock.advance(1)
+    assert (await registered.next_request()).method == "INVITE"
+
+
+async def test_a_busy_phone_whose_call_cannot_be_redirected_has_refused_it(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy
+) -> None:
+    """The PBX does not wait for an answer that never comes."""
+    policy.decision = CallPlan(busy=unspeakable("user-busy"))
+    call.send()
+    reply(registered, await registered.next_request(), 486)
+    assert (await call.refusal()).status == 480
+
+
+@pytest.mark.parametrize("with_487", [True, False])
+async def test_a_phone_that_was_stopped_for_nothing_has_refused_the_call(
+    registered: ProxiedPhone,
+    call: PbxCall,
+    policy: ScriptedPolicy,
+    clock: ManualClock,
+    *,
+    with_487: bool,
+) -> None:
+    """When its 487 has come, or when that was waited for."""
+    policy.decision = CallPlan(no_answer=unspeakable("no-answer"), ring_seconds=12)
+    invite = await ring(registered, call)
+    clock.advance(12)
+    await stopped(registered, invite, with_487=with_487)
+    clock.advance(2)
+    assert (await call.refusal()).status == 480
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["state", "script"])
+async def test_a_call_that_cannot_be_passed_is_refused(
+    registered: ProxiedPhone,
+    call: PbxCall,
+    policy: ScriptedPolicy,
+    server: SipServer,
+    *,
+    asks: bool,
+) -> None:
+    """An error on its way to the phone leaves no PBX without an answer."""
+    server.proxy.treated.make_ready = lambda *_: ("", f"{1 // 0}".encode())
+    policy.asks = asks
+    policy.decision = BUSY
+    call.send()
+    await settle()
+    for take in policy.takes:
+        take(BUSY)
+    assert (await call.refusal()).status == 480
+    await registered.silence()
+
+
+async def test_a_policy_that_fails_about_a_redirection_changes_nothing_about_it(
+    calls: Calls,
+    pbx_peer: Pbx,
+    policy: ScriptedPolicy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All phones of the line are left all the same."""
+    monkeypatch.setattr(policy, "redirected", None)
+    policy.asks = True
+    for _, call in calls:
+        call.send()
+    await settle()
+    policy.takes[0](ALWAYS)
+    found = await finals(pbx_peer, calls)
+    assert sorted(found.values(), key=str) == [(302, None), LEFT]
+
+
+async def test_an_answer_of_a_phone_that_cannot_be_ended_costs_nothing_else(
+    registered: ProxiedPhone,
+    call: PbxCall,
+    policy: ScriptedPolicy,
+    clock: ManualClock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It came too late, and with a Contact that is none."""
+    policy.decision = NO_REPLY
+    invite = await ring(registered, call)
+    clock.advance(12)
+    await stopped(registered, invite, with_487=False)
+    clock.advance(2)
+    assert (await call.refusal()).status == 302
+    registered.send(invite.response(200, extra=[("Contact", "<")]).encode())
+    await both_silent(registered, call.pbx)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 # Answers before the phone hears of it
 
 

@@ -21,7 +21,9 @@ A message that comes again, or too late, changes nothing.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+import logging
 import re
 from typing import Protocol
 
@@ -30,6 +32,8 @@ from ..wire.headers import HeaderError, known_uri, number, parse_address
 from ..wire.splice import PassedMessage
 from .location import LineKey, ProxyBinding
 from .policy import Redirect, Reject
+
+_LOGGER = logging.getLogger(__name__)
 
 # Legs that are followed at a time.
 MAX_LEGS = 256
@@ -79,7 +83,7 @@ class CallLeg:
 
 
 class CallObserver(Protocol):
-    """Told what happens to the calls of watched lines. Quick, never raising."""
+    """Told what happens to the calls of watched lines. Quick; what it raises is logged."""
 
     def ringing(self, leg: CallLeg) -> None:
         """Hear that a phone rings, or that the one it calls does; it may come again."""
@@ -219,8 +223,17 @@ class CallFollower:
         followed = self._legs.get((leg.phone, leg.call_id))
         if followed is not None:
             self._drop(followed)
-        if self._observer is not None and leg.line in self._watched:
-            self._observer.treated(leg, treatment)
+        if leg.line in self._watched:
+            self._tell(lambda observer: observer.treated(leg, treatment))
+
+    def _tell(self, tell: Callable[[CallObserver], None]) -> None:
+        """Tell the observer something; a call goes on whatever comes of that."""
+        if self._observer is None:
+            return
+        try:
+            tell(self._observer)
+        except Exception:
+            _LOGGER.exception("Unexpected error of an observer of calls")
 
     # Legs
 
@@ -256,8 +269,7 @@ class CallFollower:
     def _ring(self, followed: _Followed) -> None:
         followed.rings = True
         self._keep(followed, RINGING_TIME)
-        if self._observer is not None:
-            self._observer.ringing(followed.leg)
+        self._tell(lambda observer: observer.ringing(followed.leg))
 
     def _answer(self, followed: _Followed, message: PassedMessage) -> None:
         if not followed.rings:
@@ -269,8 +281,7 @@ class CallFollower:
         text = (message.first("session-expires") or "").partition(";")[0].strip(" \t")
         lasts = number(text, MAX_SESSION)
         self._keep(followed, lasts or TALKING_TIME)
-        if self._observer is not None:
-            self._observer.answered(followed.leg, lasts or None)
+        self._tell(lambda observer: observer.answered(followed.leg, lasts or None))
 
     def _take_answer_in_dialog(
         self, followed: _Followed, message: PassedMessage, hold: bool | None
@@ -279,17 +290,20 @@ class CallFollower:
             self._end(followed, None)
         elif 200 <= message.status < 300:
             self._go_on(followed, message)
-            if hold is not None and self._observer is not None:
-                self._observer.held(followed.leg, held=hold)
+            if hold is not None:
+                self._tell(lambda observer: observer.held(followed.leg, held=hold))
 
     def _cancel(self, followed: _Followed, message: PassedMessage) -> None:
         if followed.answered:
             return
         followed.elsewhere = _is_answered_elsewhere(message.first("reason") or "")
         self._keep(followed, ASKED_TIME)
-        if self._observer is not None:
-            elsewhere = followed.elsewhere
-            self._observer.cancelled(followed.leg, ASKED_TIME, elsewhere=elsewhere)
+        elsewhere = followed.elsewhere
+        self._tell(
+            lambda observer: observer.cancelled(
+                followed.leg, ASKED_TIME, elsewhere=elsewhere
+            )
+        )
 
     def _refuse(self, followed: _Followed, status: int) -> None:
         if not followed.rings:
@@ -298,8 +312,10 @@ class CallFollower:
 
     def _end(self, followed: _Followed, status: int | None) -> None:
         self._drop(followed)
-        if self._observer is not None:
-            self._observer.ended(followed.leg, status, elsewhere=followed.elsewhere)
+        elsewhere = followed.elsewhere
+        self._tell(
+            lambda observer: observer.ended(followed.leg, status, elsewhere=elsewhere)
+        )
 
 
 def _leg(message: PassedMessage, binding: ProxyBinding, *, to_phone: bool) -> CallLeg:

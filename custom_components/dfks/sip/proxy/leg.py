@@ -1,9 +1,13 @@
-"""One leg of a treated call: what the PBX and the phone say, and what is made of it."""
+"""One leg of a treated call: what the PBX and the phone say, and what is made of it.
+
+Whatever fails here, the PBX gets a final answer: each step that somebody else begins is
+`_guarded`. A call that its phone has not heard of rings then, one that rings goes on.
+"""
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, wraps
 import logging
-from typing import Final, Protocol, override
+from typing import Concatenate, Final, Protocol, override
 
 from ..clock import Clock, Timer, Timers
 from ..transaction.client import ClientTransactions
@@ -87,6 +91,27 @@ class Legs:
         self.redirected = False
 
 
+def _guarded[**ParametersT](
+    step: Callable[Concatenate[TreatedCall, ParametersT], None],
+) -> Callable[Concatenate[TreatedCall, ParametersT], None]:
+    """Return a step of a call after which the call has, or gets, its final answer."""
+
+    @wraps(step)
+    def guarded(
+        call: TreatedCall, /, *args: ParametersT.args, **kwargs: ParametersT.kwargs
+    ) -> None:
+        try:
+            step(call, *args, **kwargs)
+        except Exception as err:
+            if isinstance(err, HeaderError):
+                _LOGGER.debug("What a phone says of a call is broken: %s", err)
+            else:
+                _LOGGER.exception("Unexpected error about a call")
+            call.rescue()
+
+    return guarded
+
+
 class TreatedCall(Timer):
     """One leg of a call: an INVITE of the PBX and what is to come of it.
 
@@ -165,9 +190,30 @@ class TreatedCall(Timer):
         calls.timers.start(ASK_SECONDS, self)
 
     @override
+    @_guarded
     def run(self) -> None:
         """Do what the time was for."""
         self._on_time()
+
+    def rescue(self) -> None:
+        """See to the call's final answer after something has failed."""
+        if not self.server.is_open:
+            return
+        self.plan = CallPlan()
+        message, self._message = self._message, None
+        if message is not None:
+            Timers.cancel(self)
+            try:
+                self._pass(*message)
+            except Exception:
+                _LOGGER.exception("A call that nothing is done about cannot be passed")
+            else:
+                return
+        # A phone that rings gives the answer, unless it has been told to stop.
+        rings = self.client is not None and self.client.is_open
+        if not rings or self._outcome is not None:
+            Timers.cancel(self)
+            self._refuse(480)
 
     def _wait(self, seconds: float, then: Callable[[], None]) -> None:
         Timers.cancel(self)
@@ -188,6 +234,7 @@ class TreatedCall(Timer):
             _LOGGER.exception("Unexpected error of a policy; the call passes")
         self.follow(plan or CallPlan())
 
+    @_guarded
     def decided(self, plan: CallPlan | None) -> None:
         """Take what somebody has decided who was asked, or has not."""
         if self._message is None or not self.server.is_open:
@@ -197,6 +244,7 @@ class TreatedCall(Timer):
         else:
             self.follow(plan)
 
+    @_guarded
     def follow(self, plan: CallPlan) -> None:
         """Treat the call as planned."""
         if self._message is None or not self.server.is_open:
@@ -204,10 +252,12 @@ class TreatedCall(Timer):
         Timers.cancel(self)
         self.plan = plan
         if isinstance(plan.at_once, Proceed):
-            self._pass(*self._message)
+            # What is to be passed is changed by that.
+            message, self._message = self._message, None
+            self._pass(*message)
         else:
             self._answer(plan.at_once)
-        self._message = None
+            self._message = None
 
     def _pass(self, message: PassedMessage, flow: Flow, binding: ProxyBinding) -> None:
         """Pass the INVITE on to the phone."""
@@ -256,7 +306,6 @@ class TreatedCall(Timer):
         if self._legs.redirected:
             self._leave()
             return
-        self._legs.redirected = True
         call = self.call
         domain = bracketed(call.domain)
         line = f"sip:{encode_user(call.user)}@{domain}"
@@ -265,6 +314,7 @@ class TreatedCall(Timer):
             f"Contact: <{target_uri(redirect.target, domain)}>",
             f"Diversion: <{line}>;reason={redirect.reason}",
         )
+        self._legs.redirected = True
         try:
             self._policy.redirected(call)
         except Exception:
@@ -278,6 +328,7 @@ class TreatedCall(Timer):
         """End this leg: another one has redirected the call (RFC 3326)."""
         self._refuse(480, "Reason: SIP;cause=302")
 
+    @_guarded
     def stop(self, outcome: Treatment) -> None:
         """Have the phone stop ringing, and tell the PBX the outcome then."""
         if self._message is not None and self.server.is_open:
@@ -301,6 +352,7 @@ class TreatedCall(Timer):
         else:
             self._answer(outcome)
 
+    @_guarded
     def cancel(self, reasons: Iterable[str]) -> None:
         """Take the CANCEL of the PBX; its 200 is on the way (16.10).
 
@@ -358,6 +410,7 @@ class TreatedCall(Timer):
 
     # What the phone says
 
+    @_guarded
     def rings(self, response: PassedMessage) -> None:
         """Pass a provisional response on; 100 ends here (16.7, 5)."""
         if response.status == 100:
@@ -373,6 +426,7 @@ class TreatedCall(Timer):
         ):
             self._wait(plan.ring_seconds, partial(self.stop, plan.no_answer))
 
+    @_guarded
     def accepted(self, response: PassedMessage) -> None:
         """Pass a 2xx on; end the call where the PBX has been told otherwise."""
         Timers.cancel(self)
@@ -380,6 +434,7 @@ class TreatedCall(Timer):
         if self.server.is_refused:
             self._hang_up(response)
 
+    @_guarded
     def refused(self, response: PassedMessage) -> None:
         """Pass a refusal on, or do what was decided."""
         if not self.server.is_open:
@@ -394,10 +449,12 @@ class TreatedCall(Timer):
         else:
             self.server.refuse(response.octets())
 
+    @_guarded
     def overdue(self) -> None:
         """Stop a phone that has rung for longer than anybody waits (16.8)."""
         self.stop(Reject(408))
 
+    @_guarded
     def unanswered(self) -> None:
         """Take a phone that says nothing final."""
         if not self.server.is_open:
@@ -442,13 +499,6 @@ class TreatedCall(Timer):
                 _LOGGER.debug("A call cannot be ended: %s", err.strerror)
 
     # The end
-
-    def forget(self) -> None:
-        """Forget the call as if it had not come; it is passed then."""
-        Timers.cancel(self)
-        Timers.cancel(self.server)
-        del self._legs.by_token[self.binding.token]
-        self._server_ended()
 
     def client_ended(self) -> None:
         """Forget the INVITE that was sent on."""

@@ -236,17 +236,10 @@ class TreatedCalls:
         treated = TreatedCall(self, key, policy, call, message, flow, binding, upstream)
         made.append(treated)
         self.kept[key] = treated
-        try:
-            if plan is not None:
-                treated.follow(plan)
-            elif early:
-                treated.decided(early[0])
-        except Exception:
-            if treated.server.is_open:
-                treated.forget()
-                raise
-            # It must not ring as well.
-            _LOGGER.exception("Unexpected error about a call that has its answer")
+        if plan is not None:
+            treated.follow(plan)
+        elif early:
+            treated.decided(early[0])
         return treated
 
     def legs_of(self, call: IncomingCall, token: str) -> Legs:
