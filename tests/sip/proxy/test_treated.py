@@ -1063,6 +1063,136 @@ async def test_calls_more_than_two_seconds_apart_are_two(
         clock.advance(2)
 
 
+async def left(call: PbxCall, phone: ProxiedPhone) -> None:
+    """Make sure that a leg is left to the one that was redirected, and never rings."""
+    call.send()
+    response = await call.refusal()
+    assert (response.status, response.get("Reason")) == LEFT
+    await phone.silence()
+
+
+@pytest.mark.requirement("P89")
+async def test_a_leg_that_comes_after_a_busy_phone_was_given_up_does_not_ring(
+    calls: Calls, policy: ScriptedPolicy, clock: ManualClock
+) -> None:
+    """The target is being called by then."""
+    policy.decision = BUSY
+    (first, busy), (second, late) = calls
+    busy.send()
+    reply(first, await first.next_request(), 486)
+    await settle()
+    clock.advance(0.5)
+    assert (await busy.refusal()).status == 302
+    clock.advance(1.9)
+    await left(late, second)
+
+
+@pytest.mark.requirement("P89")
+async def test_a_leg_that_comes_after_nobody_has_answered_does_not_ring(
+    calls: Calls, policy: ScriptedPolicy, clock: ManualClock
+) -> None:
+    """For two seconds: later, the same caller calls anew."""
+    policy.decision = NO_REPLY
+    (first, rings), (second, late) = calls
+    invite = await ring(first, rings)
+    clock.advance(12)
+    await stopped(first, invite)
+    assert (await rings.refusal()).status == 302
+    clock.advance(1.9)
+    await left(late, second)
+    clock.advance(2)
+    await ring(second, PbxCall(late.pbx, await late.pbx.register(second)))
+
+
+@pytest.mark.requirement("P89", "P94")
+@pytest.mark.parametrize(
+    ("plan", "expected"), [(ALWAYS, LEFT), (DND, (486, ""))], ids=["always", "dnd"]
+)
+async def test_what_counts_for_a_call_counts_for_a_leg_that_comes_late(
+    calls: Calls,
+    policy: ScriptedPolicy,
+    clock: ManualClock,
+    plan: CallPlan,
+    expected: tuple[int, str],
+) -> None:
+    """Whatever was turned off when the first leg had its answer."""
+    policy.decision = plan
+    (_, call), (second, late) = calls
+    call.send()
+    await call.refusal()
+    policy.decision = None
+    clock.advance(1.9)
+    late.send()
+    response = await late.refusal()
+    assert (response.status, response.get("Reason", "")) == expected
+    await second.silence()
+
+
+@pytest.mark.requirement("P89", "P94")
+async def test_a_leg_that_comes_after_the_call_was_rejected_does_not_ring(
+    calls: Calls, server: SipServer, clock: ManualClock
+) -> None:
+    """Do not disturb was turned on while the first one rang."""
+    policy = ScriptedPolicy(CallPlan(kept=True))
+    line = server.proxy.treated.treat("pbx-1", "201", policy)
+    (first, rings), (second, late) = calls
+    invite = await ring(first, rings)
+    line.reject_ringing(486)
+    await stopped(first, invite)
+    assert (await rings.refusal()).status == 486
+    clock.advance(1)
+    late.send()
+    assert (await late.refusal()).status == 486
+    await second.silence()
+
+
+@pytest.mark.requirement("P89")
+async def test_nobody_is_asked_twice_about_the_legs_of_a_call(
+    calls: Calls, policy: ScriptedPolicy, clock: ManualClock
+) -> None:
+    """The second leg comes when the answer has."""
+    policy.asks = True
+    (_, call), (second, late) = calls
+    call.send()
+    await settle()
+    policy.takes[0](DND)
+    assert (await call.refusal()).status == 486
+    clock.advance(1)
+    late.send()
+    assert (await late.refusal()).status == 486
+    assert len(policy.takes) == 1
+    await second.silence()
+
+
+@pytest.mark.requirement("P86", "P89")
+async def test_a_phone_that_rings_too_long_is_no_answer_for_another(
+    calls: Calls, policy: ScriptedPolicy, clock: ManualClock
+) -> None:
+    """The PBX may call the second one then."""
+    policy.decision = BUSY
+    (first, long), (second, late) = calls
+    invite = await ring(first, long)
+    clock.advance(181)
+    await stopped(first, invite)
+    assert (await long.refusal()).status == 408
+    await ring(second, late)
+
+
+@pytest.mark.requirement("P89", "P93")
+async def test_a_call_of_an_emergency_centre_is_no_leg_of_another(
+    calls: Calls, policy: ScriptedPolicy
+) -> None:
+    """Though it calls without a number right after somebody who does."""
+    policy.decision = DND
+    (_, call), (second, _) = calls
+    call.send()
+    await call.refusal()
+    policy.decision = None
+    registration = await call.pbx.register(second)
+    headers = {"Priority": "psap-callback"}
+    await ring(second, PbxCall(call.pbx, registration, headers))
+
+
 # Who decides
 
 

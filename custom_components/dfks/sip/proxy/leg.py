@@ -52,6 +52,9 @@ _BUSY: Final = (486, 600)
 _LEFT = Reject(480)
 _HUNG_UP = Reject(487)
 
+# What one comes to that nobody answers and nobody gives up.
+_OVERDUE = Reject(408)
+
 type CallKey = tuple[str, str, int | None, str]
 
 # Makes an INVITE ready to be sent to a binding; returns its branch and its octets.
@@ -75,20 +78,29 @@ class CallKeeper(Protocol):
     def legs_of(self, call: IncomingCall, token: str) -> Legs:
         """Return the legs of the call that one to a binding is a leg of."""
 
+    def hold(self, legs: Legs) -> None:
+        """Have what comes within two seconds be of the same call."""
+
     def send(self, data: bytes, way: Flow, upstream: Upstream) -> None:
         """Send an answer; where its connection is gone, on the newest to the PBX."""
 
 
 class Legs:
-    """The legs of one call to a line, by the bindings that they are for."""
+    """The legs of one call to a line, by the bindings that they are for.
 
-    __slots__ = ("begun", "by_token", "redirected")
+    `plan` is what was decided about the first of them, `outcome` what the PBX was
+    answered here for all. They are found by `key` until a time of the monotonic clock.
+    """
 
-    def __init__(self, begun: float) -> None:
-        """Start without any, at a time of the monotonic clock."""
-        self.begun = begun
+    __slots__ = ("begun", "by_token", "key", "outcome", "plan", "until")
+
+    def __init__(self, key: tuple[str, ...], begun: float) -> None:
+        """Start without any."""
+        self.key = key
+        self.begun = self.until = begun
         self.by_token: dict[str, TreatedCall] = {}
-        self.redirected = False
+        self.plan: CallPlan | None = None
+        self.outcome: Redirect | Reject | None = None
 
 
 def _guarded[**ParametersT](
@@ -250,8 +262,14 @@ class TreatedCall(Timer):
         if self._message is None or not self.server.is_open:
             return
         Timers.cancel(self)
+        legs = self._legs
         self.plan = plan
-        if isinstance(plan.at_once, Proceed):
+        legs.plan = legs.plan or plan
+        if legs.outcome is not None:
+            # The others have it already.
+            is_redirected = isinstance(legs.outcome, Redirect)
+            self.stop(_LEFT if is_redirected else legs.outcome)
+        elif isinstance(plan.at_once, Proceed):
             # What is to be passed is changed by that.
             message, self._message = self._message, None
             self._pass(*message)
@@ -289,12 +307,15 @@ class TreatedCall(Timer):
             self._redirect(treatment)
         elif isinstance(treatment, Reject):
             self._refuse(treatment.status)
-            self._tell(treatment)
+            self._settle(treatment)
         else:
             self._refuse(480)
 
-    def _tell(self, treatment: Reject | Redirect) -> None:
-        """Tell who watches the line what has become of the call."""
+    def _settle(self, treatment: Reject | Redirect) -> None:
+        """Treat legs that come late the same; tell who watches the line."""
+        if treatment is not _OVERDUE:
+            self._legs.outcome = treatment
+            self._calls.hold(self._legs)
         if self._seen is not None:
             self._calls.follower.treated(self._seen, treatment)
 
@@ -303,7 +324,7 @@ class TreatedCall(Timer):
 
     def _redirect(self, redirect: Redirect) -> None:
         """Redirect the call, once for all its legs."""
-        if self._legs.redirected:
+        if isinstance(self._legs.outcome, Redirect):
             self._leave()
             return
         call = self.call
@@ -314,12 +335,11 @@ class TreatedCall(Timer):
             f"Contact: <{target_uri(redirect.target, domain)}>",
             f"Diversion: <{line}>;reason={redirect.reason}",
         )
-        self._legs.redirected = True
+        self._settle(redirect)
         try:
             self._policy.redirected(call)
         except Exception:
             _LOGGER.exception("Unexpected error of a policy")
-        self._tell(redirect)
         for leg in list(self._legs.by_token.values()):
             if leg is not self:
                 leg.stop(_LEFT)
@@ -452,7 +472,7 @@ class TreatedCall(Timer):
     @_guarded
     def overdue(self) -> None:
         """Stop a phone that has rung for longer than anybody waits (16.8)."""
-        self.stop(Reject(408))
+        self.stop(_OVERDUE)
 
     @_guarded
     def unanswered(self) -> None:

@@ -228,10 +228,13 @@ class TreatedCalls:
             else:
                 early.append(plan)
 
-        asks = policy.ask(call, take)
-        plan = None if asks else policy.plan(call)
+        legs = self._known_legs(call, binding.token)
+        plan = None if legs is None else legs.plan
+        asks = plan is None and policy.ask(call, take)
         if plan is None and not asks:
-            return None
+            plan = policy.plan(call)
+            if plan is None:
+                return None
         key = _key_of(message)
         treated = TreatedCall(self, key, policy, call, message, flow, binding, upstream)
         made.append(treated)
@@ -242,21 +245,33 @@ class TreatedCalls:
             treated.decided(early[0])
         return treated
 
-    def legs_of(self, call: IncomingCall, token: str) -> Legs:
-        """Return the legs of the call that one to a binding is a leg of.
+    def _known_legs(self, call: IncomingCall, token: str) -> Legs | None:
+        """Return the legs of a call that has come to another phone of the line.
 
         No phone is called twice by one call.
         """
-        key = call.pbx, call.user, call.caller, call.called
-        legs = self._legs.get(key)
-        if legs is None or token in legs.by_token:
-            legs = self._legs[key] = Legs(self.clock.monotonic())
-            self.timers.after(LEG_SECONDS, partial(self._forget_legs, key, legs))
+        legs = self._legs.get(_key_of_legs(call))
+        return None if legs is None or token in legs.by_token else legs
+
+    def legs_of(self, call: IncomingCall, token: str) -> Legs:
+        """Return the legs of the call that one to a binding is a leg of."""
+        legs = self._known_legs(call, token)
+        if legs is None:
+            key = _key_of_legs(call)
+            legs = self._legs[key] = Legs(key, self.clock.monotonic())
+            self.hold(legs)
         return legs
 
-    def _forget_legs(self, key: tuple[str, ...], legs: Legs) -> None:
-        if self._legs.get(key) is legs:
-            del self._legs[key]
+    def hold(self, legs: Legs) -> None:
+        """Have what comes within two seconds be of the same call."""
+        legs.until = self.clock.monotonic() + LEG_SECONDS
+        self._legs.setdefault(legs.key, legs)
+        self.timers.after(LEG_SECONDS, partial(self._forget_legs, legs))
+
+    def _forget_legs(self, legs: Legs) -> None:
+        is_due = legs.until <= self.clock.monotonic()
+        if is_due and self._legs.get(legs.key) is legs:
+            del self._legs[legs.key]
 
     def send(self, data: bytes, way: Flow, upstream: Upstream | None = None) -> None:
         """Send an answer; where its connection is gone, on the newest to the PBX."""
@@ -308,3 +323,8 @@ def _key_of(message: PassedMessage) -> CallKey:
     if is_unique(via.branch):
         return via.branch, via.host, via.port, ""
     return via.branch, via.host, via.port, transaction_text(message)
+
+
+def _key_of_legs(call: IncomingCall) -> tuple[str, ...]:
+    """Return what the legs of a call have in common."""
+    return call.pbx, call.user, call.caller, call.called, call.priority
