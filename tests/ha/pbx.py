@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from types import MappingProxyType
 from typing import Any
 
-from homeassistant.config_entries import ConfigSubentryDataWithId
+from homeassistant.config_entries import ConfigSubentry, ConfigSubentryDataWithId
 from homeassistant.core import HomeAssistant
 import pytest
 
@@ -46,6 +47,18 @@ def pbx_data(
         unique_id=f"{LOCALHOST}:{port}",
         data={key: value for key, value in (data | changes).items() if value != ""},
     )
+
+
+def store_pbx(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Add the PBX to an entry, without a form and the phones that it knows."""
+    subentry = ConfigSubentry(
+        subentry_id=PBX,
+        subentry_type="pbx",
+        title="Office",
+        unique_id=f"{LOCALHOST}:5070",
+        data=MappingProxyType(dict(pbx_data(5070)["data"])),
+    )
+    hass.config_entries.async_add_subentry(entry, subentry)
 
 
 def line_at_pbx(

@@ -3,12 +3,17 @@
 import logging
 from typing import Any
 
+from homeassistant.components.frontend.storage import async_user_store
 from homeassistant.config_entries import SubentryFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, UnknownFlow
 from homeassistant.helpers.selector import SelectSelector, TextSelector
+from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.common import MockUser  # type: ignore[import-untyped]
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator  # type: ignore[import-untyped]
 
+from custom_components.dfks.const import PBX_URL
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.monitor import SyncStatus
 from custom_components.dfks.phones.provisioning import async_phone_settings
@@ -39,9 +44,11 @@ from .forms import (
     submit,
     suggested,
 )
+from .pbx import PBX, store_pbx
 from .test_files import ENGLISH
 
 COMMON: dict[str, str] = ENGLISH["common"]
+GO_TO_PBX = COMMON["page_go_to_pbx"].format(pbx_url=PBX_URL)
 
 # What can be said of whether a phone keeps ringing.
 RINGING = (
@@ -126,7 +133,12 @@ class TestLastPage:
                 "- `Feature Sync`\n"
                 "- `As-Feature-Event Subscription`"
             ),
-            "advice": COMMON["page_not_documented"],
+            "advice": "\n\n".join(
+                [
+                    f"{COMMON['page_not_documented']} {GO_TO_PBX}",
+                    COMMON["page_accounts_unknown"],
+                ]
+            ),
             "phones_url": (
                 "https://github.com/ha-dfks/ha-dfks/blob/main/docs/phones.md"
             ),
@@ -141,19 +153,19 @@ class TestLastPage:
         assert result["data"]["vendor"] == "yealink"
         assert placeholders(result)["settings"] == (
             "- `Features > General Information > Feature Key Synchronization`\n\n"
-            "all accounts:\n"
+            "All accounts:\n"
             "```\n"
             "features.feature_key_sync.enable=1\n"
             "features.dnd.feature_key_sync.enable=1\n"
             "features.forward.feature_key_sync.enable=1\n"
             "```\n\n"
-            "one account, firmware 84 or newer:\n"
+            "One account, firmware 84 or newer:\n"
             "```\n"
             "account.X.feature_key_sync.enable=1\n"
             "account.X.dnd.feature_key_sync.enable=1\n"
             "account.X.forward.feature_key_sync.enable=1\n"
             "```\n\n"
-            "firmware 80 or older:\n"
+            "Firmware 80 or older:\n"
             "```\n"
             "bw.feature_key_sync=1\n"
             "```"
@@ -185,10 +197,55 @@ class TestLastPage:
         assert words in advice
         assert said(advice) == [text]
 
-    async def test_says_so_in_home_assistants_language(
+    @pytest.mark.parametrize(
+        ("profile", "browser", "words"),
+        [
+            (None, "de", "Das Telefon weist Anrufe selbst ab"),
+            (None, "de-CH,de;q=0.9,en;q=0.8", "Das Telefon weist Anrufe selbst ab"),
+            (None, "it;q=0.5, fr-CA", "Le téléphone rejette et renvoie"),
+            (None, "tlh, fr", "Le téléphone rejette et renvoie"),
+            (None, "sv, de", "rejects and forwards calls by itself"),
+            (None, "fr;q=x, nl", "De telefoon weigert gesprekken zelf"),
+            (None, "", "El teléfono rechaza y desvía"),
+            ("nl", "de", "De telefoon weigert gesprekken zelf"),
+        ],
+    )
+    async def test_speaks_the_language_of_who_looks_at_it(
+        self,
+        hass: HomeAssistant,
+        hass_client: ClientSessionGenerator,
+        hass_admin_user: MockUser,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        profile: str | None,
+        browser: str,
+        words: str,
+    ) -> None:
+        """As the page does: that of the profile, else the browser's, but not its own."""
+        hass.config.language = "es"
+        assert await async_setup_component(hass, "config", {})
+        if profile is not None:
+            store = await async_user_store(hass, hass_admin_user.id)
+            await store.async_set_item("language", {"language": profile})
+        client = await hass_client()
+        flows = "/api/config/config_entries/subentries/flow"
+        headers = {"Accept-Language": browser}
+
+        async def send(path: str, content: dict[str, Any]) -> Any:
+            response = await client.post(path, json=content, headers=headers)
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+        form = await send(flows, {"handler": [entry.entry_id, "line"]})
+        gate = {"name": "Gate", "user": "203", "vendor": "poly"}
+        result = await send(f"{flows}/{form['flow_id']}", gate)
+
+        assert words in result["description_placeholders"]["advice"]
+
+    async def test_speaks_home_assistants_language_where_nobody_has_asked(
         self, hass: HomeAssistant, entry: MockConfigEntry
     ) -> None:
-        """As the names of entities."""
+        """A flow can be started without a page."""
         hass.config.language = "de"
         await set_up(hass, entry)
         result = await add_gate(hass, entry, vendor="poly")
@@ -204,8 +261,34 @@ class TestLastPage:
 
         assert said(settings["advice"]) == ["page_treated"]
 
+    @pytest.mark.parametrize("vendor", ["cisco", "fanvil", "other"])
+    async def test_says_what_to_do_where_the_phone_rings(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+    ) -> None:
+        """An account at a PBX, or for one that has it, the treatment of calls."""
+        line = {**RECEPTION_DATA, "vendor": vendor}
+        here = await async_phone_settings(hass, entry, line)
+        store_pbx(hass, entry)
+        at_pbx = await async_phone_settings(hass, entry, {**line, "pbx": PBX})
+
+        assert GO_TO_PBX in here["advice"]
+        assert COMMON["page_treat_calls"] not in here["advice"]
+        assert GO_TO_PBX not in at_pbx["advice"]
+        assert COMMON["page_treat_calls"] in at_pbx["advice"]
+
     @pytest.mark.parametrize(
-        ("vendor", "has_file"), [("yealink", True), ("mitel", False)]
+        ("vendor", "words"),
+        [
+            ("poly", "Utilities > Import & Export Configuration"),
+            ("yealink", "`MAC.cfg`, from the server"),
+            ("yealink", "Its first line has to be `#!version:1.0.0.1`."),
+            ("cisco", "open `http://PHONE/admin/resync"),
+            ("vtech", COMMON["page_file"]),
+        ],
     )
     async def test_says_how_to_load_a_configuration_file(
         self,
@@ -213,29 +296,79 @@ class TestLastPage:
         entry: MockConfigEntry,
         listener: DfksListener,
         vendor: str,
-        has_file: bool,
+        words: str,
     ) -> None:
-        """Where there is something to put into it."""
+        """As the vendor does."""
         line = {**RECEPTION_DATA, "vendor": vendor}
         settings = await async_phone_settings(hass, entry, line)
 
-        assert (COMMON["page_file"] in settings["advice"]) is has_file
+        assert words in settings["advice"]
 
-    @pytest.mark.parametrize("vendor", ["yealink", "ale", "mitel"])
+    async def test_says_nothing_of_files_where_nothing_goes_into_one(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """The web page has it all."""
+        line = {**RECEPTION_DATA, "vendor": "mitel"}
+        settings = await async_phone_settings(hass, entry, line)
+
+        assert "grey box" not in settings["advice"]
+
+    @pytest.mark.parametrize(
+        ("vendor", "setting"),
+        [
+            ("yealink", "features.dnd_mode=1\nfeatures.fwd_mode=1"),
+            ("yealink", "- `Features > Forward&DND > Mode: Custom`"),
+            ("ale", "Halo:\n```\nDNDModeAccount=1"),
+            ("fanvil", "DND type: Line"),
+            ("mitel", "DND Key Mode: Account"),
+        ],
+    )
     async def test_says_what_keeps_two_accounts_of_a_phone_apart(
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
         listener: DfksListener,
         vendor: str,
+        setting: str,
     ) -> None:
         """Or a PBX's account shows the state of this one."""
         line = {**RECEPTION_DATA, "vendor": vendor}
         settings = await async_phone_settings(hass, entry, line)
 
-        for lines in VENDORS[vendor].accounts.values():
-            assert all(line in settings["advice"] for line in lines)
-        assert "a second account" in settings["advice"]
+        assert "each account follows the other. These settings" in settings["advice"]
+        assert setting in settings["advice"]
+
+    @pytest.mark.parametrize(
+        ("vendor", "text"),
+        [
+            ("poly", "page_accounts_inseparable"),
+            ("grandstream", "page_accounts_separate"),
+            ("htek", "page_accounts_unknown"),
+        ],
+    )
+    async def test_says_what_two_accounts_do_that_nothing_keeps_apart(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        vendor: str,
+        text: str,
+    ) -> None:
+        """They follow each other, or are apart anyway, or nobody knows."""
+        line = {**RECEPTION_DATA, "vendor": vendor}
+        settings = await async_phone_settings(hass, entry, line)
+
+        assert COMMON[text] in settings["advice"]
+
+    async def test_says_nothing_of_two_accounts_where_there_is_one(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """A phone at a PBX keeps its account there."""
+        store_pbx(hass, entry)
+        line = {**RECEPTION_DATA, "vendor": "yealink", "pbx": PBX}
+        settings = await async_phone_settings(hass, entry, line)
+
+        assert "a second account" not in settings["advice"]
 
     async def test_says_which_codes_must_be_empty(
         self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener

@@ -10,6 +10,9 @@ from custom_components.dfks.phones.vendors import (
     OTHER,
     VENDORS,
     WEBHOOK,
+    Accounts,
+    ConfigurationFile,
+    Scope,
     Settings,
     Vendor,
     vendor_of,
@@ -24,6 +27,17 @@ LOCAL = {
     True: "on, unless it is turned off",
     False: "off, unless it is turned on",
     None: "not documented",
+}
+
+ACCOUNTS = {
+    Accounts.SHARED: (
+        "Two accounts: a key counts for all accounts, unless they are kept apart."
+    ),
+    Accounts.INSEPARABLE: (
+        "Two accounts: a key counts for all accounts; no setting keeps them apart."
+    ),
+    Accounts.SEPARATE: "Two accounts: the synchronization is a setting of each.",
+    Accounts.UNKNOWN: "Two accounts: whether a key counts for both is not documented.",
 }
 
 
@@ -44,6 +58,21 @@ def codes(settings: Iterable[str]) -> str:
     return ", ".join(f"`{setting}`" for setting in settings)
 
 
+def how_to_load(file: ConfigurationFile | None) -> str:
+    """Return how the configuration file of a vendor gets into the phone."""
+    if file is None:
+        return "How the file gets into the phone is not documented."
+    if file.page:
+        text = f"The phone's web page takes it: `{file.page}`."
+    elif file.address:
+        text = f"With it on a web server, `{file.address}` has the phone fetch it."
+    else:
+        text = f"The phone fetches it from its provisioning server as `{file.name}`."
+    if file.first_line:
+        text += f" Its first line: `{file.first_line}`."
+    return f"{text} ({file.source})"
+
+
 def section(vendor: Vendor) -> str:
     """Return a vendor's part of docs/phones.md."""
     local = vendor.local
@@ -54,6 +83,8 @@ def section(vendor: Vendor) -> str:
     if vendor.pages:
         parts.append(f"On its web page: {codes(vendor.pages)}")
     parts += by_models("In its configuration file", vendor.parameters)
+    if vendor.parameters:
+        parts.append(how_to_load(vendor.file))
     if not vendor.synchronizes:
         parts.append("How it is told to synchronize is not documented.")
     parts.append(f"Local processing: {default}.")
@@ -61,7 +92,12 @@ def section(vendor: Vendor) -> str:
         parts += ["On:", block(local.on)]
     if local.off:
         parts += ["Off:", block(local.off)]
-    parts += by_models("With a second account on the phone", vendor.accounts)
+    parts.append(ACCOUNTS[vendor.accounts])
+    if vendor.account_pages:
+        parts.append(f"Kept apart on its web page: {codes(vendor.account_pages)}")
+    parts += by_models(
+        "Kept apart in its configuration file", vendor.account_parameters
+    )
     if vendor.codes:
         parts.append(f"Leave empty: {codes(vendor.codes)}")
     if vendor.action_urls:
@@ -156,6 +192,27 @@ def test_whether_a_phone_keeps_ringing_follows_from_local_processing(key: str) -
     local = VENDORS[key].local
     known = {True: False, False: True, None: None}
     assert local.keeps_ringing is known[local.default]
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_accounts_that_can_be_kept_apart_have_a_setting_for_it(key: str) -> None:
+    """And no others have one."""
+    vendor = VENDORS[key]
+    settings = (*vendor.account_pages, *vendor.account_parameters)
+    assert bool(settings) is (vendor.accounts is Accounts.SHARED)
+
+
+@pytest.mark.parametrize("key", VENDORS)
+def test_what_settings_are_for_can_be_translated(key: str) -> None:
+    """It is a list of models, or one of the scopes."""
+    vendor = VENDORS[key]
+    for settings in (
+        *(vendor.parameters, vendor.account_parameters, vendor.calls),
+        *(vendor.outbound_proxy, vendor.second_way),
+    ):
+        for models in settings:
+            words = models.replace(",", " ").split()
+            assert isinstance(models, Scope) or not any(map(str.islower, words))
 
 
 def test_keys_of_lines_that_are_stored_stay() -> None:

@@ -30,8 +30,8 @@ from ..const import (
 )
 from ..settings import is_reported, line_auth_name
 from ..sip import bracketed, split_hosts
-from ..texts import common_text
-from .vendors import OTHER, WEBHOOK, Settings, Vendor, vendor
+from ..texts import CommonTexts, async_viewer_texts
+from .vendors import OTHER, WEBHOOK, ConfigurationFile, Scope, Settings, Vendor, vendor
 
 # What nobody takes for something else, on a screen or a keypad: no capitals, and
 # neither b and 6, g, q and 9, i, j, l and 1, o and 0, s and 5, v, z and 2, nor 8.
@@ -53,58 +53,83 @@ async def async_phone_settings(
 
     They are Markdown and contain the password, where the line has one: they are shown
     and nothing else. `line` is the data of its subentry. The page translates the text
-    around them for who looks at it; what depends on the vendor is in Home Assistant's
-    language, or there would be a page for each kind of phone.
+    around them for who looks at it. Of what depends on the vendor Home Assistant has
+    but one text a dialog, which cannot choose its sentences, so they are put together
+    here, in the language of whoever looks.
     """
     listener = entry.data
+    say = await async_viewer_texts(hass)
     chosen = vendor(line.get(CONF_VENDOR, OTHER))
-    settings = _settings(chosen.parameters, _list(chosen.pages))
+    settings = _settings(say, chosen.parameters, _list(chosen.pages))
     return {
         "server": ", ".join(map(_code, await _async_addresses(hass, listener))),
         "port": _ports(listener),
         "user": _code(line[CONF_USER]),
         **(
-            _at_pbx(hass, entry, line, chosen)
+            _at_pbx(say, entry, line, chosen)
             if CONF_PBX in line
             else {
                 "auth_name": _code(line_auth_name(line)),
                 "password": _code(line[CONF_PASSWORD]),
             }
         ),
-        "settings": settings or common_text(hass, "page_no_setting"),
-        "advice": "\n\n".join(_advice(hass, line, chosen)),
+        "settings": settings or say("page_no_setting"),
+        "advice": "\n\n".join(_advice(say, line, chosen)),
         "phones_url": PHONES_URL,
         **(
-            _to_report(hass, await _async_webhook(hass, listener, line), chosen)
+            _to_report(say, await _async_webhook(hass, listener, line), chosen)
             if is_reported(line)
             else {}
         ),
     }
 
 
-def _advice(
-    hass: HomeAssistant, line: Mapping[str, Any], chosen: Vendor
-) -> Iterator[str]:
+def _advice(say: CommonTexts, line: Mapping[str, Any], chosen: Vendor) -> Iterator[str]:
     """Yield what else there is to say of a line's phone, a paragraph each."""
     if chosen.parameters:
-        yield common_text(hass, "page_file")
-    local = chosen.local
-    if line.get(CONF_TREAT_CALLS):
-        yield common_text(hass, "page_treated")
-    elif local.keeps_ringing is None:
-        yield common_text(hass, "page_not_documented")
-    elif not local.keeps_ringing:
-        yield common_text(hass, "page_acts")
-    elif local.on:
-        yield common_text(hass, "page_choice", settings=_block(local.on))
-    else:
-        yield common_text(hass, "page_server_only", pbx_url=PBX_URL)
-    if chosen.accounts and CONF_PBX not in line:
-        settings = _settings(chosen.accounts)
-        yield common_text(hass, "page_accounts", settings=settings)
+        yield _how_to_load(say, chosen.file)
+    yield _whether_it_rings(say, line, chosen)
+    if CONF_PBX not in line:
+        settings = _settings(
+            say, chosen.account_parameters, _list(chosen.account_pages)
+        )
+        yield say(f"page_accounts_{chosen.accounts}", settings=settings)
     if chosen.codes:
         codes = ", ".join(map(_code, chosen.codes))
-        yield common_text(hass, "page_codes", codes=codes)
+        yield say("page_codes", codes=codes)
+
+
+def _how_to_load(say: CommonTexts, file: ConfigurationFile | None) -> str:
+    """Return how settings in a file get into the phone."""
+    if file is None:
+        return say("page_file")
+    if file.page:
+        text = say("page_file_page", page=_code(file.page))
+    elif file.address:
+        text = say("page_file_address", address=_code(file.address))
+    else:
+        text = say("page_file_name", name=_code(file.name))
+    if file.first_line:
+        text += f" {say('page_file_first_line', line=_code(file.first_line))}"
+    return text
+
+
+def _whether_it_rings(say: CommonTexts, line: Mapping[str, Any], chosen: Vendor) -> str:
+    """Return whether the phone rings in spite of do not disturb, and what to do."""
+    local = chosen.local
+    if line.get(CONF_TREAT_CALLS):
+        return say("page_treated")
+    if local.keeps_ringing is not None and not local.keeps_ringing:
+        return say("page_acts")
+    if local.on:
+        return say("page_choice", settings=_block(local.on))
+    if local.keeps_ringing is None:
+        text = say("page_not_documented")
+    else:
+        text = say("page_server_only")
+    if CONF_PBX in line:
+        return f"{text} {say('page_treat_calls')}"
+    return f"{text} {say('page_go_to_pbx', pbx_url=PBX_URL)}"
 
 
 async def _async_webhook(
@@ -126,7 +151,7 @@ async def _async_webhook(
     return f"{base.rstrip('/')}{path}"
 
 
-def _to_report(hass: HomeAssistant, address: str, chosen: Vendor) -> dict[str, str]:
+def _to_report(say: CommonTexts, address: str, chosen: Vendor) -> dict[str, str]:
     """Return the words for a phone that is to report its calls."""
     settings = {
         models: tuple(setting.replace(WEBHOOK, address) for setting in lines)
@@ -134,20 +159,20 @@ def _to_report(hass: HomeAssistant, address: str, chosen: Vendor) -> dict[str, s
     }
     return {
         "webhook": _code(address),
-        "action_urls": _settings(settings) or common_text(hass, "page_undocumented"),
+        "action_urls": _settings(say, settings) or say("page_undocumented"),
         "calls_url": CALLS_URL,
     }
 
 
 def _at_pbx(
-    hass: HomeAssistant, entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
+    say: CommonTexts, entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
 ) -> dict[str, str]:
     """Return the words for a phone that keeps its account at a PBX."""
-    undocumented = common_text(hass, "page_undocumented")
+    undocumented = say("page_undocumented")
     return {
         "pbx": entry.subentries[line[CONF_PBX]].title,
-        "outbound_proxy": _settings(chosen.outbound_proxy) or undocumented,
-        "second_way": _settings(chosen.second_way) or undocumented,
+        "outbound_proxy": _settings(say, chosen.outbound_proxy) or undocumented,
+        "second_way": _settings(say, chosen.second_way) or undocumented,
         "pbx_url": PBX_URL,
     }
 
@@ -196,11 +221,15 @@ def _list(settings: Iterable[str]) -> str:
     return "\n".join(f"- {_code(setting)}" for setting in settings)
 
 
-def _settings(settings: Settings, first: str = "") -> str:
+def _settings(say: CommonTexts, settings: Settings, first: str = "") -> str:
     """Return settings under the models that have them; empty where there are none."""
     blocks = [first] if first else []
     for models, lines in settings.items():
-        blocks.append(f"{models}:\n{_block(lines)}" if models else _block(lines))
+        if isinstance(models, Scope):
+            title = say(f"page_scope_{models.name.lower()}")
+        else:
+            title = models
+        blocks.append(f"{title}:\n{_block(lines)}" if title else _block(lines))
     return "\n\n".join(blocks)
 
 

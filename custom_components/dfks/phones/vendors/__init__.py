@@ -9,7 +9,15 @@ from typing import Final
 from .cisco import CISCO, CISCO_ENTERPRISE
 from .fanvil import BEKER, FANVIL, SWISSVOICE, TELEKONNECTORS
 from .grandstream import GRANDSTREAM
-from .model import WEBHOOK, LocalProcessing, Settings, Vendor
+from .model import (
+    WEBHOOK,
+    Accounts,
+    ConfigurationFile,
+    LocalProcessing,
+    Scope,
+    Settings,
+    Vendor,
+)
 from .others import AKUVOX, ALE, FLYINGVOICE, GIGASET, HTEK, MITEL, PANASONIC
 from .poly import OBIHAI, POLY
 from .snom import SNOM, VTECH
@@ -19,7 +27,10 @@ __all__ = [
     "OTHER",
     "VENDORS",
     "WEBHOOK",
+    "Accounts",
+    "ConfigurationFile",
     "LocalProcessing",
+    "Scope",
     "Settings",
     "Vendor",
     "vendor",

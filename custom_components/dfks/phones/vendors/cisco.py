@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor
+from .model import Accounts, ConfigurationFile, LocalProcessing, Vendor
 
 CISCO: Final = Vendor(
     name="Cisco SPA, MPP",
@@ -11,7 +11,13 @@ CISCO: Final = Vendor(
     user_agents=("cisco-cp-", "cisco/spa", "cisco-ata", "linksys"),
     pages=("Voice > Ext n > Call Feature Settings > Feature Key Sync: Yes",),
     parameters={"": ("<Feature_Key_Sync_n_>Yes</Feature_Key_Sync_n_>",)},
+    file=ConfigurationFile(
+        address="http://PHONE/admin/resync?http://SERVER/FILE",
+        first_line="<flat-profile>",
+        source="Webex Help, Configure profile settings for phones",
+    ),
     local=LocalProcessing(default=False),
+    accounts=Accounts.SEPARATE,
     notes=(
         (
             "`DND_Serv`, `Cfwd_All_Serv`, `Cfwd_Busy_Serv` and `Cfwd_No_Ans_Serv` must "

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import Vendor
+from .model import Accounts, ConfigurationFile, Scope, Vendor
 
 _CODES: Final = (
     "SIPn DNDOn SvcCode",
@@ -21,9 +21,15 @@ FANVIL: Final = Vendor(
     user_agents=("fanvil",),
     pages=("Line > SIP > Advanced > Feature Sync",),
     parameters={
-        "in XML": ("<FeatureSync>1</FeatureSync>",),
-        "in text": ("SIPn Feature Sync :1",),
+        Scope.XML_FILE: ("<FeatureSync>1</FeatureSync>",),
+        Scope.TEXT_FILE: ("SIPn Feature Sync :1",),
     },
+    file=ConfigurationFile(
+        page="System > Configurations",
+        source="X3 user manual, 8.1 (web pages)",
+    ),
+    accounts=Accounts.SHARED,
+    account_pages=("Phone settings > Features > DND settings > DND type: Line",),
     codes=(
         "DNDOnSvcCode",
         "DNDOffSvcCode",
@@ -39,6 +45,10 @@ FANVIL: Final = Vendor(
             "Off, the default, the phone rejects and forwards calls itself; whether it "
             "still does so when it synchronizes is not documented."
         ),
+        (
+            "DND counts for the phone or for a line, by its type; forwarding is set for "
+            "each line."
+        ),
         "Provisioned phones often have codes (`*78`, `*72`, …).",
         "No document was found that has the path on the web page.",
         "Other brands sell phones with this firmware; their User-Agent may differ.",
@@ -46,6 +56,7 @@ FANVIL: Final = Vendor(
     sources=(
         "FusionPBX, template fanvil/x7a",
         "Tancredi, templates fanvil-V67.tmpl and nethesis.tmpl",
+        "V62 user manual, 8.10 and 8.11 (type of DND, forwarding)",
     ),
     outbound_proxy={"": ("<ProxyAddr>HOME_ASSISTANT</ProxyAddr>",)},
     second_way={

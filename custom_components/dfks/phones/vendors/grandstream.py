@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import Vendor, action_urls
+from .model import Accounts, ConfigurationFile, Vendor, action_urls
 
 # What a report has beside the event.
 _REPORT: Final = "&call=$call-id&number=$remote"
@@ -24,6 +24,10 @@ GRANDSTREAM: Final = Vendor(
         "GRP": ("account.N.sip.syncFeatureKey=Yes",),
         "GXV3480": ("account.N.broadsoft.syncFeatureKey=Yes",),
     },
+    file=ConfigurationFile(
+        name="cfgMAC.xml", source="Grandstream, SIP Device Provisioning Guide"
+    ),
+    accounts=Accounts.SEPARATE,
     codes=(
         "P2344",
         "P2345",
@@ -72,7 +76,7 @@ GRANDSTREAM: Final = Vendor(
         "FusionPBX, templates grandstream/gxp21xx, grp261x, gxv3480, wp810",
     ),
     calls={
-        "GXP, and all by P values": action_urls(
+        "GXP, WP810": action_urls(
             _REPORT,
             {
                 "P8310": "incoming",

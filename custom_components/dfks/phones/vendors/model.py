@@ -2,17 +2,30 @@
 
 Names and values stand as they are found on the phone, so nothing in here is translated.
 X, x, n and N stand for the number of the phone's account, HOME_ASSISTANT and PBX for
-addresses. What no document and no
-template says is left out: it is not documented.
+addresses, MAC for the phone's own. What no document and no template says is left out:
+it is not documented.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final
 
-# Settings by the models or firmware that have them; the empty name stands for all.
-Settings = Mapping[str, tuple[str, ...]]
 
+class Scope(StrEnum):
+    """What settings are for, where that is no list of models: it is translated."""
+
+    ALL_ACCOUNTS = "all accounts"
+    ONE_ACCOUNT = "one account"
+    ONE_ACCOUNT_NEW = "one account, firmware 84 or newer"
+    ONE_ACCOUNT_CUSTOM = "DND of one account, in custom mode"
+    OLD_FIRMWARE = "firmware 80 or older"
+    XML_FILE = "in XML"
+    TEXT_FILE = "in text"
+
+
+# Settings by the models that have them, or by scope; the empty name stands for all.
+Settings = Mapping[str, tuple[str, ...]]
 
 # Stands for the address that a phone reports its calls to.
 WEBHOOK: Final = "WEBHOOK"
@@ -56,6 +69,38 @@ class LocalProcessing:
         return None if self.default is None else not self.default
 
 
+class Accounts(StrEnum):
+    """What a key does on a phone that has a second account."""
+
+    # It counts for all accounts of the phone, unless they are kept apart.
+    SHARED = "shared"
+    # The same, and no setting keeps them apart.
+    INSEPARABLE = "inseparable"
+    # Synchronization is a setting of each account.
+    SEPARATE = "separate"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationFile:
+    """How the file with the settings gets into the phone, by one of three ways.
+
+    Attributes:
+        page: where the phone's web page takes it.
+        name: what it is called on the server from which the phone fetches it.
+        address: what is opened in a browser so that the phone fetches it.
+        first_line: what it has to begin with, if anything.
+        source: the document that says so.
+
+    """
+
+    page: str = ""
+    name: str = ""
+    address: str = ""
+    first_line: str = ""
+    source: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vendor:
     """What is known of a vendor's phones.
@@ -67,9 +112,11 @@ class Vendor:
         pages: where the synchronization is turned on, on the phone's web page, with
             the value.
         parameters: the same in the phone's configuration file.
+        file: how that file gets into the phone; None where it is not documented.
         local: whether the phone acts by itself.
-        accounts: what keeps two accounts of a phone apart, where it has but one state
-            for all of them otherwise.
+        accounts: what a key does on a phone that has a second account.
+        account_pages: what keeps two accounts apart, on the phone's web page.
+        account_parameters: the same in the phone's configuration file.
         codes: the feature codes that must be empty: a phone that has them dials them.
         action_urls: what the phone can call when its state changes, where it is not
             known to synchronize it, or not for all features.
@@ -92,8 +139,11 @@ class Vendor:
     user_agents: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
     parameters: Settings = field(default_factory=dict)
+    file: ConfigurationFile | None = None
     local: LocalProcessing = LocalProcessing()
-    accounts: Settings = field(default_factory=dict)
+    accounts: Accounts = Accounts.UNKNOWN
+    account_pages: tuple[str, ...] = ()
+    account_parameters: Settings = field(default_factory=dict)
     codes: tuple[str, ...] = ()
     action_urls: tuple[str, ...] = ()
     outbound_proxy: Settings = field(default_factory=dict)

@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor, action_urls
+from .model import (
+    Accounts,
+    ConfigurationFile,
+    LocalProcessing,
+    Scope,
+    Vendor,
+    action_urls,
+)
 
 AKUVOX: Final = Vendor(
     name="Akuvox",
@@ -50,8 +57,12 @@ ALE: Final = Vendor(
         "Features > DND > DND method: Subscribe",
         "Features > Forward > Forward method: Subscribe",
     ),
-    parameters={"DND of one account, in custom mode": ("TelephonyDndMethodX=1",)},
-    accounts={
+    parameters={Scope.ONE_ACCOUNT_CUSTOM: ("TelephonyDndMethodX=1",)},
+    file=ConfigurationFile(
+        name="config.MAC.xml", source="Halo H3P/H3G/H6 guide (2020), p. 26"
+    ),
+    accounts=Accounts.SHARED,
+    account_parameters={
         "Halo": ("DNDModeAccount=1", "ForwardModeAccount=1"),
         "M3, M5, M7, M8": ("FeatureDndMode=1",),
     },
@@ -76,8 +87,8 @@ FLYINGVOICE: Final = Vendor(
     families=("FIP", "P"),
     user_agents=("flyingvoice",),
     parameters={
-        "all accounts": ("features.feature_key_sync.enable=1",),
-        "one account": ("account.X.feature_key_sync.enable=1",),
+        Scope.ALL_ACCOUNTS: ("features.feature_key_sync.enable=1",),
+        Scope.ONE_ACCOUNT: ("account.X.feature_key_sync.enable=1",),
     },
     codes=("account.X.dnd.on_code", "account.X.dnd.off_code"),
     sources=("FusionPBX, template flyingvoice/p24gw",),
@@ -101,6 +112,14 @@ GIGASET: Final = Vendor(
     families=("N610", "N670", "N870", "N870E", "Integrators"),
     user_agents=("gigaset", "n610 ip", "n670 ip", "n870 ip"),
     parameters={"": ("SipAccount.<IPUI>.FeatureKeySyncActive=1",)},
+    file=ConfigurationFile(
+        page=(
+            "Settings > System > Provisioning and configuration > Browse, Upload, "
+            "Start auto configuration"
+        ),
+        source="Gigaset wiki, page 1004471596",
+    ),
+    accounts=Accounts.SEPARATE,
     notes=(
         "Only by provisioning, per handset. Off as it comes.",
         (
@@ -196,7 +215,8 @@ MITEL: Final = Vendor(
         ),
     ),
     local=LocalProcessing(default=False),
-    accounts={"": ("Basic Settings > Preferences > General > DND Key Mode: Account",)},
+    accounts=Accounts.SHARED,
+    account_pages=("Basic Settings > Preferences > General > DND Key Mode: Account",),
     notes=(
         "It needs keys for DND and for call forwarding.",
         (
@@ -256,6 +276,15 @@ PANASONIC: Final = Vendor(
         "KX-UT1xx": ('FWD_DND_SYNCHRO_ENABLE_n="Y"',),
         "KX-UTG": ('FEATURE_KEY_SYNCHRO_ENABLE="Y"',),
     },
+    file=ConfigurationFile(
+        name="ConfigMAC.cfg",
+        first_line="# Panasonic SIP Phone Standard Format File # DO NOT CHANGE THIS LINE!",
+        source=(
+            "KX-HDV230 Administrator Guide, 2.4; KX-UT123 Administrator Guide, p. 46; "
+            "KX-UTG200 Administrator Guide, p. 54"
+        ),
+    ),
+    accounts=Accounts.SEPARATE,
     notes=(
         (
             "KX-TGP5xx: the server's DND rejects calls whatever the phone's is, and its "

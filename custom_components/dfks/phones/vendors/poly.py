@@ -2,22 +2,27 @@
 
 from typing import Final
 
-from .model import WEBHOOK, LocalProcessing, Vendor
+from .model import WEBHOOK, Accounts, ConfigurationFile, LocalProcessing, Scope, Vendor
 
 POLY: Final = Vendor(
     name="Poly, Polycom UCS",
     families=("VVX", "SoundPoint IP", "Trio", "CCX", "Edge E"),
     user_agents=("poly",),
     parameters={
-        "one registration": (
+        Scope.ONE_ACCOUNT: (
             'reg.x.serverFeatureControl.dnd="1"',
             'reg.x.serverFeatureControl.cf="1"',
         ),
-        "all registrations": (
+        Scope.ALL_ACCOUNTS: (
             'voIpProt.SIP.serverFeatureControl.dnd="1"',
             'voIpProt.SIP.serverFeatureControl.cf="1"',
         ),
     },
+    file=ConfigurationFile(
+        page="Utilities > Import & Export Configuration",
+        source="Web Application for Polycom Phones, UC Software 5.0.0",
+    ),
+    accounts=Accounts.INSEPARABLE,
     local=LocalProcessing(
         default=True,
         on=(
@@ -91,6 +96,7 @@ OBIHAI: Final = Vendor(
         )
     },
     local=LocalProcessing(default=False),
+    accounts=Accounts.SEPARATE,
     notes=(
         "Each feature must be turned on as well as the subscription.",
         "`CallFoward…` is spelt so.",

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .model import Vendor, action_urls
+from .model import Accounts, Vendor, action_urls
 
 SNOM: Final = Vendor(
     name="Snom D",
@@ -79,6 +79,7 @@ VTECH: Final = Vendor(
     ),
     user_agents=("vtech",),
     parameters={"": ("sip_account.n.feature_sync_enable=1",)},
+    accounts=Accounts.SEPARATE,
     codes=("access_code_dnd_on", "access_code_dnd_off"),
     notes=("VTech's template has `*78` and `*79` as codes.",),
     sources=(

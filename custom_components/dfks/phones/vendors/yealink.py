@@ -2,7 +2,14 @@
 
 from typing import Final
 
-from .model import LocalProcessing, Vendor, action_urls
+from .model import (
+    Accounts,
+    ConfigurationFile,
+    LocalProcessing,
+    Scope,
+    Vendor,
+    action_urls,
+)
 
 YEALINK: Final = Vendor(
     name="Yealink",
@@ -10,18 +17,26 @@ YEALINK: Final = Vendor(
     user_agents=("yealink",),
     pages=("Features > General Information > Feature Key Synchronization",),
     parameters={
-        "all accounts": (
+        Scope.ALL_ACCOUNTS: (
             "features.feature_key_sync.enable=1",
             "features.dnd.feature_key_sync.enable=1",
             "features.forward.feature_key_sync.enable=1",
         ),
-        "one account, firmware 84 or newer": (
+        Scope.ONE_ACCOUNT_NEW: (
             "account.X.feature_key_sync.enable=1",
             "account.X.dnd.feature_key_sync.enable=1",
             "account.X.forward.feature_key_sync.enable=1",
         ),
-        "firmware 80 or older": ("bw.feature_key_sync=1",),
+        Scope.OLD_FIRMWARE: ("bw.feature_key_sync=1",),
     },
+    file=ConfigurationFile(
+        name="MAC.cfg",
+        first_line="#!version:1.0.0.1",
+        source=(
+            "Administrator's Guide for SIP-T2 Series/T4 Series/T5 Series IP Phones, "
+            "Central Provisioning; FusionPBX, template yealink/t5x (first line)"
+        ),
+    ),
     local=LocalProcessing(
         default=False,
         on=(
@@ -33,7 +48,9 @@ YEALINK: Final = Vendor(
             "account.X.features.forward.feature_key_sync.local_processing.enable=0",
         ),
     ),
-    accounts={"": ("features.dnd_mode=1", "features.fwd_mode=1")},
+    accounts=Accounts.SHARED,
+    account_pages=("Features > Forward&DND > Mode: Custom",),
+    account_parameters={"": ("features.dnd_mode=1", "features.fwd_mode=1")},
     codes=(
         "features.dnd.on_code",
         "features.dnd.off_code",
@@ -80,6 +97,7 @@ YEALINK: Final = Vendor(
         ),
         "FusionPBX, templates yealink/t5x, t88w and w70b (accounts, old firmware)",
         "Tancredi, template yealink.tmpl (default of local processing)",
+        "SIP-T48G user guide, DND (mode on the web page)",
     ),
     outbound_proxy={
         "": (
