@@ -143,6 +143,18 @@ def test_a_call_is_given_up_and_the_phone_says_nothing(
 
 
 @pytest.mark.parametrize(
+    ("incoming", "kind"), [(True, "missed"), (False, "ended")], ids=["to it", "of it"]
+)
+def test_a_phone_is_gone_while_it_rings(
+    house: House, incoming: bool, kind: str
+) -> None:
+    """The call is over here."""
+    house.passed.ringing(leg(incoming=incoming))
+    house.passed.lost(leg(incoming=incoming))
+    assert house.last == (kind, "not_reachable")
+
+
+@pytest.mark.parametrize(
     ("treatment", "last"),
     [
         (Redirect("203", UNCONDITIONAL), ("forwarded", "always")),
@@ -170,6 +182,7 @@ def test_a_line_that_is_not_watched_any_more(house: House) -> None:
     house.passed.answered(other, None)
     house.passed.held(other, held=True)
     house.passed.cancelled(other, 32, elsewhere=False)
+    house.passed.lost(other)
     house.passed.ended(other, None, elsewhere=False)
     house.passed.treated(other, Reject(486))
     assert house.told == []

@@ -615,6 +615,77 @@ class TestTime:
         clock.advance(33)
         assert state_of(calls) is CallState.RINGING
 
+    def test_a_call_that_all_phones_are_to_end_is_over_soon(
+        self, calls: SeenCalls, watcher: Watcher, clock: ManualClock
+    ) -> None:
+        """None of them says so: both were unplugged."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        for leg in (DESK, KITCHEN):
+            calls.ending(leg, CallReason.CANCELLED, 10)
+        clock.advance(9)
+        assert state_of(calls) is CallState.RINGING
+        clock.advance(1)
+        assert (watcher.types[-1], watcher.last.reason) == (
+            "missed",
+            CallReason.CANCELLED,
+        )
+
+    @pytest.mark.parametrize("refused", [False, True])
+    def test_a_call_whose_last_phone_says_nothing_is_over_soon(
+        self, calls: SeenCalls, clock: ManualClock, refused: bool
+    ) -> None:
+        """The other one has ended it, or did not want it."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        calls.ending(KITCHEN, CallReason.CANCELLED, 10)
+        if refused:
+            calls.rejected(DESK, ANNA, CallReason.DECLINED)
+        else:
+            calls.ended(DESK, CallReason.CANCELLED)
+        clock.advance(10)
+        assert state_of(calls) is CallState.IDLE
+
+    def test_a_phone_that_says_that_it_rings_is_still_to_end(
+        self, calls: SeenCalls, clock: ManualClock
+    ) -> None:
+        """Its word and the end have crossed."""
+        calls.incoming(DESK, ANNA)
+        calls.ending(DESK, CallReason.CANCELLED, 10)
+        calls.incoming(DESK, ANNA)
+        clock.advance(10)
+        assert state_of(calls) is CallState.IDLE
+
+    def test_a_phone_that_is_gone_leaves_the_call_to_the_other(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """And is not why that one did not take it."""
+        calls.incoming(DESK, ANNA)
+        calls.incoming(KITCHEN, ANNA)
+        calls.lost(DESK)
+        assert state_of(calls) is CallState.RINGING
+        calls.ended(KITCHEN, CallReason.CANCELLED)
+        assert watcher.last.reason is CallReason.CANCELLED
+
+    def test_a_phone_that_comes_back_takes_its_call(
+        self, calls: SeenCalls, watcher: Watcher
+    ) -> None:
+        """It was gone for a moment only."""
+        calls.incoming(DESK, ANNA)
+        calls.lost(DESK)
+        calls.answered(DESK, ANNA)
+        assert state_of(calls) is CallState.IN_CALL
+        assert watcher.types == ["incoming", "missed", "answered"]
+
+    def test_an_answered_call_is_not_lost_with_its_phone(
+        self, calls: SeenCalls
+    ) -> None:
+        """People may still talk."""
+        calls.incoming(DESK, ANNA)
+        calls.answered(DESK)
+        calls.lost(DESK)
+        assert state_of(calls) is CallState.IN_CALL
+
     def test_one_is_forgotten_and_the_other_stays(
         self, calls: SeenCalls, clock: ManualClock
     ) -> None:

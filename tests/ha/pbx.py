@@ -148,9 +148,9 @@ async def change_pbx(
     await hass.async_block_till_done()
 
 
-async def bell_at(at_pbx: OpenPhone, user: str = "201") -> Bell:
+async def bell_at(at_pbx: OpenPhone, user: str = "201", transport: str = "udp") -> Bell:
     """Open a phone that is registered at the PBX and takes calls."""
-    bell = Bell(await at_pbx(user))
+    bell = Bell(await at_pbx(user, transport=transport))
     bell.connect()
     return bell
 

@@ -56,6 +56,8 @@ async def web(
 ) -> str:
     """Set `entry` up; return where Home Assistant's web server is."""
     await set_up(hass, entry)
+    # A web server that runs takes no further paths.
+    await hass.async_block_till_done(wait_background_tasks=True)
     client = await hass_client_no_auth()
     base = str(client.make_url("")).rstrip("/")
     hass.config.internal_url = base

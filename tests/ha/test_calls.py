@@ -1,5 +1,6 @@
 """The calls of a line whose SIP passes: its sensor, its event, and who may know what."""
 
+import asyncio
 from typing import Any
 
 from homeassistant.core import Event, HomeAssistant, callback
@@ -10,6 +11,7 @@ from custom_components.dfks.features.seen import CallEventType, CallReason, Call
 from custom_components.dfks.phones.calls import EVENT_CALL
 from tests.clock import ManualClock
 from tests.pbx import SimulatedPbx
+from tests.phone import PATIENCE
 from tests.phone.calls import Bell, Call, CallState as Progress
 
 from .common import (
@@ -194,6 +196,24 @@ class TestEntities:
         await house.reception.phone.register(0)
         await hass.async_block_till_done()
         assert state_of(hass, CALL) == "idle"
+
+    async def test_a_phone_whose_connection_is_lost_while_it_rings(
+        self, hass: HomeAssistant, entry: MockConfigEntry, at_pbx: OpenPhone
+    ) -> None:
+        """Is said to ring no longer, and why."""
+        await set_up(hass, entry)
+        reception = await bell_at(at_pbx, transport="tcp")
+        house = House(hass, reception, await bell_at(at_pbx, "202"))
+        await house.ring()
+        assert state_of(hass, CALL) == "ringing"
+        ended = asyncio.Event()
+        hass.bus.async_listen(EVENT_CALL, callback(lambda _event: ended.set()))
+        await reception.phone.close()
+        await asyncio.wait_for(ended.wait(), PATIENCE)
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "idle"
+        assert house.told.events[-1]["event_type"] == "missed"
+        assert house.told.events[-1]["reason"] == "not_reachable"
 
     async def test_states_events_and_reasons_are_translated(self) -> None:
         """All of them."""

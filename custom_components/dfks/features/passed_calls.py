@@ -65,6 +65,11 @@ class PassedCalls:
         if (calls := self._lines.get(leg.line)) is not None:
             calls.ending(_leg(leg), _reason(487, elsewhere=elsewhere), seconds)
 
+    def lost(self, leg: CallLeg) -> None:
+        """Report that a phone is gone while a call rings."""
+        if (calls := self._lines.get(leg.line)) is not None:
+            calls.lost(_leg(leg))
+
     def ended(self, leg: CallLeg, status: int | None, *, elsewhere: bool) -> None:
         """Report that a phone has nothing of a call any more."""
         if (calls := self._lines.get(leg.line)) is None:

@@ -141,6 +141,8 @@ class _Call:
     __slots__ = (
         "answered_at",
         "began_at",
+        "ending",
+        "ends_at",
         "held",
         "incoming",
         "legs",
@@ -153,6 +155,9 @@ class _Call:
         self.incoming = incoming
         self.party = party
         self.legs = {leg}
+        # Legs that are to end soon, and when the last of them is over in any case.
+        self.ending: set[Leg] = set()
+        self.ends_at = now
         self.began_at = now
         self.answered_at: float | None = None
         self.held = False
@@ -260,11 +265,15 @@ class SeenCalls(Publisher[[CallEvent | None]]):
         self._note_over(leg)
         if call is None:
             return
-        call.legs.discard(leg)
         if reason not in _REJECTIONS:
             call.reason = call.reason or reason
-        if not call.legs:
-            self._end(call, call.reason or reason)
+        self._leave(call, leg, call.reason or reason)
+
+    def lost(self, leg: Leg) -> None:
+        """Note that a phone is gone while it rings; it may come back and take its call."""
+        call = self._find(leg)
+        if call is not None and call.answered_at is None:
+            self._leave(call, leg, call.reason or CallReason.NOT_REACHABLE)
 
     def missed(self, leg: Leg, party: Party) -> None:
         """Note a call that nobody has answered, also where its ringing was not told."""
@@ -304,10 +313,11 @@ class SeenCalls(Publisher[[CallEvent | None]]):
     def ending(self, leg: Leg, reason: CallReason, seconds: float) -> None:
         """Expect the end of a leg that rings, whether it is reported or not."""
         call = self._find(leg)
-        if call is not None and call.answered_at is None and len(call.legs) == 1:
+        if call is not None and call.answered_at is None:
             call.reason = call.reason or reason
-            call.until = self._clock.monotonic() + seconds
-            self._arm()
+            call.ending.add(leg)
+            call.ends_at = self._clock.monotonic() + seconds
+            self._expect_end(call)
 
     def phone_idle(self, phone: str) -> None:
         """Note that a phone has no calls: it says so, starts anew, or is gone."""
@@ -341,6 +351,7 @@ class SeenCalls(Publisher[[CallEvent | None]]):
         if call is not None:
             if call.answered_at is None:
                 call.until = self._clock.monotonic() + RINGING_TIME
+                self._expect_end(call)
                 self._arm()
             return
         if incoming and (call := self._fork_of(leg, party)) is not None:
@@ -372,6 +383,26 @@ class SeenCalls(Publisher[[CallEvent | None]]):
         self._arm()
         return call
 
+    def _leave(
+        self,
+        call: _Call,
+        leg: Leg,
+        reason: CallReason,
+        kind: CallEventType | None = None,
+    ) -> None:
+        """Take a leg from a call, which is over with its last one."""
+        call.legs.discard(leg)
+        if not call.legs:
+            self._end(call, reason, kind)
+        else:
+            self._expect_end(call)
+
+    def _expect_end(self, call: _Call) -> None:
+        """Forget a call soon where all of its legs are to end."""
+        if call.legs <= call.ending:
+            call.until = call.ends_at
+            self._arm()
+
     def _hold(self, leg: Leg, *, held: bool) -> None:
         call = self._find(leg)
         if call is None or call.answered_at is None or call.held is held:
@@ -389,9 +420,7 @@ class SeenCalls(Publisher[[CallEvent | None]]):
         if call is None:
             self.publish(CallEvent(type=kind, party=party, reason=reason))
             return
-        call.legs.discard(leg)
-        if not call.legs:
-            self._end(call, reason, kind)
+        self._leave(call, leg, reason, kind)
 
     def _end(
         self, call: _Call, reason: CallReason, kind: CallEventType | None = None

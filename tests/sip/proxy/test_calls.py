@@ -59,6 +59,10 @@ class Observer:
         """Note it."""
         self.told.append(("cancelled", elsewhere))
 
+    def lost(self, leg: CallLeg) -> None:
+        """Note it."""
+        self.told.append(("lost",))
+
     def ended(self, leg: CallLeg, status: int | None, *, elsewhere: bool) -> None:
         """Note it."""
         self.told.append(("ended", status, elsewhere))
@@ -560,6 +564,96 @@ class TestBounds:
         assert observer.news() == [("answered", None)] * 2
 
 
+class TestLost:
+    """Calls of phones whose connection is gone."""
+
+    @pytest.fixture
+    async def phone(
+        self, open_phone: Callable[..., Awaitable[ProxiedPhone]]
+    ) -> ProxiedPhone:
+        """Return a phone of line 201 on TCP."""
+        return await open_phone(transport="tcp")
+
+    @staticmethod
+    async def unplug(talk: Talk) -> None:
+        """Have the connection of the phone end."""
+        await talk.phone.close()
+        await settle()
+
+    @requirement("P120")
+    async def test_what_rings_is_over(self, talk: Talk, observer: Observer) -> None:
+        """Whatever the PBX thinks."""
+        await talk.ring(180)
+        observer.news()
+        await self.unplug(talk)
+        assert observer.news() == [("lost",)]
+
+    @requirement("P120")
+    async def test_what_a_phone_calls_is_over(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """Nobody hears it ring there."""
+        talk.phone.send(talk.phone.request("INVITE", None, talk.headers))
+        talk.pbx.answer(await talk.pbx.next_request(), 180)
+        await talk.phone.next_response()
+        observer.news()
+        await self.unplug(talk)
+        assert observer.news() == [("lost",)]
+
+    @requirement("P120")
+    async def test_a_call_that_has_not_rung_is_none(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """It was never told of."""
+        await talk.ring()
+        await self.unplug(talk)
+        assert observer.news() == []
+
+    @requirement("P120")
+    async def test_a_call_that_is_answered_goes_on_until_the_pbx_ends_it(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """Its phone may come back; the BYE counts though it reaches nobody."""
+        await self.unplug(going)
+        assert observer.news() == []
+        own = {"To": f"<sip:201@{DOMAIN}>;tag=phone", **going.headers}
+        going.pbx.send(going.pbx.call(going.registration, "BYE", own))
+        assert (await going.pbx.next_response()).status == 480
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_a_call_is_taken_by_a_phone_that_has_come_back(
+        self,
+        talk: Talk,
+        observer: Observer,
+        open_phone: Callable[..., Awaitable[ProxiedPhone]],
+    ) -> None:
+        """Over its new connection."""
+        await talk.ring(180)
+        await self.unplug(talk)
+        observer.news()
+        talk.phone = await open_phone(transport="tcp")
+        await talk.pbx.register(talk.phone)
+        await talk.answer(200)
+        assert observer.news() == [("answered", None)]
+
+    @requirement("P120")
+    async def test_the_call_of_another_phone_rings_on(
+        self,
+        talk: Talk,
+        observer: Observer,
+        open_phone: Callable[..., Awaitable[ProxiedPhone]],
+    ) -> None:
+        """It is that phone's connection that counts."""
+        other = await open_phone(transport="tcp")
+        await talk.pbx.register(other)
+        await talk.ring(180)
+        observer.news()
+        await other.close()
+        await settle()
+        assert observer.news() == []
+
+
 class BrokenObserver(Observer):
     """Fails whatever it is told."""
 
@@ -588,6 +682,17 @@ class TestBrokenObserver:
         await talk.from_phone("INVITE", 200, SDP + AUDIO + b"a=sendonly\r\n")
         await talk.from_pbx("BYE", 200)
         assert len(server.calls) == 0
+
+    async def test_a_phone_is_gone(
+        self, talk: Talk, open_phone: Callable[..., Awaitable[ProxiedPhone]]
+    ) -> None:
+        """Others go on."""
+        other, talk.phone = talk.phone, await open_phone(transport="tcp")
+        talk.registration = await talk.pbx.register(talk.phone)
+        await talk.ring(180)
+        await talk.phone.close()
+        await settle()
+        await talk.pbx.register(other)
 
     async def test_a_call_is_given_up(self, talk: Talk) -> None:
         """CANCEL passes, and so does what the phone says to it."""

@@ -13,6 +13,8 @@ the request was passed with (`tokens`), whichever way they come.
     401, 407                  the phone asks again: the leg waits on
     other final response      over
     CANCEL                    the leg ends soon, whether its 487 passes or not
+    connection of the phone   what rings there is over, unless the phone comes back for
+    gone                      it; a call that is answered goes on
     BYE, from either side     over
     re-INVITE of the phone    2xx: on hold, or no longer (RFC 3264 8.4)
     481, 408 in the dialog    over (RFC 3261 12.2.1.2)
@@ -21,7 +23,7 @@ A message that comes again, or too late, changes nothing.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 import logging
 import re
@@ -41,9 +43,11 @@ MAX_LEGS = 256
 # Requests whose answers are waited for at a time.
 MAX_ASKED = 1024
 
-# Seconds that a leg is kept: while no answer has come (64*T1), while it rings (longer
-# than Timer C, RFC 3261 16.6, 11), and once it is answered where no session time says so.
+# Seconds that a leg is kept: while no answer has come (64*T1), after a CANCEL (which is
+# sent four times within it), while it rings (longer than Timer C, RFC 3261 16.6, 11), and
+# once it is answered where no session time says so.
 ASKED_TIME = 32.0
+CANCELLED_TIME = 10.0
 RINGING_TIME = 190.0
 TALKING_TIME = 12 * 3600.0
 
@@ -99,6 +103,9 @@ class CallObserver(Protocol):
 
         `elsewhere`: because another phone has answered it.
         """
+
+    def lost(self, leg: CallLeg) -> None:
+        """Hear that a phone is gone while a call rings; it may come back and take it."""
 
     def ended(self, leg: CallLeg, status: int | None, *, elsewhere: bool) -> None:
         """Hear that a phone has nothing of a call any more.
@@ -207,6 +214,18 @@ class CallFollower:
         elif status not in _CHALLENGES:
             self._refuse(followed, status)
 
+    def unreached(self, message: PassedMessage, binding: ProxyBinding) -> None:
+        """Take a request to a phone whose connection is gone: it may end a call."""
+        if message.method in ("BYE", "CANCEL"):
+            self.requested(message, binding, "", to_phone=True)
+
+    def lost(self, bindings: Iterable[ProxyBinding]) -> None:
+        """Take what phones had registered over a connection that is gone."""
+        phones = {binding.token for binding in bindings}
+        for followed in list(self._legs.values()):
+            if followed.leg.phone in phones:
+                self._lose(followed)
+
     # Told by what treats calls
 
     def leg_to(self, message: PassedMessage, binding: ProxyBinding) -> CallLeg | None:
@@ -297,11 +316,12 @@ class CallFollower:
         if followed.answered:
             return
         followed.elsewhere = _is_answered_elsewhere(message.first("reason") or "")
+        # What answers it late still passes.
         self._keep(followed, ASKED_TIME)
         elsewhere = followed.elsewhere
         self._tell(
             lambda observer: observer.cancelled(
-                followed.leg, ASKED_TIME, elsewhere=elsewhere
+                followed.leg, CANCELLED_TIME, elsewhere=elsewhere
             )
         )
 
@@ -309,6 +329,10 @@ class CallFollower:
         if not followed.rings:
             self._ring(followed)
         self._end(followed, status)
+
+    def _lose(self, followed: _Followed) -> None:
+        if followed.rings and not followed.answered:
+            self._tell(lambda observer: observer.lost(followed.leg))
 
     def _end(self, followed: _Followed, status: int | None) -> None:
         self._drop(followed)

@@ -146,6 +146,7 @@ class Proxy:
         """Forget a connection that is gone; its bindings wait for the next one."""
         self._back.lost(flow)
         self.treated.lost(flow)
+        self.calls.lost(self.location.proven(flow))
 
     def _source(self, flow: Flow) -> Upstream | None:
         """Return the PBX that a flow is of, None for a phone's.
@@ -372,6 +373,7 @@ class Proxy:
             self.calls.requested(message, binding, branch, to_phone=True)
         except FlowError as err:
             _LOGGER.debug("A phone cannot be reached: %s", err.strerror)
+            self.calls.unreached(message, binding)
             raise SipError(480) from err
         return True
 
