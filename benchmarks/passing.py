@@ -52,7 +52,8 @@ class Conversation(ABC):
     def __init__(self, phone: bytes) -> None:
         """Begin with nothing said; `phone` is the phone's host and port."""
         self._local = phone
-        self._numbers = count(1)
+        # Each takes two: a request that comes again has another branch.
+        self._numbers = count(1, 2)
 
     @abstractmethod
     def _from_phone(self, data: bytes) -> bytes:

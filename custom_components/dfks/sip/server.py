@@ -399,7 +399,9 @@ class SipServer:
             data = data.lstrip(b"\r\n")
             if data[:1] < b"!":
                 return 0.0
-        answered = parse_plain_ok(data) if data[:4] == b"SIP/" else None
+        answered = None
+        if data[:4] == b"SIP/" and b" NOTIFY\r\n" in data:
+            answered = parse_plain_ok(data)
         # As many answers come as we send NOTIFYs; a stray one costs next to nothing.
         if standing.allowance is not None and answered is None:
             wait = standing.allowance.take(self.clock.monotonic(), len(data))

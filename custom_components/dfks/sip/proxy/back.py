@@ -67,28 +67,40 @@ class WaysBack:
         self, message: PassedMessage, sender: Via, stream: str, direction: str
     ) -> Flow:
         """Return the flow of a response (RFC 3261 18.2.2). Raises FlowError."""
+        host = sender.parameters.get("received") or unbracketed(sender.host)
+        port = number(sender.parameters.get("rport") or "", 65535)
+        port = port or sender.port or DEFAULT_PORT
+        way = self.known(host, port, stream, direction)
+        if way is not None:
+            return way
+        if direction == TO_PHONE:
+            raise FlowError(0, "No PBX at the address of a Via")
+        if not stream:
+            for (known, _), near in reversed(self._sources.items()):
+                if known == host:
+                    return towards(near, host, port)
+        return self._way_of_binding(message)
+
+    def known(self, host: str, port: int, stream: str, direction: str) -> Flow | None:
+        """Return the flow that a request came by, if it is known. Raises FlowError.
+
+        `stream` is the number of its connection, empty for a datagram; then it came
+        from `host` and `port`.
+        """
         if stream:
             flow = self._streams.get(stream)
             if flow is not None and not flow.closed:
                 return flow
             if direction == TO_PBX:
-                return self._way_of_binding(message)
-        host = sender.parameters.get("received") or unbracketed(sender.host)
-        port = number(sender.parameters.get("rport") or "", 65535)
-        port = port or sender.port or DEFAULT_PORT
+                return None
         if direction == TO_PHONE:
             for upstream in self._upstreams.values():
                 if any(host == known for known, _ in upstream.addresses):
                     way = upstream.flow()
                     return way if way.reliable else towards(way, host, port)
-            raise FlowError(0, "No PBX at the address of a Via")
+            return None
         flow = self._sources.get((host, port))
-        if flow is not None and not flow.closed:
-            return flow
-        for (known, _), near in reversed(self._sources.items()):
-            if known == host:
-                return towards(near, host, port)
-        return self._way_of_binding(message)
+        return None if flow is None or flow.closed else flow
 
     def _way_of_binding(self, message: PassedMessage) -> Flow:
         """Return the newest flow of the phone whose connection is gone.

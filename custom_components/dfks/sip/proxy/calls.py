@@ -160,6 +160,14 @@ class CallFollower:
             if followed.leg.line not in lines:
                 self._drop(followed)
 
+    def watches(self, line: LineKey) -> bool:
+        """Whether the calls of a line are followed."""
+        return line in self._watched
+
+    def waits_for(self, branch: str) -> bool:
+        """Whether the answer to a request that was passed with this branch counts."""
+        return branch in self._asked
+
     # Told by the proxy
 
     def requested(

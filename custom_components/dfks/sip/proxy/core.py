@@ -43,6 +43,7 @@ from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .registrations import PARAMETER, Registrations
 from .routes import Routes, follow_strict
+from .short_way import ShortWay
 from .site import ProxyObserver, Site
 from .tokens import (
     TO_PBX,
@@ -56,12 +57,6 @@ from .tokens import (
 from .treated import TreatedCalls
 
 _LOGGER = logging.getLogger(__name__)
-
-# Requests that never open a dialog get no Record-Route (RFC 3261 16.6, 4; 10.3).
-_NO_RECORD_ROUTE = frozenset(
-    {"ACK", "BYE", "CANCEL", "INFO", "MESSAGE", "OPTIONS", "PRACK", "PUBLISH"}
-    | {"REGISTER", "UPDATE"}
-)
 
 
 class Proxy:
@@ -106,6 +101,22 @@ class Proxy:
             self.calls,
             self._make_ready,
         )
+        self._short_way = ShortWay(
+            tokens,
+            site,
+            packages,
+            self.location,
+            self.upstreams,
+            self._routes,
+            self._back,
+            self.registrations,
+            self.calls,
+            self.treated,
+            self._source,
+            self._pbx_of,
+            self._is_our_subscription,
+            self._note_reached,
+        )
 
     @property
     def observer(self) -> ProxyObserver | None:
@@ -148,6 +159,9 @@ class Proxy:
         self.treated.lost(flow)
         self.calls.lost(self.location.proven(flow))
 
+    def _is_our_subscription(self, call_id: str) -> bool:
+        return self.is_own_dialog(call_id)
+
     def _source(self, flow: Flow) -> Upstream | None:
         """Return the PBX that a flow is of, None for a phone's.
 
@@ -179,6 +193,11 @@ class Proxy:
         """
         if not self.upstreams:
             return False
+        try:
+            if self._short_way.take(data, flow):
+                return True
+        except Exception:
+            _LOGGER.exception("Unexpected error in a passed message")
         try:
             message = PassedMessage(data)
             message.trim()
@@ -278,7 +297,7 @@ class Proxy:
         if token is not None:
             named = self.location.find_in_dialog(token)
             if named is not None and (
-                any(_is_same_line(named, other) for other in proven)
+                any(named.line == other.line for other in proven)
                 or self._seen_from(flow.remote[0], named.user, named.pbx) is not None
             ):
                 return named
@@ -408,8 +427,8 @@ class Proxy:
     ) -> str:
         """Write what a hop writes into a request; return its branch (16.6)."""
         routes = "\n".join(message.lines("route"))
-        if message.method not in _NO_RECORD_ROUTE:
-            self._routes.record(message, source, way, token)
+        for line in reversed(self._routes.record(message.method, source, way, token)):
+            message.put_on_top(line)
         via = message.via
         transaction = "" if is_unique(via.branch) else transaction_text(message)
         branch = self._tokens.branch(direction, via, message.uri, routes, transaction)
@@ -589,7 +608,3 @@ class _TooEarly(SipError):
         super().__init__(404)
         self.token = token
         self.pbx = pbx
-
-
-def _is_same_line(one: ProxyBinding, other: ProxyBinding) -> bool:
-    return (one.pbx, one.user) == (other.pbx, other.user)

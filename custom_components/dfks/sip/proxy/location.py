@@ -59,6 +59,11 @@ class ProxyBinding:
     flow: Flow
     expires_at: float
 
+    @property
+    def line(self) -> LineKey:
+        """PBX and user."""
+        return self.pbx, self.user
+
 
 class ProxyBindingRecord(TypedDict):
     """One binding in the form of JSON; the time is seconds since the epoch."""
@@ -94,8 +99,10 @@ class Location:
         return iter(self._live(tuple(self._by_token)))
 
     def _live(self, tokens: tuple[str, ...]) -> list[ProxyBinding]:
+        if not tokens:
+            return []
         now = self._clock.monotonic()
-        found = (self._by_token[token] for token in tokens)
+        found = [self._by_token[token] for token in tokens]
         return [binding for binding in found if binding.expires_at > now]
 
     def find(self, token: str) -> ProxyBinding | None:
@@ -119,6 +126,8 @@ class Location:
 
     def has_room(self, tokens: set[str]) -> bool:
         """Whether there is room for these bindings, some of which may be known."""
+        if tokens <= self._by_token.keys():
+            return True
         self._drop_ended()
         new = sum(token not in self._by_token for token in tokens)
         return len(self._by_token) + new <= MAX_BINDINGS

@@ -13,6 +13,7 @@ from functools import partial
 from ..clock import Clock, Timers
 from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import (
+    Address,
     Uri,
     encode_user,
     number,
@@ -56,6 +57,8 @@ class PendingContact:
 
     token: str
     uri: str
+    # What stands in its place where Contacts are mirrored.
+    own: str
     instance: str | None
     expires: int
 
@@ -80,6 +83,9 @@ class PendingRegister:
 
 # A REGISTER, and the seconds that its Contacts were granted, by token.
 type Accepted = tuple[PendingRegister, dict[str, int]]
+
+# Takes a Contact value, and what is to stand in its place.
+type Show = Callable[[str, str], None]
 
 
 @dataclass(slots=True)
@@ -133,24 +139,89 @@ class Registrations:
 
         Raises HeaderError, and SipError where it is not to be passed.
         """
-        to = message.uri_of("to")
+        pending = self.begin(
+            message.uri_of("to"),
+            message.first("from") or "",
+            flow,
+            upstream,
+            user_agent=message.first("user-agent"),
+            with_credentials=message.has("authorization"),
+        )
+        mirrors = upstream.config.contact_mode is ContactMode.MIRROR
+        default = number(message.first("expires") or "", 2**32 - 1)
+        for text in message.values("contact"):
+            if text == "*":
+                pending.all_contacts = True
+                continue
+            own = self.add_contact(pending, text, default, way)
+            if mirrors:
+                message.replace_value("contact", text, own)
+        if not mirrors and pending.contacts:
+            value = f"<sip:{pending.contacts[0].token}@{self._site.sent_by(way)}"
+            parameter = transport_parameter(way.transport)
+            message.put_on_top(f"Path: {value}{parameter};lr>")
+            if "path" not in [item.lower() for item in message.values("supported")]:
+                message.add("Supported: path")
+        self.check_room(pending)
+        return pending
+
+    def begin(
+        self,
+        to: Uri,
+        from_: str,
+        flow: Flow,
+        upstream: Upstream,
+        *,
+        user_agent: str | None,
+        with_credentials: bool,
+    ) -> PendingRegister:
+        """Return what is to be known of a REGISTER while it is answered.
+
+        `to` is the URI of To. Raises HeaderError, and SipError where the REGISTER is
+        not to be passed.
+        """
         self._check_refusals(flow.remote[0], to.user)
-        pending = PendingRegister(
+        return PendingRegister(
             upstream=upstream,
             user=to.user,
             domain=plain_host(to.host),
-            name=parse_address(message.first("from") or "").display_name,
+            name="" if from_[:1] == "<" else parse_address(from_).display_name,
             flow=flow,
-            user_agent=message.first("user-agent"),
+            user_agent=user_agent,
             contacts=[],
             all_contacts=False,
-            with_credentials=message.has("authorization"),
+            with_credentials=with_credentials,
             until=self._clock.monotonic() + PENDING_SECONDS,
         )
-        self._read_contacts(message, pending, way)
+
+    def add_contact(
+        self, pending: PendingRegister, text: str, default: int | None, way: Flow
+    ) -> str:
+        """Take a Contact value of a REGISTER; return it with a URI that leads here.
+
+        `default` is the value of Expires. Raises HeaderError.
+        """
+        address = parse_address(text)
+        uri = parse_uri(address.uri)
+        instance = address.parameters.get("+sip.instance")
+        identity = address.uri
+        if instance:
+            identity = f"{instance} {address.parameters.get('reg-id') or ''}"
+        aor = f"{pending.user}@{pending.domain}"
+        token = self._tokens.binding(pending.upstream.config.id, aor, identity)
+        expires = number(address.parameters.get("expires") or "", 2**32 - 1)
+        if expires is None:
+            expires = 3600 if default is None else default
+        own = self._mirrored(uri, token, way)
+        pending.contacts.append(
+            PendingContact(token, address.uri, own, instance, expires)
+        )
+        return _with_uri(text, address.uri, own)
+
+    def check_room(self, pending: PendingRegister) -> None:
+        """Raise SipError where there is no room for what a REGISTER may bring."""
         if not self._location.has_room({item.token for item in pending.contacts}):
             raise SipError(503, "Too many bindings", ("Retry-After: 300",))
-        return pending
 
     def passed(self, branch: str, pending: PendingRegister) -> None:
         """Wait for the answer to a REGISTER that has gone out."""
@@ -186,41 +257,6 @@ class Registrations:
             pending.answered = True
             pending.upstream.failed()
 
-    def _read_contacts(
-        self, message: PassedMessage, pending: PendingRegister, way: Flow
-    ) -> None:
-        mirrors = pending.upstream.config.contact_mode is ContactMode.MIRROR
-        default = number(message.first("expires") or "", 2**32 - 1)
-        for text in message.values("contact"):
-            if text == "*":
-                pending.all_contacts = True
-                continue
-            address = parse_address(text)
-            uri = parse_uri(address.uri)
-            instance = address.parameters.get("+sip.instance")
-            identity = address.uri
-            if instance:
-                identity = f"{instance} {address.parameters.get('reg-id') or ''}"
-            aor = f"{pending.user}@{pending.domain}"
-            token = self._tokens.binding(pending.upstream.config.id, aor, identity)
-            expires = number(address.parameters.get("expires") or "", 2**32 - 1)
-            if expires is None:
-                expires = 3600 if default is None else default
-            pending.contacts.append(
-                PendingContact(token, address.uri, instance, expires)
-            )
-            if mirrors:
-                own = self._mirrored(uri, token, way)
-                message.replace_value(
-                    "contact", text, _with_uri(text, address.uri, own)
-                )
-        if not mirrors and pending.contacts:
-            value = f"<sip:{pending.contacts[0].token}@{self._site.sent_by(way)}"
-            parameter = transport_parameter(way.transport)
-            message.put_on_top(f"Path: {value}{parameter};lr>")
-            if "path" not in [item.lower() for item in message.values("supported")]:
-                message.add("Supported: path")
-
     def _mirrored(self, uri: Uri, token: str, way: Flow) -> str:
         """Return a Contact that leads here, of the same user (16.6)."""
         user = f"{encode_user(uri.user)}@" if uri.user else ""
@@ -235,68 +271,58 @@ class Registrations:
     def answered(self, message: PassedMessage, branch: str) -> Accepted | None:
         """Read the answer to a REGISTER, and show the phone its own Contact in it.
 
-        Return what the PBX has accepted, for `learn`.
+        Return what the PBX has accepted, for `learn`. Raises HeaderError.
         """
         pending = self._pending.get(branch)
         if pending is None or message.status < 200:
             return None
         first, pending.answered = not pending.answered, True
         if message.status < 300:
-            return pending, self._accepted(message, pending)
+            default = number(message.first("expires") or "", 2**32 - 1)
+            return self.accept(
+                pending,
+                message.values("contact"),
+                default,
+                partial(message.replace_value, "contact"),
+            )
         if message.status in (401, 403) and first and pending.with_credentials:
             self._refused(message, pending)
         return None
 
-    def _accepted(
-        self, message: PassedMessage, pending: PendingRegister
-    ) -> dict[str, int]:
-        """Return the seconds that were granted, by token."""
+    def waiting(self, branch: str) -> PendingRegister | None:
+        """Return the REGISTER whose answer this branch brings, if it is known."""
+        return self._pending.get(branch)
+
+    def accept(
+        self,
+        pending: PendingRegister,
+        values: list[str],
+        default: int | None,
+        show: Show,
+    ) -> Accepted:
+        """Take a 2xx with some Contact values; return what it grants, for `learn`.
+
+        `default` is the value of Expires. What the phone is to see in the place of a
+        value goes to `show`. Raises HeaderError.
+        """
         self._refusals.pop((pending.flow.remote[0], pending.user), None)
-        left = {contact.token: contact for contact in pending.contacts}
-        values = message.values("contact")
-        default = number(message.first("expires") or "", 2**32 - 1)
         granted: dict[str, int] = {}
-        strange: list[str] = []
+        strange: list[tuple[str, Address]] = []
         for text in values:
             address = parse_address(text)
-            uri = parse_uri(address.uri)
-            contact = left.get(uri.parameters.get(PARAMETER) or "")
-            if contact is None:
-                contact = next(
-                    (item for item in pending.contacts if item.uri == address.uri), None
-                )
-            if contact is None:
-                known = self._location.find(uri.parameters.get(PARAMETER) or "")
-                if known is not None:
-                    self._show(message, text, address.uri, known.contact)
-                else:
-                    strange.append(text)
+            contact = _contact_of(address.uri, pending.contacts)
+            if contact is not None:
+                _grant(contact, text, address, default, granted, show)
                 continue
-            self._grant(message, contact, text, default, granted)
+            known = self._location.find(_token_in(address.uri))
+            if known is None:
+                strange.append((text, address))
+            elif known.contact != address.uri:
+                show(text, _with_uri(text, address.uri, known.contact))
         if len(pending.contacts) == 1 and not granted and len(strange) == 1:
             # The PBX has written it in its own way (`rewrite_contact`).
-            self._grant(message, pending.contacts[0], strange[0], default, granted)
-        return granted
-
-    def _grant(
-        self,
-        message: PassedMessage,
-        contact: PendingContact,
-        text: str,
-        default: int | None,
-        granted: dict[str, int],
-    ) -> None:
-        address = parse_address(text)
-        expires = number(address.parameters.get("expires") or "", 2**32 - 1)
-        if expires is None:
-            expires = contact.expires if default is None else default
-        granted[contact.token] = min(expires, MAX_EXPIRES)
-        self._show(message, text, address.uri, contact.uri)
-
-    @staticmethod
-    def _show(message: PassedMessage, text: str, ours: str, theirs: str) -> None:
-        if ours != theirs:
-            message.replace_value("contact", text, _with_uri(text, ours, theirs))
+            _grant(pending.contacts[0], *strange[0], default, granted, show)
+        return pending, granted
 
     def learn(self, accepted: Accepted) -> None:
         """Take what the PBX has granted; what was asked to end has ended."""
@@ -405,6 +431,40 @@ class Registrations:
         if left > 0:
             raise SipError(403, "Wrong password", (f"Retry-After: {int(left) + 1}",))
         del self._refusals[source, user]
+
+
+def _contact_of(uri: str, contacts: list[PendingContact]) -> PendingContact | None:
+    """Return the Contact that a URI in an answer is of. Raises HeaderError."""
+    for contact in contacts:
+        if contact.own == uri:
+            return contact
+    token = _token_in(uri)
+    return next(
+        (contact for contact in contacts if contact.token == token),
+        next((contact for contact in contacts if contact.uri == uri), None),
+    )
+
+
+def _token_in(uri: str) -> str:
+    """Return the value of our parameter in a URI. Raises HeaderError."""
+    return parse_uri(uri).parameters.get(PARAMETER) or ""
+
+
+def _grant(
+    contact: PendingContact,
+    text: str,
+    address: Address,
+    default: int | None,
+    granted: dict[str, int],
+    show: Show,
+) -> None:
+    """Take what a Contact value of a 2xx grants."""
+    expires = number(address.parameters.get("expires") or "", 2**32 - 1)
+    if expires is None:
+        expires = contact.expires if default is None else default
+    granted[contact.token] = min(expires, MAX_EXPIRES)
+    if address.uri != contact.uri:
+        show(text, _with_uri(text, address.uri, contact.uri))
 
 
 def _with_uri(text: str, old: str, new: str) -> str:

@@ -32,15 +32,17 @@ class Tokens:
 
     def __init__(self, secret: bytes) -> None:
         """Use `secret`, which outlives the process; another one ends all tokens."""
-        self._secret = secret
+        self.use(secret)
 
     def use(self, secret: bytes) -> None:
         """Use another secret from now on: that of an earlier run."""
-        self._secret = secret
+        # A hash to begin with, since the key takes a block of its own.
+        self._keyed = hashlib.blake2s(key=secret, digest_size=6)
 
     def _hash(self, *parts: str) -> str:
-        octets = "\n".join(parts).encode("utf-8", "surrogateescape")
-        return hashlib.blake2s(octets, key=self._secret, digest_size=6).hexdigest()
+        keyed = self._keyed.copy()
+        keyed.update("\n".join(parts).encode("utf-8", "surrogateescape"))
+        return keyed.hexdigest()
 
     def tag(self, *parts: str) -> str:
         """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
@@ -70,11 +72,18 @@ class Tokens:
             + loop_part(uri, routes)
         )
 
+    def transaction(self, direction: str, branch: str, sender: str) -> str:
+        """Return what our branch says of a transaction whose own is unique.
+
+        `sender` as from `sender_text`.
+        """
+        return self._hash(direction, branch, sender)
+
     def _transaction(self, direction: str, via: Via, transaction: str) -> str:
         branch = via.branch
         sender = _sender(via)
         if is_unique(branch):
-            return self._hash(direction, branch, sender)
+            return self.transaction(direction, branch, sender)
         # It cannot be told from a response, so it is signed.
         plain = self._hash(direction, transaction, branch, sender)
         return plain + self._hash("signature", plain)
@@ -83,11 +92,11 @@ class Tokens:
         """Whether a response's top branch is ours, by the Via below it."""
         own = branch.removeprefix(direction)
         if is_unique(sender.branch):
-            expected = self._hash(direction, sender.branch, _sender(sender))
-            return _same(own[:TRANSACTION_SIZE], expected)
+            expected = self.transaction(direction, sender.branch, _sender(sender))
+            return is_same(own[:TRANSACTION_SIZE], expected)
         signed = own[TRANSACTION_SIZE : 2 * TRANSACTION_SIZE]
         expected = self._hash("signature", own[:TRANSACTION_SIZE])
-        return _same(signed, expected)
+        return is_same(signed, expected)
 
 
 def is_token(user: str) -> bool:
@@ -107,7 +116,7 @@ def is_loop(branch: str, uri: str, routes: str) -> bool:
     return branch.partition(".")[0].endswith(loop_part(uri, routes))
 
 
-def _same(one: str, other: str) -> bool:
+def is_same(one: str, other: str) -> bool:
     """Compare in a time that says nothing of where the two differ."""
     return hmac.compare_digest(one.encode("latin-1"), other.encode("latin-1"))
 
@@ -138,9 +147,17 @@ def direction_of(branch: str) -> str | None:
 
 def _sender(via: Via) -> str:
     parameters = via.parameters
-    return "{}:{}:{}:{}".format(
+    return sender_text(
         via.host,
         via.port or "",
         parameters.get("received") or "",
         parameters.get("rport") or "",
     )
+
+
+def sender_text(host: str, port: str | int, received: str, rport: str) -> str:
+    """Return what a Via says of its sender; what it does not say is empty.
+
+    `host` is in lower case.
+    """
+    return f"{host}:{port}:{received}:{rport}"
