@@ -16,12 +16,7 @@ from homeassistant.helpers import entity_registry as er
 from . import binary_sensor, datetime, event, number, sensor, switch, text
 from .const import LineOption
 from .features.model import Feature
-from .settings import (
-    assigned_features,
-    followed_subentries,
-    line_parts,
-    line_subentries,
-)
+from .settings import followed_parts, followed_subentries, line_parts, line_subentries
 
 # Home Assistant's own limit, in helpers/entity_platform.py.
 MAX_ENTITIES: Final = 10_000
@@ -89,7 +84,7 @@ def _survey(
         room -= entity.disabled_by is None
     for line_id, subentry in followed_subentries(entry).items():
         if line_id not in known:
-            room -= entities_of(assigned_features(subentry.data))
+            room -= entities_of(followed_parts(subentry.data))
     left_out = []
     for line_id, subentry in line_subentries(entry).items():
         if line_id in known:

@@ -87,6 +87,11 @@ CONF_FINGERPRINT: Final = "fingerprint"
 # A line at a PBX that synchronizes keys: subentry data (beside keys of lines and PBXs)
 CONF_OUTBOUND_PROXY: Final = "outbound_proxy"
 CONF_REGISTER: Final = "register"
+# The section of the phones that log in here for it, and whether any do. What is stored
+# is their password; not there: none does.
+CONF_PHONES: Final = "phones"
+CONF_SERVE: Final = "serve"
+CONF_PHONE_PASSWORD: Final = "phone_password"
 
 DEFAULT_HOST: Final = "0.0.0.0"
 DEFAULT_DIGEST: Final = "both"
@@ -138,6 +143,10 @@ class LineOption(StrEnum):
     CALLS = "calls"
     # Phones log in here for it; it is not one that only a PBX knows.
     PHONES = "phones"
+
+
+# What the entities are called that a line has for its phones.
+PHONE_KEYS: Final = ("phone_connected", "user_agent", "watchers")
 
 
 # What an action and an event say about a feature, and an entity about itself.

@@ -106,6 +106,8 @@ class LineDevices:
         A phone that is away for a while is still the line's phone, but its address may
         be another's by then.
         """
+        if not line.served:
+            return self._page_of_no_phone()
         phone = self._monitor.phone(line)
         seen = phone.seen()
         agents = {one.user_agent for one in seen if one.user_agent}

@@ -287,7 +287,9 @@ def _followed(listener: DfksListener, line_id: str, aliases: Aliases) -> dict[st
     if follower is None:
         return {}
     line = follower.line
+    phones = _phones(listener, line, aliases) if line.served else {}
     return {
+        **phones,
         **_contact(listener.contact(line)),
         "answer": follower.code or None,
         "unknown": sorted(FEATURE_KEYS[feature] for feature in line.unknown),
@@ -296,6 +298,14 @@ def _followed(listener: DfksListener, line_id: str, aliases: Aliases) -> dict[st
 
 
 def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
+    return {
+        **_phones(listener, line, aliases),
+        "states": _states(line, aliases),
+    }
+
+
+def _phones(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any]:
+    """Return what is to be known of the phones that log in here for a line."""
     phone = listener.monitor.phone(line)
     now = asyncio.get_running_loop().time()
     return {
@@ -303,7 +313,6 @@ def _line(listener: DfksListener, line: Line, aliases: Aliases) -> dict[str, Any
         "user_agent": _product(phone.user_agent, aliases),
         "style_in_use": listener.sync.style_in_use(line),
         "hidden": sorted(FEATURE_KEYS[feature] for feature in line.hidden),
-        "states": _states(line, aliases),
         "watchers": [
             _watcher(subscription, now, aliases)
             for subscription in listener.server.notifier.of(line)

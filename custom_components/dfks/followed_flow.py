@@ -36,8 +36,12 @@ from .const import (
     CONF_ADVANCED,
     CONF_AUTH_NAME,
     CONF_FEATURES,
+    CONF_FINGERPRINT,
     CONF_OUTBOUND_PROXY,
+    CONF_PHONE_PASSWORD,
+    CONF_PHONES,
     CONF_REGISTER,
+    CONF_SERVE,
     CONF_TRANSPORT,
     CONF_USER,
     FEATURE_KEYS,
@@ -50,6 +54,8 @@ from .forms import (
     TRANSPORTS,
     Errors,
     Words,
+    async_is_ourselves,
+    check_fingerprint,
     chosen_features,
     errors_in_sections,
     feature_choice,
@@ -63,9 +69,12 @@ from .forms import (
 from .listener import DfksListener, running_listener
 from .pbx.certificates import async_prepare_tls
 from .phones.identifiers import is_auth_name, is_plain, is_user
+from .phones.provisioning import async_phone_settings, propose_password
 from .settings import (
-    assigned_features,
+    followed_parts,
     followed_subentries,
+    line_in_the_way,
+    line_subentries,
     split_host_port,
     subscriber_config,
 )
@@ -83,12 +92,15 @@ SECTIONS: Final = {
         CONF_AUTH_NAME,
         CONF_DOMAIN,
         CONF_OUTBOUND_PROXY,
+        CONF_FINGERPRINT,
         CONF_REGISTER,
         CONF_FEATURES,
-    )
+    ),
+    CONF_PHONES: (CONF_SERVE, CONF_PHONE_PASSWORD),
 }
 DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_REGISTER: False,
+    CONF_SERVE: False,
     CONF_FEATURES: list(FEATURE_KEYS.values()),
 }
 
@@ -186,9 +198,12 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         if user_input is None:
             return self._show(step_id, self._stored_values(), {}, {})
         self._step_id, self._input = step_id, user_input
-        before = {**DEFAULTS, **(stored.data if (stored := self._stored()) else {})}
-        fields = without_sections(user_input, SECTIONS, before)
+        fields = without_sections(user_input, SECTIONS, self._stored_fields())
         wanted, errors, words = self._read(fields)
+        if not errors and await async_is_ourselves(
+            self.hass, self._get_entry(), *subscriber_config("", wanted[0].data).way[:3]
+        ):
+            errors = {CONF_HOST: "pbx_is_home_assistant"}
         if not errors:
             errors, words = self._cannot_come(wanted)
         if errors:
@@ -232,12 +247,20 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
 
     def _stored_values(self) -> dict[str, Any]:
         """Return what the form opens with; the password need not be typed again."""
-        stored = self._stored()
-        values: dict[str, Any] = dict(DEFAULTS)
-        if stored is not None:
-            values |= {**stored.data, CONF_NAME: stored.title}
+        values = self._stored_fields()
+        if (stored := self._stored()) is not None:
+            values[CONF_NAME] = stored.title
             del values[CONF_PASSWORD]
+            values.pop(CONF_PHONE_PASSWORD, None)
         return in_sections(values, SECTIONS)
+
+    def _stored_fields(self) -> dict[str, Any]:
+        """Return what is stored, as the fields of the form; of a new line, nothing is."""
+        stored = self._stored()
+        if stored is None:
+            return dict(DEFAULTS)
+        serves = CONF_PHONE_PASSWORD in stored.data
+        return {**DEFAULTS, **stored.data, CONF_SERVE: serves}
 
     def _registers_already(self, wanted: _Wanted) -> bool:
         """Whether the line that is changed has a binding of ours, and stays the same."""
@@ -265,6 +288,14 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             password,
             shared,
         )
+        if fields[CONF_SERVE]:
+            password = fields.get(CONF_PHONE_PASSWORD, "")
+            if not password and (stored := self._stored()) is not None:
+                password = stored.data.get(CONF_PHONE_PASSWORD, "")
+            # A new one is shown once the line is stored.
+            line.data[CONF_PHONE_PASSWORD] = password or propose_password()
+            if not is_plain(line.data[CONF_PHONE_PASSWORD]):
+                errors[CONF_PHONE_PASSWORD] = "invalid_password"
         return [line], errors, {}
 
     def _cannot_come(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
@@ -288,19 +319,24 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
                 field = CONF_LINES if self._step_id == "several" else CONF_USER
                 return {field: "line_in_use"}, {"line": names[unique_id]}
             names[unique_id] = line.name
+        entry = self._get_entry()
+        other = line_in_the_way(
+            {**line_subentries(entry), **followed_subentries(entry)},
+            wanted[0].data,
+            None if stored is None else stored.subentry_id,
+        )
+        if other is not None:
+            return {CONF_USER: "user_in_use"}, {"line": other.title}
         return {}, {}
 
     def _has_room(self, wanted: Sequence[_Wanted]) -> bool:
         """Whether Home Assistant would take all entities of the lines."""
         stored = self._stored()
-        features = [
-            feature for line in wanted for feature in assigned_features(line.data)
-        ]
         return async_has_room(
             self.hass,
             self._get_entry(),
-            features,
-            assigned_features(stored.data) if stored is not None else (),
+            [part for line in wanted for part in followed_parts(line.data)],
+            followed_parts(stored.data) if stored is not None else (),
         )
 
     # Trying it
@@ -334,12 +370,24 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             *map(run, self._wanted, self._contacts, strict=True)
         )
         errors, words = self._problems(results)
+        settings = await self._async_phone_settings()
         if not errors:
             # Others may have come while the PBX was asked.
             errors, words = self._cannot_come(self._wanted)
         if errors:
             return self._show(self._step_id, self._input, errors, words)
-        return self._finish()
+        return self._finish(settings)
+
+    async def _async_phone_settings(self) -> Words | None:
+        """Return what to type into phones of the line, None where none log in here."""
+        data = self._wanted[0].data
+        if CONF_PHONE_PASSWORD not in data:
+            return None
+        phone = {
+            CONF_USER: data[CONF_USER],
+            CONF_PASSWORD: data[CONF_PHONE_PASSWORD],
+        }
+        return await async_phone_settings(self.hass, self._get_entry(), phone)
 
     def _trial(self, line: _Wanted) -> Trial:
         listener = self._listener()
@@ -358,7 +406,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         is_one_matter = self._step_id != "several" or _is_silence(results)
         for result in bad.values():
             # A certificate, or one registration a line, is no matter of a single line.
-            if is_one_matter or result.replaced or result.reason:
+            if is_one_matter or result.replaced or result.refused:
                 return _problem(result)
         lines = ", ".join(
             f"{name} ({result.code or _CODES.get(result.status, _NO_ANSWER)})"
@@ -366,8 +414,8 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         )
         return {CONF_LINES: "lines_not_accepted"}, {"lines": lines}
 
-    def _finish(self) -> SubentryFlowResult:
-        """Store the lines."""
+    def _finish(self, settings: Words | None) -> SubentryFlowResult:
+        """Store the lines, and end with what to type into phones, if any log in."""
         entry = self._get_entry()
         *others, (name, data) = self._wanted
         if (stored := self._stored()) is not None:
@@ -376,7 +424,11 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             )
             if (listener := self._listener()) is not None:
                 listener.followed.async_retry(stored.subentry_id)
-            return self.async_abort(reason="reconfigure_successful")
+            if settings is None:
+                return self.async_abort(reason="reconfigure_successful")
+            return self.async_abort(
+                reason="reconfigured_phones", description_placeholders=settings
+            )
         for line in others:
             self.hass.config_entries.async_add_subentry(
                 entry,
@@ -391,7 +443,8 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             title=name,
             data=data,
             unique_id=_unique_id(data),
-            description_placeholders={"follow_url": FOLLOW_URL},
+            description=None if settings is None else "phones",
+            description_placeholders={"follow_url": FOLLOW_URL, **(settings or {})},
         )
 
     def _listener(self) -> DfksListener | None:
@@ -413,14 +466,24 @@ def _schema(step_id: str, errors: Errors) -> vol.Schema:
     advanced: dict[vol.Marker, Any] = {
         vol.Optional(CONF_DOMAIN): TextSelector(),
         vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
+        vol.Optional(CONF_FINGERPRINT): TextSelector(),
         vol.Required(CONF_REGISTER, default=False): BooleanSelector(),
         vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): feature_choice(),
     }
     if step_id != "several":
         advanced = {vol.Optional(CONF_AUTH_NAME): TextSelector(), **advanced}
-    name: dict[vol.Marker, Any] = (
-        {} if step_id == "several" else {vol.Required(CONF_NAME): TextSelector()}
-    )
+    name: dict[vol.Marker, Any] = {}
+    sections: dict[str, dict[vol.Marker, Any]] = {CONF_ADVANCED: advanced}
+    if step_id != "several":
+        name = {vol.Required(CONF_NAME): TextSelector()}
+        sections[CONF_PHONES] = {
+            vol.Required(CONF_SERVE, default=False): BooleanSelector(),
+            vol.Optional(CONF_PHONE_PASSWORD): PASSWORD,
+        }
+    folded: dict[vol.Marker, Any] = {
+        vol.Optional(key): form_section(fields, collapsed=key not in errors)
+        for key, fields in sections.items()
+    }
     return vol.Schema(
         {
             **name,
@@ -428,9 +491,7 @@ def _schema(step_id: str, errors: Errors) -> vol.Schema:
             vol.Optional(CONF_PORT): cv.port,
             vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): transport_choice(),
             **line,
-            vol.Optional(CONF_ADVANCED): form_section(
-                advanced, collapsed=CONF_ADVANCED not in errors
-            ),
+            **folded,
         }
     )
 
@@ -440,7 +501,7 @@ def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     host = unbracketed(fields[CONF_HOST].strip())
     domain = fields.get(CONF_DOMAIN, "").strip()
     proxy = fields.get(CONF_OUTBOUND_PROXY, "").strip()
-    errors: Errors = {}
+    fingerprint, errors = check_fingerprint(fields)
     if not is_host(host):
         errors[CONF_HOST] = "invalid_host"
     if domain and not is_host(unbracketed(domain)):
@@ -461,6 +522,8 @@ def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
         data[CONF_DOMAIN] = unbracketed(domain)
     if proxy:
         data[CONF_OUTBOUND_PROXY] = proxy
+    if fingerprint:
+        data[CONF_FINGERPRINT] = fingerprint
     return data, errors
 
 
@@ -526,8 +589,11 @@ def _problem(result: TrialResult) -> tuple[Errors, Words]:
     """Return what is wrong with one line, and the words for it."""
     if result.replaced:
         return {CONF_REGISTER: "register_replaced"}, {}
-    if result.reason is not None:
-        return {CONF_HOST: "pbx_certificate"}, {"reason": result.reason}
+    if (refused := result.refused) is not None:
+        if refused.reason is None:
+            words = {"fingerprint": refused.fingerprint}
+            return {CONF_FINGERPRINT: "pbx_other_certificate"}, words
+        return {CONF_HOST: "pbx_certificate"}, refused._asdict()
     field, key = _PROBLEMS[result.status]
     key = _ANSWERS.get(result.code, key)
     return {field: key}, {"code": str(result.code or "–")}

@@ -5,6 +5,10 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import re
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from homeassistant.components import network
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_HOST
+from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowHandler, section
 from homeassistant.helpers.selector import (
     SelectOptionDict,
@@ -17,7 +21,9 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .const import CONF_FEATURES, FEATURE_KEYS
+from .const import CONF_FEATURES, CONF_FINGERPRINT, CONF_TRANSPORT, FEATURE_KEYS
+from .settings import listener_ports
+from .sip import default_port, read_fingerprint, split_hosts, unbracketed
 
 if TYPE_CHECKING:
     from probatio import Schema
@@ -156,6 +162,44 @@ def address_of(text: str) -> IPv4Address | IPv6Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+async def async_is_ourselves(
+    hass: HomeAssistant,
+    entry: ConfigEntry[Any],
+    host: str,
+    port: int | None,
+    transport: str,
+) -> bool:
+    """Whether a PBX is the listener of an entry itself, by address and port."""
+    if (port or default_port(transport)) not in listener_ports(entry):
+        return False
+    host = unbracketed(host)
+    address = address_of("127.0.0.1" if host == "localhost" else host)
+    if address is None:
+        return False
+    hosts = [ip_address(host) for host in split_hosts(entry.data[CONF_HOST])]
+    if address in hosts:
+        return True
+    own = await network.async_get_enabled_source_ips(hass)
+    return (address.is_loopback or address in own) and any(
+        host.is_unspecified and host.version == address.version for host in hosts
+    )
+
+
+def check_fingerprint(fields: Mapping[str, Any]) -> tuple[str | None, Errors]:
+    """Return the fingerprint of a form, None without one, and what is wrong with it.
+
+    Without TLS there is no certificate.
+    """
+    text = fields.get(CONF_FINGERPRINT, "").strip()
+    if not text:
+        return None, {}
+    try:
+        fingerprint = read_fingerprint(text)
+    except ValueError:
+        return None, {CONF_FINGERPRINT: "invalid_fingerprint"}
+    return fingerprint if fields[CONF_TRANSPORT] == "TLS" else None, {}
 
 
 def is_host(host: str) -> bool:

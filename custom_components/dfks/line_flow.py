@@ -78,8 +78,10 @@ from .phones.provisioning import async_phone_settings, propose_password
 from .phones.unknown import UnknownPhone, UnknownPhones
 from .phones.vendors import OTHER, VENDORS, vendor_of
 from .settings import (
+    followed_subentries,
     is_reported,
     line_auth_name,
+    line_in_the_way,
     line_parts,
     line_subentries,
     pbx_subentries,
@@ -158,6 +160,8 @@ class LineSubentryFlow(LineTestSteps):
     async def _async_add_offered(self, binding: ProxyBinding) -> SubentryFlowResult:
         data = line_data(binding)
         settings = await async_phone_settings(self.hass, self._get_entry(), data)
+        if self._find_duplicate(data, None)[0]:
+            return self.async_abort(reason="already_configured")
         if not self._has_room(data, None):
             return self.async_abort(reason="too_many_entities")
         return self._finish(line_name(binding), data, None, settings)
@@ -339,6 +343,12 @@ class LineSubentryFlow(LineTestSteps):
                 data
             ):
                 return {CONF_AUTH_NAME: "auth_name_in_use"}, {"line": other.title}
+        followed = line_in_the_way(followed_subentries(self._get_entry()), data, None)
+        if followed is not None:
+            is_user = followed.data[CONF_USER] == data[CONF_USER]
+            field = CONF_USER if is_user else CONF_AUTH_NAME
+            error = "user_in_use" if is_user else "auth_name_in_use"
+            return {field: error}, {"line": followed.title}
         return {}, {}
 
     def _has_room(self, data: Mapping[str, Any], stored: ConfigSubentry | None) -> bool:

@@ -20,7 +20,14 @@ from homeassistant.helpers import entity_registry as er, issue_registry as ir
 
 from .changes import Authors
 from .claim_timer import ClaimTimer
-from .const import CALL_KEY, DOMAIN, FEATURE_KEYS, LIMITS_HELP_URL, LineOption
+from .const import (
+    CALL_KEY,
+    DOMAIN,
+    FEATURE_KEYS,
+    LIMITS_HELP_URL,
+    PHONE_KEYS,
+    LineOption,
+)
 from .devices import LineDevices, find_device, rename_device
 from .features.model import (
     ClaimsChanged,
@@ -150,7 +157,7 @@ class DfksListener:
             self.calls,
             clock,
         )
-        self.followed = FollowedLines(hass, entry, self.server, self.sync)
+        self.followed = FollowedLines(hass, entry, self.server, self.sync, self.monitor)
         self.hooks = ScriptHooks(
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
@@ -221,8 +228,7 @@ class DfksListener:
             await self.async_stop()
             raise
         for line in self.sync.lines.values():
-            if self.followed.contact(line) is None:
-                self._show(line)
+            self._show(line)
 
     async def _async_listen(self) -> None:
         """Open the sockets. Raises ConfigEntryNotReady."""
@@ -312,17 +318,18 @@ class DfksListener:
 
     def _update_followed(self) -> None:
         """Make the lines that are followed equal to their subentries."""
-        features = {
-            line_id: self.sync.lines[line_id].assigned
+        parts = {
+            line_id: self._parts(self.sync.lines[line_id])
             for line_id in self.followed.line_ids
         }
         for line in self.followed.async_update(self._forget_followed):
+            self._show(line)
             self._add_entities(line, self._parts(line))
-        for line_id, before in features.items():
+        for line_id, before in parts.items():
             line_now = self.sync.lines.get(line_id)
-            if line_now is not None and line_now.assigned != before:
+            if line_now is not None and (now := self._parts(line_now)) != before:
                 self._remove_unassigned_entities()
-                self._add_entities(line_now, set(line_now.assigned) - set(before))
+                self._add_entities(line_now, now - before)
 
     def _subentries(self) -> dict[str, ConfigSubentry]:
         """Return the lines that are to be served, and tell which are left out."""
@@ -375,12 +382,14 @@ class DfksListener:
         self._remove_unassigned_entities()
         self._add_entities(line, set(config.assigned) - set(before))
 
-    def _parts(self, line: Line) -> LineParts:
+    def _parts(self, line: Line) -> set[Feature | LineOption | None]:
         """Return all that a line has entities for."""
-        if self.followed.contact(line) is not None:
-            return (None, *line.assigned)
-        options = (LineOption.CALLS,) if line.id in self.calls.line_ids else ()
-        return (None, LineOption.PHONES, *line.assigned, *options)
+        parts: set[Feature | LineOption | None] = {None, *line.assigned}
+        if line.served:
+            parts.add(LineOption.PHONES)
+        if line.id in self.calls.line_ids:
+            parts.add(LineOption.CALLS)
+        return parts
 
     def contact(self, line: Line) -> LineContact:
         """Return what is seen of the line's phone, or of its PBX where that tells."""
@@ -417,10 +426,14 @@ class DfksListener:
             key = entity.unique_id.removeprefix(
                 f"{line_unique_id(self._entry, line.id)}_"
             )
-            if (key == CALL_KEY and line.id not in self.calls.line_ids) or any(
-                key.startswith(gone)
-                for feature, gone in FEATURE_KEYS.items()
-                if feature not in line.assigned
+            if (
+                (key == CALL_KEY and line.id not in self.calls.line_ids)
+                or (key in PHONE_KEYS and not line.served)
+                or any(
+                    key.startswith(gone)
+                    for feature, gone in FEATURE_KEYS.items()
+                    if feature not in line.assigned
+                )
             ):
                 registry.async_remove(entity.entity_id)
 

@@ -1,10 +1,8 @@
 """The form of a PBX that phones are registered at, with Home Assistant in between."""
 
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import Any
 
-from homeassistant.components import network
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
     ConfigSubentry,
@@ -30,7 +28,8 @@ from .forms import (
     TRANSPORTS,
     Errors,
     Words,
-    address_of,
+    async_is_ourselves,
+    check_fingerprint,
     choice,
     filled,
     is_host,
@@ -40,15 +39,8 @@ from .forms import (
 from .listener import running_listener
 from .pbx.certificates import async_prepare_tls
 from .phones.identifiers import is_plain
-from .settings import listener_ports, pbx_subentries
-from .sip import (
-    ContactMode,
-    default_port,
-    plain_host,
-    read_fingerprint,
-    split_hosts,
-    unbracketed,
-)
+from .settings import pbx_subentries
+from .sip import ContactMode, default_port, plain_host, split_hosts, unbracketed
 
 
 class PbxSubentryFlow(ConfigSubentryFlow):
@@ -77,7 +69,13 @@ class PbxSubentryFlow(ConfigSubentryFlow):
         words: Words = {}
         if user_input is not None:
             data, errors = _check_pbx(user_input)
-            if not errors and await self._async_is_ourselves(data):
+            if not errors and await async_is_ourselves(
+                self.hass,
+                self._get_entry(),
+                data[CONF_HOST],
+                data.get(CONF_PORT),
+                data[CONF_TRANSPORT],
+            ):
                 errors = {CONF_HOST: "pbx_is_home_assistant"}
             if not errors:
                 errors, words = self._find_duplicate(data, stored)
@@ -98,23 +96,6 @@ class PbxSubentryFlow(ConfigSubentryFlow):
         """Return the hosts that phones register at and that are no PBX's yet."""
         listener = running_listener(self._get_entry())
         return [] if listener is None else list(listener.server.seen_domains())
-
-    async def _async_is_ourselves(self, data: Mapping[str, Any]) -> bool:
-        """Whether a PBX is the listener itself, by address and port."""
-        entry = self._get_entry()
-        if _port(data) not in listener_ports(entry):
-            return False
-        host = unbracketed(data[CONF_HOST])
-        address = address_of("127.0.0.1" if host == "localhost" else host)
-        if address is None:
-            return False
-        hosts = [ip_address(host) for host in split_hosts(entry.data[CONF_HOST])]
-        if address in hosts:
-            return True
-        own = await network.async_get_enabled_source_ips(self.hass)
-        return (address.is_loopback or address in own) and any(
-            host.is_unspecified and host.version == address.version for host in hosts
-        )
 
     def _find_duplicate(
         self, data: Mapping[str, Any], stored: ConfigSubentry | None
@@ -169,19 +150,13 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     """Return the data of a filled form, and what is wrong with which field."""
     host = user_input[CONF_HOST].strip()
     domains = split_hosts(user_input.get(CONF_DOMAIN, ""))
-    fingerprint = user_input.get(CONF_FINGERPRINT, "").strip()
-    errors: Errors = {}
+    fingerprint, errors = check_fingerprint(user_input)
     if not is_plain(user_input[CONF_NAME].strip()):
         errors[CONF_NAME] = "invalid_name"
     if not is_host(unbracketed(host)):
         errors[CONF_HOST] = "invalid_host"
     if not all(is_host(unbracketed(domain)) for domain in domains):
         errors[CONF_DOMAIN] = "invalid_domain"
-    if fingerprint:
-        try:
-            fingerprint = read_fingerprint(fingerprint)
-        except ValueError:
-            errors[CONF_FINGERPRINT] = "invalid_fingerprint"
     data = {
         CONF_HOST: unbracketed(host),
         CONF_TRANSPORT: user_input[CONF_TRANSPORT],
@@ -193,7 +168,7 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
         data[CONF_PORT] = port
     if domains:
         data[CONF_DOMAIN] = ", ".join(domains)
-    if fingerprint and data[CONF_TRANSPORT] == "TLS":
+    if fingerprint:
         data[CONF_FINGERPRINT] = fingerprint
     return data, errors
 

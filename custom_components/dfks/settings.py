@@ -36,6 +36,7 @@ from .const import (
     CONF_MAX_FAILURES,
     CONF_OUTBOUND_PROXY,
     CONF_PBX,
+    CONF_PHONE_PASSWORD,
     CONF_REALM,
     CONF_REGISTER,
     CONF_REJECT_RINGING,
@@ -211,7 +212,17 @@ def followed_config(subentry: ConfigSubentry) -> FollowedConfig:
     return FollowedConfig(
         subscriber=subscriber_config(subentry.subentry_id, subentry.data),
         assigned=assigned_features(subentry.data),
+        password=subentry.data.get(CONF_PHONE_PASSWORD),
     )
+
+
+def followed_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:
+    """Return all that a followed line has entities for, given its data.
+
+    It has those of its phones where phones log in here for it.
+    """
+    phones = (LineOption.PHONES,) if CONF_PHONE_PASSWORD in line else ()
+    return (*phones, *assigned_features(line))
 
 
 def subscriber_config(line_id: str, data: Mapping[str, Any]) -> SubscriberConfig:
@@ -230,6 +241,7 @@ def subscriber_config(line_id: str, data: Mapping[str, Any]) -> SubscriberConfig
         domain=data.get(CONF_DOMAIN),
         proxy=proxy,
         register=data[CONF_REGISTER],
+        fingerprint=data.get(CONF_FINGERPRINT),
     )
 
 
@@ -274,6 +286,31 @@ def stored_unique_id(line: Mapping[str, Any]) -> str:
     """
     user: str = line[CONF_USER]
     return f"{user}@{line[CONF_PBX]}" if CONF_PBX in line else user
+
+
+def login_names(line: Mapping[str, Any]) -> set[str]:
+    """Return the names by which phones log in here for a line, given its data.
+
+    Those of a line at a PBX do so there, but through here. For a line that is followed
+    none may log in.
+    """
+    if CONF_PBX in line or CONF_PHONE_PASSWORD in line:
+        return {line[CONF_USER]}
+    return set() if CONF_REGISTER in line else {line[CONF_USER], line_auth_name(line)}
+
+
+def line_in_the_way(
+    lines: Mapping[str, ConfigSubentry], data: Mapping[str, Any], line_id: str | None
+) -> ConfigSubentry | None:
+    """Return one of some lines whose phones log in by a name of another line's phones.
+
+    `data` is that of the other line, and `line_id` its id, None while it is new.
+    """
+    names = login_names(data)
+    for other_id, other in lines.items():
+        if other_id != line_id and names & login_names(other.data):
+            return other
+    return None
 
 
 def line_unique_id(entry: ConfigEntry[Any], line_id: str) -> str:

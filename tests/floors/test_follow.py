@@ -22,7 +22,7 @@ from custom_components.dfks.features.model import (
     Origin,
     Refusal,
 )
-from custom_components.dfks.features.sync import FeatureSync
+from custom_components.dfks.features.sync import MAX_WAITING, FeatureSync
 from custom_components.dfks.sip import SipServer, SubscriberConfig
 from tests.clock import ManualClock
 
@@ -488,16 +488,38 @@ async def test_s9_too_many_changes_are_refused(
     follower: Follower, follows: Follows, pbx: FeaturePbx
 ) -> None:
     """They would be made minutes after they were wanted."""
-    asked = [change(follows, wish(DND)) for _ in range(18)]
+    change(follows, wish(DND))
+    await pbx.next_request()
+    asked = [
+        change(follows, wish(DND, param=number)) for number in range(MAX_WAITING + 1)
+    ]
     await settle()
 
     refused = [task for task in asked if task.done()]
     assert len(refused) == 1
     error = refused[0].exception()
     assert isinstance(error, ChangeRefused)
-    assert error.refusal is Refusal.PBX_BUSY
+    assert error.refusal is Refusal.TOO_MANY_WAITING
     for task in asked:
         task.cancel()
+
+
+@requirement("S9")
+async def test_s9_changes_of_one_feature_that_wait_become_one(
+    follower: Follower, follows: Follows, pbx: FeaturePbx
+) -> None:
+    """A switch that is moved again and again asks for where it is in the end."""
+    first = change(follows, wish(DND))
+    await pbx.asked()
+    others = [change(follows, wish(DND, on)) for on in (False, True, False)]
+    await settle()
+    await pbx.tell(says(DND, True))
+    assert "<doNotDisturbOn>false</doNotDisturbOn>" in await pbx.asked()
+    await pbx.tell(says(DND, False))
+
+    assert (await first).state.status
+    assert [(await other).state.status for other in others] == [False] * 3
+    await pbx.silence(0.05)
 
 
 @requirement("S9")

@@ -14,6 +14,7 @@ import pytest
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features import follow
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.sip import SubscriptionStatus
 from tests.pbx import KeyPbx, KeyState
 
 from .common import (
@@ -366,6 +367,69 @@ class TestPassword:
         await wait_for(hass, DND, "off")
 
         assert issue_registry.async_get_issue(DOMAIN, issue_id) is None
+
+
+class TestCertificate:
+    """A certificate that is not good is shown in Repairs, once for all lines of a PBX."""
+
+    @pytest.mark.parametrize(
+        ("reason", "key"),
+        [
+            ("certificate has expired", "followed_certificate_refused"),
+            (None, "followed_other_certificate"),
+        ],
+    )
+    async def test_is_shown_with_its_fingerprint(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        office: DfksListener,
+        issue_registry: ir.IssueRegistry,
+        reason: str | None,
+        key: str,
+    ) -> None:
+        """Until the PBX tells the state, or no line is there any more."""
+        follower = office.followed.follower(OFFICE)
+        assert follower is not None
+        assert follower.remote is not None
+        server, subscriber = follower.remote.server, follower.remote.subscriber
+        subscriber.hold(SubscriptionStatus.UNREACHABLE)
+        server.certificate_refused(reason, "12:34")
+        issues = [
+            item for item in issue_registry.issues.values() if item.domain == DOMAIN
+        ]
+
+        (issue,) = issues
+        assert issue.translation_key == key
+        words = issue.translation_placeholders or {}
+        assert words["fingerprint"] == "12:34"
+        assert words["pbx"] == "127.0.0.1"
+        assert words.get("reason") == reason
+
+        hass.config_entries.async_remove_subentry(entry, OFFICE)
+        await hass.async_block_till_done()
+        assert not [
+            item for item in issue_registry.issues.values() if item.domain == DOMAIN
+        ]
+
+    async def test_is_gone_when_the_pbx_tells_its_state(
+        self,
+        hass: HomeAssistant,
+        office: DfksListener,
+        issue_registry: ir.IssueRegistry,
+    ) -> None:
+        """Nothing needs to be done."""
+        follower = office.followed.follower(OFFICE)
+        assert follower is not None
+        assert follower.remote is not None
+        follower.remote.subscriber.hold(SubscriptionStatus.UNREACHABLE)
+        follower.remote.server.certificate_refused("expired", "12:34")
+        assert len(issue_registry.issues) == 1
+        follower.remote.server.connected()
+        follower.remote.start()
+        await wait_for(hass, STATUS, "synchronized")
+
+        assert not issue_registry.issues
 
 
 class TestLife:

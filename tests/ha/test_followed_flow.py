@@ -57,6 +57,25 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "GOODBYE", 0.1)
 
 
+@pytest.fixture
+async def other_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a certificate that Home Assistant does not know, and have it know another.
+
+    It is expected that a PBX of the test is cut off in the midst of its handshake.
+    """
+    loop = asyncio.get_running_loop()
+    handle = loop.get_exception_handler()
+
+    def handle_others(at: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
+        if not isinstance(what.get("exception"), ConnectionResetError) and handle:
+            handle(at, what)
+
+    loop.set_exception_handler(handle_others)
+    good = write_certificate(tmp_path, "good")
+    monkeypatch.setattr(certificates, "client_context", lambda: client_context(good))
+    return write_certificate(tmp_path, "other")
+
+
 def list_form(port: int, *lines: str, **changes: object) -> dict[str, Any]:
     """Return the filled form of several lines."""
     form = office_form(port, name=None, user=None, password=None, **changes)
@@ -178,29 +197,54 @@ class TestOne:
         hass: HomeAssistant,
         entry: MockConfigEntry,
         listener: DfksListener,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        other_certificate: Path,
     ) -> None:
-        """With the reason."""
-        loop = asyncio.get_running_loop()
-        handle = loop.get_exception_handler()
-
-        def handle_others(at: asyncio.AbstractEventLoop, what: dict[str, Any]) -> None:
-            # The PBX of the test is cut off in the midst of its handshake.
-            if not isinstance(what.get("exception"), ConnectionResetError) and handle:
-                handle(at, what)
-
-        loop.set_exception_handler(handle_others)
-        good = write_certificate(tmp_path, "good")
-        other = write_certificate(tmp_path, "other")
-        monkeypatch.setattr(
-            certificates, "client_context", lambda: client_context(good)
-        )
-        async with await StreamPbx.serve(tls=server_context(other)) as pbx:
+        """With the reason, and the fingerprint that would let it in."""
+        tls = server_context(other_certificate)
+        async with await StreamPbx.serve(tls=tls) as pbx:
             result = await add_line(hass, entry, office_form(pbx.port, transport="TLS"))
+            assert result["errors"] == {"host": "pbx_certificate"}
+            words = placeholders(result)
+            assert words["reason"]
 
-        assert result["errors"] == {"host": "pbx_certificate"}
-        assert placeholders(result)["reason"]
+            form = office_form(
+                pbx.port, transport="TLS", fingerprint=words["fingerprint"].lower()
+            )
+            pending = asyncio.create_task(submit(hass, result, form))
+            first = await pbx.next_request()
+            pbx.answer(first, 489)
+            result = await pending
+
+        assert first.method == "SUBSCRIBE"
+        assert result["errors"] == {"base": "pbx_not_supported"}
+
+    async def test_says_that_it_is_not_the_certificate_that_was_entered(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        other_certificate: Path,
+    ) -> None:
+        """And which it is."""
+        tls = server_context(other_certificate)
+        async with await StreamPbx.serve(tls=tls) as pbx:
+            form = office_form(pbx.port, transport="TLS", fingerprint="ab" * 32)
+            result = await add_line(hass, entry, form)
+
+        assert result["errors"] == {"advanced": "pbx_other_certificate"}
+        assert len(placeholders(result)["fingerprint"]) == 95
+
+    async def test_says_that_it_is_home_assistant_itself(
+        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+    ) -> None:
+        """By address and port: nobody is another phone of himself."""
+        result = await add_line(hass, entry, office_form(entry.data["port"]))
+        assert result["errors"] == {"host": "pbx_is_home_assistant"}
+
+        proxy = f"localhost:{entry.data['port']}"
+        form = office_form(5999, host="pbx.example", outbound_proxy=proxy)
+        result = await add_line(hass, entry, form)
+        assert result["errors"] == {"host": "pbx_is_home_assistant"}
 
     @pytest.mark.parametrize(
         ("change", "errors"),
@@ -213,6 +257,7 @@ class TestOne:
             ({"domain": "a b"}, {"advanced": "invalid_domain"}),
             ({"outbound_proxy": "a b"}, {"advanced": "invalid_proxy"}),
             ({"outbound_proxy": "proxy:0"}, {"advanced": "invalid_proxy"}),
+            ({"fingerprint": "ab:cd"}, {"advanced": "invalid_fingerprint"}),
             ({"features": []}, {"advanced": "no_feature"}),
         ],
     )

@@ -9,17 +9,21 @@ what the caller hears. Changes of one line are asked for one after the other.
 
 What the PBX has not said is unknown, at the start and whenever a subscription is lost:
 some tell the full state, others only what changes.
+
+Phones that cannot reach the PBX may log in here for the line, with a password of ours.
+They watch the same model, and a key of theirs is asked of the PBX as a switch is. While
+the PBX does not answer they keep what it has said last.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import re
 import ssl
 from typing import Final
 
 from ..sip import (
+    CertificateProblem,
     Clock,
     RemoteLine,
     SipServer,
@@ -57,9 +61,6 @@ PATIENCE: Final = 5.0
 # What a PBX says that does not know the subscription (any more).
 _FORGOTTEN: Final = frozenset({404, 481})
 
-# Changes of one line that may wait; more are refused.
-MAX_ASKS: Final = 16
-
 # What does not tell one target from another: how people write numbers, scheme and host.
 _DECORATION: Final = re.compile(r"^(?:sips?|tel):|@.*$|[ ()./-]")
 
@@ -79,10 +80,14 @@ PACKAGE: Final = AsFeatureEvent()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FollowedConfig:
-    """What is configured of a followed line: where it is, and what is wanted of it."""
+    """What is configured of a followed line: where it is, and what is wanted of it.
+
+    `password` is that of the phones that log in here for it, None where none does.
+    """
 
     subscriber: SubscriberConfig
     assigned: tuple[Feature, ...]
+    password: str | None = field(default=None, repr=False)
 
     @property
     def id(self) -> str:
@@ -93,7 +98,7 @@ class FollowedConfig:
 class FollowedLine(Line):
     """A line at a PBX that synchronizes its keys itself."""
 
-    __slots__ = ("asker", "available", "rings_known", "unknown")
+    __slots__ = ("asker", "available", "rings_known", "served", "unknown")
 
     def __init__(
         self, config: FollowedConfig, asker: Asker, memory: LineMemory
@@ -107,15 +112,14 @@ class FollowedLine(Line):
             memory,
         )
         self.asker = asker
+        self.served = False
         self.available = False
-        self.rings_known = False
-        self.unknown = frozenset(Feature)
+        self.forget()
 
-    def move(self, config: FollowedConfig) -> None:
-        """Take other settings."""
-        where = config.subscriber
-        self.user, self.realm = where.user, where.domain or where.host
-        self.assigned = sorted_features(config.assigned)
+    def forget(self) -> None:
+        """Know nothing, as another PBX or another user of it decides from now on."""
+        self.rings_known = False
+        self.unknown = self.hidden = frozenset(Feature)
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +180,7 @@ class Follower(Publisher[[]]):
         self._sync = sync
         self._clock = clock
         self._new_context = new_context
-        self._asks: deque[_Ask] = deque()
+        # The change that the PBX is asked for now.
         self._current: _Ask | None = None
         self._timer: TimerHandle | None = None
 
@@ -186,6 +190,11 @@ class Follower(Publisher[[]]):
         if self.remote is None:
             return SubscriptionStatus.WAITING
         return self.remote.subscriber.status
+
+    @property
+    def certificate_problem(self) -> CertificateProblem | None:
+        """Why the PBX is not connected to, where that is its certificate."""
+        return None if self.remote is None else self.remote.certificate_problem
 
     @property
     def code(self) -> int:
@@ -231,7 +240,7 @@ class Follower(Publisher[[]]):
         if report.ring_count is not None:
             self.line.rings_known = True
         if report.status is not None or feature not in self.line.unknown:
-            self._sync.take(self.line, change, state)
+            self._sync.report(self.line, change, state)
         if ask is None or not is_asked or not ask.accepted:
             return
         if ask.confirmed:
@@ -260,38 +269,26 @@ class Follower(Publisher[[]]):
     # Changes
 
     async def change(self, change: ChangeRequest) -> ChangeOutcome:
-        """Ask the PBX for a change. Raises ChangeRefused where it does not make it."""
-        if len(self._asks) >= MAX_ASKS:
-            raise ChangeRefused("Too many changes wait", Refusal.PBX_BUSY)
+        """Ask the PBX for a change. Raises ChangeRefused where it does not make it.
+
+        It is called for one change at a time: the others wait for their turn (`sync`).
+        """
         check_claims(self.line, change)
         ask = _Ask(change, asyncio.get_running_loop().create_future())
-        self._asks.append(ask)
-        self._go_on()
-        return await ask.outcome
+        self._current = ask
+        self._begin(ask)
+        try:
+            return await ask.outcome
+        finally:
+            self._end(ask)
 
     def stop(self, error: ChangeRefused) -> None:
-        """Refuse what waits."""
-        self._cancel_timer()
-        waiting = (
-            [*self._asks] if self._current is None else [self._current, *self._asks]
-        )
-        self._current = None
-        self._asks.clear()
-        for ask in waiting:
-            if not ask.outcome.done():
-                ask.outcome.set_exception(error)
-
-    def _go_on(self) -> None:
-        while self._current is None and self._asks:
-            ask = self._current = self._asks.popleft()
-            if ask.outcome.done():
-                # Whoever wanted it has given up.
-                self._current = None
-            else:
-                self._begin(ask)
+        """Refuse what the PBX is asked for."""
+        if self._current is not None:
+            self._fail(self._current, error)
 
     def _begin(self, ask: _Ask) -> None:
-        """Ask for a change whose turn it is, unless there is nothing to ask for."""
+        """Ask for a change, unless there is nothing to ask for."""
         line, feature = self.line, ask.change.feature
         if not line.available or self.remote is None:
             self._refuse(ask, "The PBX does not answer", Refusal.PBX_SILENT)
@@ -368,17 +365,18 @@ class Follower(Publisher[[]]):
             self._timer = None
 
     def _refuse(self, ask: _Ask, reason: str, refusal: Refusal) -> None:
+        self._fail(ask, ChangeRefused(reason, refusal))
+
+    def _fail(self, ask: _Ask, error: ChangeRefused) -> None:
         self._end(ask)
         if not ask.outcome.done():
-            ask.outcome.set_exception(ChangeRefused(reason, refusal))
-        self._go_on()
+            ask.outcome.set_exception(error)
 
     def _finish(self, ask: _Ask) -> None:
         self._end(ask)
         if not ask.outcome.done():
             state = self.line.state(ask.change.feature)
             ask.outcome.set_result(ChangeOutcome(ask.before, state, self.line.watchers))
-        self._go_on()
 
     def _end(self, ask: _Ask) -> None:
         if ask is self._current:
@@ -408,7 +406,10 @@ class Follows:
         claims: Mapping[Feature, Claims] | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> Follower:
-        """Follow a line. Raises ValueError where TLS would check nothing.
+        """Follow a line.
+
+        Raises ValueError where TLS would check nothing, or where phones are to log in
+        here by a user that is taken.
 
         Of `states` the targets are kept, to be asked for again; all else the PBX says.
         """
@@ -420,19 +421,30 @@ class Follows:
             self._new_context,
         )
         follower.tls = tls
+        self.sync.serve(follower.line, follower.line.user, config.password)
         self._subscribe(follower)
         self.followers[config.id] = follower
         self.sync.adopt(follower.line)
         return follower
 
     def update(self, config: FollowedConfig, tls: ssl.SSLContext | None = None) -> bool:
-        """Take other settings of a line; return whether they are."""
+        """Take other settings of a line; return whether they are.
+
+        Raises ValueError as `add` does, and changes nothing then.
+        """
         follower = self.followers[config.id]
-        before, follower.config = follower.config, config
+        before, where, line = follower.config, config.subscriber, follower.line
         if before == config:
             return False
-        follower.line.move(config)
-        if before.subscriber != config.subscriber:
+        settings = line.configuration
+        self.sync.serve(line, where.user, config.password)
+        follower.config = config
+        line.realm = where.domain or where.host
+        line.assigned = sorted_features(config.assigned)
+        if before.subscriber.address != where.address:
+            line.forget()
+        self.sync.tell_settings(line, settings)
+        if before.subscriber != where:
             follower.tls = tls
             self._move(follower, before.subscriber)
         return True

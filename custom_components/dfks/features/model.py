@@ -212,7 +212,6 @@ class Refusal(StrEnum):
     # The house itself cannot.
     LINE_REMOVED = "line_removed"
     # The PBX of a followed line does not make it so.
-    PBX_BUSY = "pbx_busy"
     PBX_OTHERWISE = "pbx_otherwise"
     PBX_REFUSED = "pbx_refused"
     PBX_SILENT = "pbx_silent"
@@ -335,9 +334,10 @@ class Line(Account, Publisher[[LineEvent]]):
         "watchers",
     )
 
-    # A line is ours unless a followed one says otherwise (`follow`): whether its state
-    # is told at all, the features of which it is not, whether that of the ring count
-    # is, and who is asked for a change.
+    # A line is ours unless a followed one says otherwise (`follow`): whether phones log
+    # in here for it, whether its state is told at all, the features of which it is not,
+    # whether that of the ring count is, and who is asked for a change.
+    served: bool = True
     available: bool = True
     unknown: frozenset[Feature] = _NO_FEATURES
     rings_known: bool = True
@@ -362,7 +362,8 @@ class Line(Account, Publisher[[LineEvent]]):
         } or _NO_STATES
         self._claims = dict(memory.claims) or _NO_CLAIMS
         self.connected = False
-        # What the get hook has left out of the full state.
+        # What is left out of the full state: what the get hook does not want to be seen,
+        # or what the PBX of a followed line has never said.
         self.hidden = _NO_FEATURES
         self.watchers = 0
         self.assigned = sorted_features(config.assigned)

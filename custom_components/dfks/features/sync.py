@@ -8,6 +8,12 @@ Whoever asks for a change, a phone or Home Assistant, comes through here, and en
 and phones alike are told from the model alone. Without hooks all of it happens at once,
 in the call that asks for it. With hooks it happens in their queue: lines in turn, what is
 of one line in order of arrival.
+
+The state of a followed line (`follow`) is its PBX's. A change of it waits in the same way,
+in a queue of its line, for what the PBX makes of it:
+
+    ChangeRequest -> the line's `asker` -> PBX
+    what the PBX says -> model -> store and entities, one NOTIFY to every watcher
 """
 
 import asyncio
@@ -24,6 +30,7 @@ from ..sip import (
     EventPackage,
     Hashes,
     Notification,
+    SipError,
     SipServer,
     Subscription,
     Topics,
@@ -43,6 +50,7 @@ from .hooks import (
     is_hooks_own,
 )
 from .model import (
+    Asker,
     ChangeOutcome,
     ChangeRefused,
     ChangeRequest,
@@ -104,6 +112,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         # Seconds.
         self.hook_timeout = HOOK_TIMEOUT
         self.queue = HookQueue()
+        # One a followed line: PBXs are slow, and none waits for another.
+        self._pbx_queues: dict[Line, HookQueue] = {}
         # The changes that wait, by line, and the futures of Home Assistant's.
         self._waiting: dict[str, list[WaitingChange]] = {}
         self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
@@ -141,6 +151,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         )
         line.assigned = sorted_features(config.assigned)
         line.style = config.style
+        return self.tell_settings(line, before)
+
+    def tell_settings(self, line: Line, before: tuple[object, ...]) -> bool:
+        """Tell phones what other settings mean to them; False where these are not."""
         if line.configuration == before:
             return False
         for subscription in self._notifier.of(line):
@@ -170,10 +184,63 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def adopt(self, line: Line) -> None:
         """Keep a line whose state is not ours: who is asked is its `asker`."""
         self.lines[line.id] = line
+        self._pbx_queues[line] = HookQueue()
+
+    def serve(self, line: Line, user: str, password: str | None) -> None:
+        """Give an adopted line its user; with a `password` phones log in here by it.
+
+        Raises ValueError where the user is taken, and changes nothing then.
+        """
+        if password is None:
+            self._end_service(line, "noresource")
+            line.user = line.username = user
+            line.hashes = ()
+        else:
+            hashes = self._server.hash_password(user, password)
+            if line.served:
+                self._server.change_account(line, user, user, hashes)
+            else:
+                self._begin_service(line, user, hashes)
 
     def release(self, line: Line) -> None:
-        """Keep an adopted line no more."""
+        """Keep an adopted line no more; its phones are told so."""
         del self.lines[line.id]
+        del self._pbx_queues[line]
+        self._end_service(line, "noresource")
+
+    def _begin_service(self, line: Line, user: str, hashes: Hashes) -> None:
+        """Let phones log in for an adopted line. Raises ValueError."""
+        names = line.user, line.username, line.hashes
+        line.user, line.username, line.hashes = user, user, hashes
+        try:
+            self._server.add_account(line)
+        except ValueError:
+            line.user, line.username, line.hashes = names
+            raise
+        line.served = True
+
+    def _end_service(self, line: Line, reason: str) -> None:
+        """Serve the phones of an adopted line no more."""
+        if line.served:
+            self._damping.forget(line)
+            self._server.remove_account(line, reason)
+            line.served = False
+
+    def report(self, line: Line, change: ChangeRequest, new: FeatureState) -> None:
+        """Store what the PBX of an adopted line says, and tell the line's phones.
+
+        They are told what is new to them, be it said for the first time.
+        """
+        feature, old = change.feature, line.state(change.feature)
+        is_first = feature in line.hidden
+        self._show(line, line.hidden - {feature})
+        self.take(line, change, new)
+        if not self._notifier.of(line) or feature not in line.assigned:
+            return
+        if new != old:
+            self._damping.changed(line, feature, old, new)
+        if new != old or is_first:
+            self._damping.tell(line, feature)
 
     def tell(self, event: LineEvent) -> None:
         """Publish an event of a line, also to the listeners of that one."""
@@ -185,7 +252,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     async def stop(self) -> None:
         """Refuse the changes that wait for a hook, and all that would have to."""
         self._damping.stop()
-        await self.queue.stop()
+        for queue in (self.queue, *self._pbx_queues.values()):
+            await queue.stop()
         self._waiting.clear()
         for outcome in self._outcomes:
             if not outcome.done():
@@ -198,9 +266,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             raise removed()
         if change.context is None:
             change = replace(change, context=self._new_context())
-        if line.asker is not None:
-            return await line.asker(change)
-        if self._asks_nobody(line) or is_hooks_own(line, change.feature):
+        if line.asker is None and (
+            self._asks_nobody(line) or is_hooks_own(line, change.feature)
+        ):
             change = returned(line, change)
             check(line, change)
             return self._commit(line, change, None)
@@ -254,7 +322,15 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     def _asks_nobody(self, line: Line) -> bool:
         """Whether a change of a line need not stand in the queue."""
-        return not self.hooks.has_set_hook and self.queue.is_idle(line.id)
+        return (
+            line.asker is None
+            and not self.hooks.has_set_hook
+            and self.queue.is_idle(line.id)
+        )
+
+    def _queue_of(self, line: Line) -> HookQueue:
+        """Return where what is of a line waits; a line that is gone has no queue."""
+        return self._pbx_queues.get(line, self.queue)
 
     def _wait(
         self, line: Line, change: ChangeRequest, sender: Subscription | None
@@ -263,7 +339,8 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
         Raises ChangeRefused where the line's limit is reached.
         """
-        if self.queue.stopped:
+        queue = self._queue_of(line)
+        if queue.stopped:
             raise stopping()
         waiting = self._waiting.get(line.id, [])
         for other in reversed(waiting):
@@ -278,7 +355,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             raise ChangeRefused("Too many changes wait", Refusal.TOO_MANY_WAITING)
         new = WaitingChange(change, sender)
         self._waiting[line.id] = [*waiting, new]
-        self.queue.put(line.id, partial(self._make, line, new))
+        queue.put(line.id, partial(self._make, line, new))
         return new
 
     async def _make(self, line: Line, waiting: WaitingChange) -> None:
@@ -330,7 +407,14 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     async def _rule(
         self, line: Line, change: ChangeRequest, sender: Subscription | None
     ) -> ChangeOutcome:
-        """Ask the set hook about a change and make it. Raises ChangeRefused."""
+        """Ask the set hook about a change and make it. Raises ChangeRefused.
+
+        Of a followed line it is the PBX that is asked, and makes it.
+        """
+        if line.id not in self.lines:
+            raise removed()
+        if line.asker is not None:
+            return await self._ask_pbx(line.asker, change, sender)
         ruling = Ruling()
         change = returned(line, change)
         if self.hooks.has_set_hook and not ends_nothing(line, change):
@@ -347,6 +431,21 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if not ruling.assigned and sender is not None:
             return await self._commit_hidden(line, change, sender)
         return self._commit(line, change, sender)
+
+    async def _ask_pbx(
+        self, asker: Asker, change: ChangeRequest, sender: Subscription | None
+    ) -> ChangeOutcome:
+        """Ask the PBX of a line for a change. Raises ChangeRefused.
+
+        By the time that it is made, `report` has told all phones. One whose key has
+        changed nothing is told alone, because its lamp follows the NOTIFY.
+        """
+        outcome = await asker(change)
+        if sender is not None and outcome.state == outcome.before:
+            self._set_back(sender, change.feature)
+        else:
+            self._end(sender)
+        return outcome
 
     async def _commit_hidden(
         self, line: Line, change: ChangeRequest, sender: Subscription
@@ -369,6 +468,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def send_full_state(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
         line = _line(subscription.account)
+        if line.asker is not None:
+            # What is hidden of it is not known, and no hook knows it.
+            self._notifier.notify(subscription, ALL)
+            return
         if not self.hooks.has_get_hook and self.queue.is_idle(line.id):
             self._show(line, frozenset())
             self._notifier.notify(subscription, ALL)
@@ -507,11 +610,12 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     def parse(self, account: Account, body: bytes) -> Command | None:
         """Return what a phone asks for; None for what it cannot have.
 
-        Raises SipError (400) for what makes no sense, a target that nobody can call
-        included.
+        Raises SipError: 400 for what makes no sense, a target that nobody can call
+        included; 503 while the PBX of a followed line cannot be asked.
         """
         command = parse_command(body)
-        if command is None or command.feature not in _line(account).assigned:
+        line = _line(account)
+        if command is None or command.feature not in line.assigned:
             _LOGGER.debug(
                 "Line %s: its phone asks for what it cannot have", account.user
             )
@@ -520,6 +624,9 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
             command.forward_to = dialable(command.forward_to)
             if command.forward_to is None:
                 raise refusal("forwardDN is neither a number nor a SIP URI")
+        if not line.available:
+            # Not 480, which would end the phone's subscription (RFC 6665 4.1.2.2).
+            raise SipError(503, "The PBX of the line does not answer")
         return command
 
     @override

@@ -7,7 +7,7 @@ line of the log each way, and, where the password is wrong, in Settings > Repair
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 import logging
-from typing import Final
+from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
 from homeassistant.core import Context, HomeAssistant, callback
@@ -17,19 +17,22 @@ from homeassistant.util import dt as dt_util
 from ..const import CONF_TRANSPORT, DOMAIN, FOLLOW_HELP_URL
 from ..devices import rename_device
 from ..features.follow import Follower, Follows
-from ..features.model import Line, LineMemory
+from ..features.model import Line, LineConfig, LineMemory
 from ..features.publisher import Publisher
 from ..features.sync import FeatureSync
 from ..pbx.certificates import async_prepare_tls, tls_of
-from ..phones.monitor import SyncStatus
+from ..phones.monitor import LinePhone, PhoneMonitor, SyncStatus
 from ..settings import followed_config, followed_subentries
-from ..sip import SipServer, SubscriptionStatus
+from ..sip import CertificateProblem, SipServer, SubscriptionStatus, Way
 
 _LOGGER = logging.getLogger(__name__)
 
 # What a user can mend in the form of the line: the text of the issue. The id of the
 # line follows in its id.
 ISSUE_PASSWORD: Final = "followed_password_refused"
+# The certificates of PBXs that are not connected to; host and port follow in the id.
+ISSUE_CERTIFICATE: Final = "followed_certificate_refused"
+ISSUE_OTHER_CERTIFICATE: Final = "followed_other_certificate"
 ATTR_ENTRY: Final = "entry_id"
 ATTR_LINE: Final = "line_id"
 
@@ -53,30 +56,56 @@ _REASONS: Final = {
 }
 
 
-class PbxContact(Publisher[[]]):
-    """What is seen of the PBX of one followed line."""
+class FollowedContact(Publisher[[]]):
+    """What is seen of the PBX of one followed line, and of the phones that are here.
 
-    user_agent: str | None = None
+    What keeps the PBX from telling the state comes first. Where phones log in here for
+    the line, the rest is about them.
+    """
 
-    def __init__(self, follower: Follower) -> None:
-        """Tell listeners whenever the subscription has another status."""
+    def __init__(self, follower: Follower, monitor: PhoneMonitor) -> None:
+        """Tell listeners of either; phones are looked at once somebody listens."""
         super().__init__()
         self._follower = follower
+        self._monitor = monitor
+        self._listens = False
         follower.subscribe(self.publish)
+
+    @override
+    def subscribe(self, listener: Callable[[], None]) -> Callable[[], None]:
+        if not self._listens:
+            self._listens = True
+            self._phone.subscribe(self.publish)
+        return super().subscribe(listener)
+
+    @property
+    def _phone(self) -> LinePhone:
+        return self._monitor.phone(self._follower.line)
 
     @property
     def status(self) -> SyncStatus:
-        """How far the subscription has come."""
-        return _STATUSES[self._follower.status]
+        """How far the subscription has come, or a phone that is to show it."""
+        status = self._follower.status
+        if status is SubscriptionStatus.ACTIVE and self._follower.line.served:
+            return self._phone.status
+        return _STATUSES[status]
+
+    @property
+    def user_agent(self) -> str | None:
+        """What the phone calls itself; nobody asks a PBX."""
+        return self._phone.user_agent
 
     @property
     def last_contact(self) -> datetime | None:
-        """When the PBX said something last."""
+        """When the phone said something last, or the PBX where there is no phone."""
+        if self._follower.line.served:
+            return self._phone.last_contact
         heard_at = self._follower.heard_at
         return None if heard_at is None else dt_util.utc_from_timestamp(heard_at)
 
     def recall_refusal(self) -> None:
-        """Take note of nothing: the PBX is asked anew."""
+        """Take note of a phone with a wrong password; a PBX is asked anew."""
+        self._phone.recall_refusal()
 
 
 class FollowedLines:
@@ -88,13 +117,17 @@ class FollowedLines:
         entry: ConfigEntry,
         server: SipServer,
         sync: FeatureSync,
+        monitor: PhoneMonitor,
     ) -> None:
-        """Follow nothing yet."""
+        """Follow nothing yet; `monitor` sees the phones that log in here."""
         self._hass = hass
         self._entry = entry
         self._server = server
+        self._monitor = monitor
         self._follows = Follows(server, sync, Context)
-        self._contacts: dict[str, PbxContact] = {}
+        self._contacts: dict[str, FollowedContact] = {}
+        # The issues of certificates that are shown.
+        self._refused: dict[Way, str] = {}
         # The lines of which it was logged that their PBX does not tell their state.
         self._logged: set[str] = set()
 
@@ -115,13 +148,15 @@ class FollowedLines:
         await self._server.following.end()
         for line_id in self._contacts:
             self._delete_issue(line_id)
+        for way in [*self._refused]:
+            self._forget_certificate(way)
 
     @property
     def line_ids(self) -> Iterable[str]:
         """The ids of the lines."""
         return self._contacts.keys()
 
-    def contact(self, line: Line) -> PbxContact | None:
+    def contact(self, line: Line) -> FollowedContact | None:
         """Return what is seen of the PBX of a line, None of a line that is ours."""
         return self._contacts.get(line.id)
 
@@ -150,6 +185,12 @@ class FollowedLines:
                 added.append(self._add(subentry, None))
             else:
                 self._update(follower, subentry)
+        ways = {
+            follower.config.subscriber.way
+            for follower in self._follows.followers.values()
+        }
+        for way in self._refused.keys() - ways:
+            self._forget_certificate(way)
         return added
 
     @callback
@@ -168,14 +209,22 @@ class FollowedLines:
             memory and memory.claims,
             tls_of(config.subscriber.transport),
         )
-        self._contacts[config.id] = PbxContact(follower)
+        self._contacts[config.id] = FollowedContact(follower, self._monitor)
         follower.subscribe(lambda: self._follow_status(follower))
+        self._let_in(follower.line)
         return follower.line
+
+    def _let_in(self, line: Line) -> None:
+        """Let the phones of a new or changed line in, whatever they tried before."""
+        if line.served:
+            self._monitor.line_added(LineConfig(id=line.id, user=line.user))
 
     def _update(self, follower: Follower, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
         config = followed_config(subentry)
-        self._follows.update(config, tls_of(config.subscriber.transport))
+        if self._follows.update(config, tls_of(config.subscriber.transport)):
+            self._let_in(follower.line)
+            self._contacts[config.id].publish()
 
     # What becomes of them
 
@@ -183,10 +232,15 @@ class FollowedLines:
         """Log that a PBX is gone or back, once each, and show a wrong password."""
         line_id, status = follower.config.id, follower.status
         subentry = self._entry.subentries.get(line_id)
-        if subentry is None or status is SubscriptionStatus.WAITING:
+        if subentry is None:
+            return
+        if follower.certificate_problem is not None:
+            self._show_certificate(follower, follower.certificate_problem)
+        if status is SubscriptionStatus.WAITING:
             return
         if status is SubscriptionStatus.ACTIVE:
             self._delete_issue(line_id)
+            self._forget_certificate(follower.config.subscriber.way)
             if line_id in self._logged:
                 self._logged.discard(line_id)
                 _LOGGER.info("%s: its PBX tells its state again", subentry.title)
@@ -221,3 +275,30 @@ class FollowedLines:
 
     def _delete_issue(self, line_id: str) -> None:
         ir.async_delete_issue(self._hass, DOMAIN, f"{ISSUE_PASSWORD}_{line_id}")
+
+    def _show_certificate(
+        self, follower: Follower, problem: CertificateProblem
+    ) -> None:
+        """Show a certificate that is not good, or not the pinned one, once a PBX."""
+        way = follower.config.subscriber.way
+        issue_id = f"{ISSUE_CERTIFICATE}_{way.host}_{way.port or ''}"
+        self._refused[way] = issue_id
+        words = {} if problem.reason is None else {"reason": problem.reason}
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            issue_id,
+            is_fixable=False,
+            learn_more_url=FOLLOW_HELP_URL,
+            severity=ir.IssueSeverity.ERROR,
+            translation_key=ISSUE_CERTIFICATE if words else ISSUE_OTHER_CERTIFICATE,
+            translation_placeholders={
+                "pbx": way.host,
+                "fingerprint": problem.fingerprint,
+                **words,
+            },
+        )
+
+    def _forget_certificate(self, way: Way) -> None:
+        if (issue_id := self._refused.pop(way, None)) is not None:
+            ir.async_delete_issue(self._hass, DOMAIN, issue_id)

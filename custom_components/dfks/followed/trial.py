@@ -8,7 +8,14 @@ import uuid
 
 from ..features.follow import PACKAGE
 from ..pbx.certificates import tls_of
-from ..sip import Contacts, RemoteLine, SipServer, SubscriberConfig, SubscriptionStatus
+from ..sip import (
+    CertificateProblem,
+    Contacts,
+    RemoteLine,
+    SipServer,
+    SubscriberConfig,
+    SubscriptionStatus,
+)
 
 # Seconds for the first NOTIFY, and for a goodbye.
 PATIENCE: Final = 12.0
@@ -27,13 +34,13 @@ class TrialResult:
 
     status    how far the subscription has come
     code      the answer that led to it, 0 without one
-    reason    why its certificate was refused, None where it was not
+    refused   why the PBX was not connected to, where that is its certificate
     replaced  whether the registration has thrown another phone out
     """
 
     status: SubscriptionStatus
     code: int = 0
-    reason: str | None = None
+    refused: CertificateProblem | None = None
     replaced: bool = False
 
 

@@ -16,7 +16,7 @@ from .access.guard import (
 )
 from .clock import Clock, LoopClock, TimerHandle
 from .config import Experiment, ServerConfig
-from .following import Following, RemoteLine
+from .following import CertificateProblem, Following, RemoteLine
 from .inspect.redaction import (
     DEFAULT_REALM,
     REDACTED,
@@ -70,7 +70,7 @@ from .ua.dialog import (
 from .ua.notifier import Notifier
 from .ua.registration import Contacts
 from .ua.subscriber import SubscriberEvents, SubscriptionStatus
-from .ua.subscriber_dialog import Package, SubscriberConfig
+from .ua.subscriber_dialog import Package, SubscriberConfig, Way
 from .wire.headers import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
@@ -115,6 +115,7 @@ __all__ = [
     "CallObserver",
     "CallPlan",
     "CallPolicy",
+    "CertificateProblem",
     "Clock",
     "ContactMode",
     "Contacts",
@@ -161,6 +162,7 @@ __all__ = [
     "TreatedLine",
     "Treatment",
     "Upstream",
+    "Way",
     "bracketed",
     "default_port",
     "encode_user",

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 import random
 import ssl
-from typing import Final, override
+from typing import Final, NamedTuple, override
 
 from .access.guard import Guard
 from .addresses import OwnAddresses
@@ -24,7 +24,7 @@ from .transport.uplink import Uplink
 from .ua.exchange import Failure, Outcome
 from .ua.registration import Contacts, Registration, fetch_contacts
 from .ua.subscriber import Subscriber, SubscriberEvents, SubscriptionStatus
-from .ua.subscriber_dialog import Package, SubscriberConfig
+from .ua.subscriber_dialog import Package, SubscriberConfig, Way
 from .wire.headers import HeaderError, plain_host
 from .wire.message import SipError
 
@@ -46,6 +46,28 @@ _FAILURES: Final = {
     Failure.WRONG_PASSWORD: SubscriptionStatus.WRONG_PASSWORD,
     Failure.CANNOT_LOG_IN: SubscriptionStatus.CANNOT_LOG_IN,
 }
+
+
+def _config_of(way: Way, id: str) -> PbxConfig:
+    """Return what is configured of a server, as the way to a PBX takes it."""
+    return PbxConfig(
+        id=id,
+        host=way.host,
+        port=way.port,
+        transport=way.transport,
+        fingerprint=way.fingerprint,
+    )
+
+
+class CertificateProblem(NamedTuple):
+    """Why a server is not connected to: the certificate that it shows.
+
+    reason       what is wrong with it, None where it is not the one that is pinned
+    fingerprint  what it is known by
+    """
+
+    reason: str | None
+    fingerprint: str
 
 
 class _Server(Upstream):
@@ -70,7 +92,7 @@ class _Server(Upstream):
         # Until when failures do not count, because another address is tried.
         self._moved_until = 0.0
         # Why it is not connected to, where that is its certificate.
-        self.certificate_problem: str | None = None
+        self.certificate_problem: CertificateProblem | None = None
 
     @property
     def way(self) -> Flow | None:
@@ -103,7 +125,7 @@ class _Server(Upstream):
 
     @override
     def certificate_refused(self, reason: str | None, fingerprint: str) -> None:
-        self.certificate_problem = reason or ""
+        self.certificate_problem = CertificateProblem(reason, fingerprint)
         for line in [*self.lines.values()]:
             line.certificate_refused()
 
@@ -164,7 +186,7 @@ class RemoteLine:
             )
 
     @property
-    def certificate_problem(self) -> str | None:
+    def certificate_problem(self) -> CertificateProblem | None:
         """Why the server is not connected to, where that is its certificate."""
         return self.server.certificate_problem
 
@@ -299,7 +321,7 @@ class Following:
         self.contact = addresses.contact
         self.resolver: Resolver = SystemResolver()
         self._guard = guard
-        self._servers: dict[tuple[str, int | None, str], _Server] = {}
+        self._servers: dict[Way, _Server] = {}
         self.lines: dict[str, RemoteLine] = {}
         # The subscribers that have a dialog, by its Call-ID.
         self.dialogs: dict[str, Subscriber] = {}
@@ -356,9 +378,8 @@ class Following:
         """
         server = self._servers.get(config.way)
         if server is None:
-            host, port, transport = config.way
             server = _Server(
-                PbxConfig(id=config.id, host=host, port=port, transport=transport),
+                _config_of(config.way, config.id),
                 self,
                 tls,
             )

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+import hashlib
 from pathlib import Path
+import ssl
 from typing import override
 
 import pytest
@@ -75,6 +77,13 @@ def zone(*addresses: str) -> Zone:
     return Zone(addresses_of={"pbx.example": records})
 
 
+def fingerprint(certificate: Path) -> str:
+    """Return the SHA-256 of a certificate, as people see it."""
+    text = certificate.read_text().partition("-----BEGIN CERTIFICATE")[2]
+    der = ssl.PEM_cert_to_DER_cert(f"-----BEGIN CERTIFICATE{text}")
+    return hashlib.sha256(der).digest().hex(":").upper()
+
+
 async def passed(condition: Callable[[], object]) -> None:
     """Wait until something that is sure to come has come."""
     async with asyncio.timeout(8):
@@ -138,7 +147,70 @@ async def test_s16_a_certificate_for_another_name_is_refused(
     await passed(lambda: heard.statuses)
 
     assert notifier.drain() == 0
-    assert "pbx.example" in (line.certificate_problem or "")
+    problem = line.certificate_problem
+    assert problem is not None
+    assert "pbx.example" in (problem.reason or "")
+    assert problem.fingerprint == fingerprint(certificate)
+
+
+@requirement("S16", "P75")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_a_pinned_certificate_is_taken(
+    follow: Follow,
+    notifier: StreamNotifier,
+    heard: Heard,
+    certificate: Path,
+    tmp_path: Path,
+) -> None:
+    """Whoever has signed it."""
+    nobody = client_context(write_certificate(tmp_path, "nobody"))
+    follow(tls=nobody, fingerprint=fingerprint(certificate))
+
+    await notifier.accept_subscribe()
+
+    assert heard.statuses == [ACTIVE]
+
+
+@requirement("S16", "P75")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_another_certificate_than_the_pinned_one_is_refused(
+    follow: Follow, notifier: StreamNotifier, certificate: Path, tmp_path: Path
+) -> None:
+    """Be it good for the address: nothing is sent."""
+    other = write_certificate(tmp_path, "other")
+    line = follow(tls=client_context(certificate), fingerprint=fingerprint(other))
+
+    await passed(lambda: line.certificate_problem is not None)
+
+    assert notifier.drain() == 0
+    assert line.certificate_problem == (None, fingerprint(certificate))
+
+
+@requirement("S16", "P75")
+@pytest.mark.parametrize("transport", ["TLS"])
+async def test_s16_lines_share_a_connection_only_where_they_trust_the_same(
+    follow: Follow,
+    server: SipServer,
+    notifier: StreamNotifier,
+    subscriber_config: SubscriberConfig,
+    certificate: Path,
+    tmp_path: Path,
+) -> None:
+    """A line that pins another certificate does not go over that of its neighbour."""
+    trusts = follow(tls=client_context(certificate))
+    await notifier.accept_subscribe()
+    other = fingerprint(write_certificate(tmp_path, "other"))
+    pins = server.following.add(
+        replace(subscriber_config, id="followed-2", user="502", fingerprint=other),
+        Package(),
+        Heard(),
+        client_context(certificate),
+    )
+
+    await passed(lambda: pins.certificate_problem is not None)
+
+    assert trusts.certificate_problem is None
+    assert notifier.drain() == 0
 
 
 @requirement("S16")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import bracketed, encode_user
@@ -10,6 +10,16 @@ from .exchange import Agent
 
 # Seconds asked for.
 EXPIRES: Final = 3600
+
+
+class Way(NamedTuple):
+    """What lines at one server share: the same for all that connect to it alike."""
+
+    host: str
+    port: int | None
+    transport: str
+    # Of the only certificate that is accepted; None: it is checked against the host.
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +30,7 @@ class SubscriberConfig:
     domain           what stands behind the @ of the line, where it is not `host`
     proxy            host and port that everything is sent to in place of the server
     register         whether the line is registered as well
+    fingerprint      of the server's certificate, where that is pinned
     """
 
     id: str
@@ -32,12 +43,13 @@ class SubscriberConfig:
     domain: str | None = None
     proxy: tuple[str, int | None] | None = None
     register: bool = False
+    fingerprint: str | None = None
 
     @property
-    def way(self) -> tuple[str, int | None, str]:
-        """Host, port and transport of what is connected to."""
+    def way(self) -> Way:
+        """What is connected to, and by what its certificate is known."""
         host, port = self.proxy or (self.host, self.port)
-        return host, port, self.transport
+        return Way(host, port, self.transport, self.fingerprint)
 
     @property
     def server_uri(self) -> str:
