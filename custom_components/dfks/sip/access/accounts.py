@@ -100,14 +100,14 @@ class Accounts:
         """Add an account. Raises ValueError where user or username is taken."""
         if account.pbx is not None:
             if (account.pbx, account.user) in self._at_pbx:
-                raise ValueError(f"User {account.user} is taken at this PBX")
+                raise ValueError("The user is taken at this PBX")
             self._at_pbx[account.pbx, account.user] = account
             return
         username = account.username
         if account.user in self._by_user:
-            raise ValueError(f"User {account.user} is taken")
+            raise ValueError("The user is taken")
         if username in self._by_username:
-            raise ValueError(f"Authentication name {username} is taken")
+            raise ValueError("The authentication name is taken")
         self._by_user[account.user] = account
         self._by_username[username] = account
 
