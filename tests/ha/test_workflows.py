@@ -69,6 +69,20 @@ def test_workflow_may_only_read_by_default(name: str) -> None:
     assert workflow(name)["permissions"] == {"contents": "read"}
 
 
+def test_only_what_pushes_keeps_the_token() -> None:
+    """Checkout leaves it in .git, where every later step can read it."""
+    kept = {
+        name
+        for name in WORKFLOWS
+        for job in workflow(name)["jobs"].values()
+        for step in job.get("steps", ())
+        if step.get("uses", "").startswith("actions/checkout@")
+        and step.get("with", {}).get("persist-credentials") is not False
+    }
+
+    assert kept == {"lock.yml"}
+
+
 def test_release_waits_for_all_tests() -> None:
     """They are those of every other change."""
     jobs = workflow("release.yml")["jobs"]
