@@ -29,6 +29,7 @@ from .forms import add_gate, submit
 
 GENERIC = DevicePage("DFKS", "SIP phone line")
 HERE = "http://127.0.0.1"
+PROXY = "<sip:127.0.0.1:5099;lr>"
 
 
 def page(hass: HomeAssistant) -> DevicePage:
@@ -196,6 +197,35 @@ class TestPage:
         await set_up(hass, listener_entry(port, lines, options=options))
         await plug_in(plug)
 
+        assert page(hass) == ("Yealink", "SIP-T46U", "108.86.0.20", None)
+
+    async def test_proxy_that_registers_itself_is_nothing_to_visit(
+        self, hass: HomeAssistant, listener: DfksListener, plug: Plug
+    ) -> None:
+        """One that nobody has named is between where it is on the way back (Path)."""
+        phone = await plug(user_agent=YEALINK)
+        way = [("Supported", "path"), ("Path", PROXY)]
+        contact = [("Contact", phone.contact), ("Expires", "600")]
+        response = await phone.request(
+            "REGISTER",
+            uri=phone.server_uri,
+            dialog=phone.registration,
+            headers=way + contact,
+        )
+        await phone.options()
+
+        assert response.status == 200
+        assert page(hass) == ("Yealink", "SIP-T46U", "108.86.0.20", None)
+
+    async def test_proxy_of_a_subscription_is_nothing_to_visit(
+        self, hass: HomeAssistant, listener: DfksListener, plug: Plug
+    ) -> None:
+        """Nor is one that stays on the way of the notifications (Record-Route)."""
+        phone = await plug(user_agent=YEALINK)
+        response = await phone.subscribe(headers=[("Record-Route", PROXY)])
+        await phone.options()
+
+        assert response.status == 200
         assert page(hass) == ("Yealink", "SIP-T46U", "108.86.0.20", None)
 
     async def test_is_not_written_for_nothing(
