@@ -12,6 +12,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util.aiohttp import MockRequest
 import pytest
 
+from tests.clock import ManualClock
 from tests.phone.action_urls import MAKES, ReportingPhone, get
 
 from .common import (
@@ -55,13 +56,22 @@ async def web(
     hass_client_no_auth: Callable[[], Awaitable[Client]],
 ) -> str:
     """Set `entry` up; return where Home Assistant's web server is."""
+    base = await served(hass, entry, hass_client_no_auth)
+    hass.config.internal_url = base
+    return base
+
+
+async def served(
+    hass: HomeAssistant,
+    entry: MockConfigEntry,
+    hass_client_no_auth: Callable[[], Awaitable[Client]],
+) -> str:
+    """Set an entry up and start the web server; return where that is."""
     await set_up(hass, entry)
     # A web server that runs takes no further paths.
     await hass.async_block_till_done(wait_background_tasks=True)
     client = await hass_client_no_auth()
-    base = str(client.make_url("")).rstrip("/")
-    hass.config.internal_url = base
-    return base
+    return str(client.make_url("")).rstrip("/")
 
 
 async def report(hass: HomeAssistant, web: str, query: str, hook: str = HOOK) -> int:
@@ -69,6 +79,11 @@ async def report(hass: HomeAssistant, web: str, query: str, hook: str = HOOK) ->
     status = await get(f"{web}/api/webhook/{hook}?{query}")
     await hass.async_block_till_done()
     return status
+
+
+async def get_report(web: str, query: str) -> int:
+    """Call the webhook and wait for nothing but the answer."""
+    return await get(f"{web}/api/webhook/{HOOK}?{query}")
 
 
 async def pages_of(
@@ -250,9 +265,7 @@ class TestWebhook:
             [line_data(RECEPTION, "Reception", SEEN)],
             options={"allowed_networks": networks},
         )
-        await set_up(hass, entry)
-        client = await hass_client_no_auth()
-        base = str(client.make_url("")).rstrip("/")
+        base = await served(hass, entry, hass_client_no_auth)
         assert await report(hass, base, "event=incoming") == 200
         assert state_of(hass, CALL) == state
 
@@ -285,6 +298,48 @@ class TestWebhook:
         await webhook.async_handle_webhook(hass, HOOK, request)
         await hass.async_block_till_done()
         assert state_of(hass, CALL) == ("ringing" if taken else "idle")
+
+    async def test_a_flood_changes_nothing_and_is_logged_once(
+        self,
+        hass: HomeAssistant,
+        clock: ManualClock,
+        web: str,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """As many reports as twenty phones make are taken, then one a second."""
+        for number in range(120):
+            assert await get_report(web, f"event=incoming&call={number}") == 200
+        await hass.async_block_till_done()
+        before = state_of(hass, CALL_EVENT)
+        for _ in range(3):
+            assert await report(hass, web, "event=incoming&call=x") == 429
+        assert state_of(hass, CALL_EVENT) == before
+        told = "Too many reports of the calls of Reception"
+        assert caplog.text.count(told) == 1
+        clock.advance(1)
+        assert await report(hass, web, "event=incoming&call=y") == 200
+        assert state_of(hass, CALL_EVENT) != before
+        clock.advance(3600)
+        for _ in range(125):
+            await get_report(web, "event=idle")
+        assert caplog.text.count(told) == 2
+
+    async def test_what_is_turned_away_uses_nothing_up(
+        self, hass: HomeAssistant, port: int, clock: ManualClock
+    ) -> None:
+        """Somebody from elsewhere cannot silence the phones."""
+        entry = listener_entry(
+            port,
+            [line_data(RECEPTION, "Reception", SEEN)],
+            options={"allowed_networks": "192.0.2.0/24"},
+        )
+        await set_up(hass, entry)
+        path = f"/api/webhook/{HOOK}?event=incoming"
+        for source in ["198.51.100.7"] * 130 + ["192.0.2.7"]:
+            request = make_mocked_request("GET", path).clone(remote=source)
+            await webhook.async_handle_webhook(hass, HOOK, request)
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "ringing"
 
     async def test_another_address(self, hass: HomeAssistant, web: str) -> None:
         """Leads nowhere."""

@@ -7,6 +7,7 @@ they do for SIP.
 
 import asyncio
 from collections.abc import Mapping
+from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 import logging
 import secrets
@@ -19,13 +20,21 @@ from homeassistant.core import HomeAssistant, callback
 from ..const import DOMAIN
 from ..features.reported_calls import MAX_REPORT, Report, read_document, read_query
 from ..features.seen import SeenCalls
-from ..sip import Network
+from ..sip import Allowance, Clock, Network
 
 _LOGGER = logging.getLogger(__name__)
 
 # Octets of a webhook's id, which nobody can guess. Home Assistant's own are longer, but
 # some phones take addresses of 128 characters at most.
 ID_SIZE = 16
+
+# Reports to a webhook: a line with twenty phones that all ring for a call, and then one
+# a second. More would only fill the history.
+REPORT_BURST = 120
+REPORT_RATE = 1.0
+
+# Seconds until it is logged again that there are more.
+TOLD_TIME = 3600.0
 
 # Seconds in which a phone has to send the whole of its report.
 PATIENCE = 10.0
@@ -43,21 +52,47 @@ class Hook(NamedTuple):
     name: str
 
 
+class _Limit:
+    """How many reports a webhook takes."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with the whole burst."""
+        self._clock = clock
+        self._allowance = Allowance(REPORT_RATE, REPORT_BURST)
+        self._told_at = -TOLD_TIME
+
+    def takes(self, name: str) -> bool:
+        """Whether one more is taken; where it is not, it is logged now and then."""
+        now = self._clock.monotonic()
+        if not self._allowance.take(now, 0):
+            return True
+        if now - self._told_at >= TOLD_TIME:
+            self._told_at = now
+            _LOGGER.warning("Too many reports of the calls of %s; some are lost", name)
+        return False
+
+
 class ActionUrls:
     """Takes what phones report of the calls of their lines."""
 
-    def __init__(self, hass: HomeAssistant, allowed: tuple[Network, ...]) -> None:
+    def __init__(
+        self, hass: HomeAssistant, allowed: tuple[Network, ...], clock: Clock
+    ) -> None:
         """Take reports from the networks `allowed`; from all, where there are none."""
         self._hass = hass
         self._allowed = allowed
+        self._clock = clock
         self._hooks: dict[str, Hook] = {}
+        self._limits: dict[str, _Limit] = {}
 
     @callback
     def async_update(self, hooks: Mapping[str, Hook]) -> None:
         """Take reports to these webhooks from now on, by id, and to no others."""
         for webhook_id in self._hooks.keys() - hooks.keys():
             webhook.async_unregister(self._hass, webhook_id)
+            del self._limits[webhook_id]
         for webhook_id in hooks.keys() - self._hooks.keys():
+            self._limits[webhook_id] = _Limit(self._clock)
             webhook.async_register(
                 self._hass,
                 DOMAIN,
@@ -72,12 +107,16 @@ class ActionUrls:
     async def _async_handle(
         self, _hass: HomeAssistant, webhook_id: str, request: Request
     ) -> Response | None:
-        """Take a report; the phone is told nothing but that it has arrived."""
+        """Take a report; the phone is told whether it has arrived, and nothing else."""
         source = request.remote
         if source is None or not self._lets_in(source):
             _LOGGER.debug("A report from %s is not taken: network", source)
             return None
+        hook, limit = self._hooks.get(webhook_id), self._limits.get(webhook_id)
+        if hook is not None and limit is not None and not limit.takes(hook.name):
+            return Response(status=HTTPStatus.TOO_MANY_REQUESTS)
         report = await self._async_read(request)
+        # It may be another one by now.
         hook = self._hooks.get(webhook_id)
         if report is None:
             _LOGGER.debug("A report from %s is not understood", source)

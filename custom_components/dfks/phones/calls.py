@@ -82,7 +82,7 @@ class CallMonitor:
         # Those whose SIP passes, by PBX and user.
         self._passed: dict[LineKey, SeenCalls] = {}
         self._observer = PassedCalls(self._passed)
-        self._action_urls = ActionUrls(hass, allowed)
+        self._action_urls = ActionUrls(hass, allowed, clock)
 
     @property
     def line_ids(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ this module offers is its public face: the floors above name nothing else of it.
 """
 
 from .access.accounts import Account, Binding
+from .access.allowance import Allowance
 from .access.digest import Hashes
 from .access.guard import (
     BLOCK_TIME,
@@ -108,6 +109,7 @@ __all__ = [
     "Account",
     "AddressRecord",
     "Aliases",
+    "Allowance",
     "Binding",
     "BindingRecord",
     "Blocked",
