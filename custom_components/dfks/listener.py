@@ -162,7 +162,10 @@ class DfksListener:
             hass, entry, self.sync.queue, self.device_id, self.line_name
         )
         self._treated = TreatedLines(
-            self.server, self.sync.lines, CallScript(hass, entry, self.device_id)
+            self.server,
+            self.sync.lines,
+            CallScript(hass, entry, self.device_id),
+            self._schedule_save,
         )
         self._resolver = DnsResolver()
         self._store = StateStore(hass, entry.entry_id)
@@ -216,6 +219,7 @@ class DfksListener:
             )
         await self.followed.async_start(stored)
         self.calls.async_update(subentries)
+        self._treated.async_restore(stored)
         self._treated.async_update(subentries)
         self._remove_unassigned_entities()
         if self._claim_timer.async_start() or stored.keys() - self.sync.lines.keys():
@@ -449,4 +453,9 @@ class DfksListener:
         self._store.async_schedule_save(self._states)
 
     def _states(self) -> dict[str, LineMemory]:
-        return {line_id: line.memory() for line_id, line in self.sync.lines.items()}
+        return {
+            line_id: line.memory()._replace(
+                emergency_at=self._treated.emergency_at(line_id)
+            )
+            for line_id, line in self.sync.lines.items()
+        }

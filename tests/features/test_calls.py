@@ -187,6 +187,7 @@ def line_calls(
     clock: ManualClock | None = None,
     assigned: tuple[Feature, ...] = tuple(Feature),
     hook: CallHook | None = None,
+    emergency_at: float | None = None,
     **states: FeatureState,
 ) -> LineCalls:
     """Return the calls of a line with some states, by the name of the feature."""
@@ -195,7 +196,7 @@ def line_calls(
         {Feature[name.upper()]: state for name, state in states.items()}, {}
     )
     line = Line(config, (), "realm", memory)
-    return LineCalls(line, options, clock or ManualClock(), hook)
+    return LineCalls(line, options, clock or ManualClock(), hook, emergency_at)
 
 
 def test_a_feature_that_a_line_does_not_have_decides_nothing() -> None:
@@ -225,6 +226,36 @@ def test_nothing_is_treated_for_an_hour_after_an_emergency_call() -> None:
     assert calls.plan(incoming()) is None
     clock.advance(1)
     assert calls.plan(incoming()) is not None
+
+
+@pytest.mark.requirement("P93")
+@pytest.mark.parametrize(
+    ("since", "left"),
+    [(0, 3600), (600, 3000), (3600, 0), (86_400, 0), (-86_400, 3600)],
+)
+def test_the_hour_goes_on_after_a_restart(since: float, left: float) -> None:
+    """By the wall clock, and for an hour at most where that was set back."""
+    clock = ManualClock()
+    calls = line_calls(
+        clock=clock, do_not_disturb=ON, emergency_at=clock.time() - since
+    )
+    if left:
+        clock.advance(left - 1)
+        assert calls.plan(incoming()) is None
+        clock.advance(1)
+    assert calls.plan(incoming()) is not None
+
+
+@pytest.mark.requirement("P93")
+def test_an_emergency_call_is_told_to_be_stored() -> None:
+    """At once: a restart may come at any time."""
+    clock = ManualClock()
+    calls = line_calls(clock=clock)
+    told: list[float | None] = []
+    calls.changed = lambda: told.append(calls.emergency_at)
+    calls.dialled("203")
+    calls.dialled("112")
+    assert told == [clock.time()]
 
 
 @pytest.mark.requirement("P93")

@@ -346,6 +346,27 @@ class TestDamagedFile:
         assert state_of(hass, WORKSHOP_DND) == "on"
         assert (state_of(hass, ALWAYS), state_of(hass, ALWAYS_TARGET)) == ("off", "300")
 
+    @pytest.mark.parametrize("emergency_at", ["yesterday", True, -1, [], 1e300])
+    async def test_keeps_what_is_good_beside_an_emergency_call(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        folder: Path,
+        emergency_at: object,
+    ) -> None:
+        """Of which it is not known when it was."""
+        lines = {
+            RECEPTION: {
+                "DoNotDisturb": {"status": True},
+                "emergency_at": emergency_at,
+            }
+        }
+        write(folder / FILE, {"version": 1, "data": {"lines": lines}})
+        await set_up(hass, entry)
+
+        assert state_of(hass, DND) == "on"
+        assert damage(hass) is not None
+
     async def test_is_told_once(
         self,
         hass: HomeAssistant,

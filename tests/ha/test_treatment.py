@@ -8,6 +8,7 @@ from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
 from custom_components.dfks.features.calls import LineCalls
+from tests.clock import ManualClock
 from tests.pbx import SimulatedPbx
 from tests.phone.calls import CallState
 
@@ -159,6 +160,20 @@ class TestCalls:
         assert await house.rings()
 
 
+def stored_line(hass_storage: dict[str, Any]) -> dict[str, Any]:
+    """Return what is stored of the line."""
+    line: dict[str, Any] = hass_storage["dfks.dfks_entry"]["data"]["lines"][RECEPTION]
+    return line
+
+
+async def restart(hass: HomeAssistant, entry: MockConfigEntry, house: House) -> None:
+    """Have another listener go on; phones find it again."""
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await hass.async_block_till_done()
+    for bell in (house.reception, house.caller, house.target):
+        assert (await bell.phone.register()).status == 200
+
+
 class TestOptions:
     """Options that change while the line is served."""
 
@@ -184,6 +199,33 @@ class TestOptions:
         await house.target.incoming_call()
         await change_line(hass, entry, do_not_disturb_answer="480")
         assert await house.rings()
+
+    async def test_the_hour_after_an_emergency_call_outlives_a_restart(
+        self,
+        hass: HomeAssistant,
+        clock: ManualClock,
+        entry: MockConfigEntry,
+        house: House,
+        hass_storage: dict[str, Any],
+    ) -> None:
+        """And the option, which is turned off and on. Nothing of it stays."""
+        await turn(hass, DND, "on")
+        await change_line(hass, entry, emergency_numbers=["203"])
+        await house.reception.dial("203")
+        await house.target.incoming_call()
+        await hass.async_block_till_done()
+        assert "emergency_at" in stored_line(hass_storage)
+        await change_line(hass, entry, treat_calls=False)
+        await change_line(hass, entry, treat_calls=True)
+        assert await house.rings()
+        await restart(hass, entry, house)
+        assert await house.rings()
+        clock.advance(3600)
+        await restart(hass, entry, house)
+        assert await house.status() == 486
+        await turn(hass, DND, "off")
+        await hass.async_block_till_done()
+        assert "emergency_at" not in stored_line(hass_storage)
 
     async def test_a_line_that_moves_or_goes_is_not_treated(
         self, hass: HomeAssistant, entry: MockConfigEntry, house: House

@@ -216,24 +216,33 @@ class LineCalls:
         options: CallOptions,
         clock: Clock,
         hook: CallHook | None = None,
+        emergency_at: float | None = None,
     ) -> None:
-        """Decide by the state of `line`, or as `hook` says."""
+        """Decide by the state of `line`, or as `hook` says.
+
+        `emergency_at` is when the line has called an emergency number, in seconds since
+        the epoch; the wall clock may have been set since then.
+        """
         self._line = line
         self.options = options
         self._clock = clock
         self._hook = hook
-        # When the line has called an emergency number, by the monotonic clock.
-        self._emergency_at: float | None = None
+        self.emergency_at = emergency_at
+        # Called when that has changed.
+        self.changed: Callable[[], None] | None = None
+        # Until when no call is treated, by the monotonic clock.
+        self._emergency_until: float | None = None
+        if emergency_at is not None:
+            left = EMERGENCY_SECONDS - (clock.time() - emergency_at)
+            self._emergency_until = clock.monotonic() + min(left, EMERGENCY_SECONDS)
         # When calls were forwarded, and whose.
         self._forwarded: deque[tuple[float, str]] = deque(maxlen=MAX_FORWARDED)
 
     @property
     def after_emergency(self) -> bool:
         """Whether the line has called an emergency number within the hour."""
-        called_at = self._emergency_at
-        if called_at is None:
-            return False
-        return self._clock.monotonic() - called_at < EMERGENCY_SECONDS
+        until = self._emergency_until
+        return until is not None and self._clock.monotonic() < until
 
     def plan(self, call: IncomingCall) -> CallPlan | None:
         """Return what is to become of a call, None where it just passes."""
@@ -263,7 +272,10 @@ class LineCalls:
         if plain_number(number) in self.options.emergency or (
             _EMERGENCY_SERVICE.match(number)
         ):
-            self._emergency_at = self._clock.monotonic()
+            self.emergency_at = self._clock.time()
+            self._emergency_until = self._clock.monotonic() + EMERGENCY_SECONDS
+            if self.changed is not None:
+                self.changed()
 
     def redirected(self, call: IncomingCall) -> None:
         """Hear that a call was forwarded."""

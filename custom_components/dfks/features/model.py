@@ -303,10 +303,15 @@ type Asker = Callable[[ChangeRequest], Awaitable[ChangeOutcome]]
 
 
 class LineMemory(NamedTuple):
-    """What outlives a restart of a line."""
+    """What outlives a restart of a line.
+
+    `emergency_at` is when it has called an emergency number last, in seconds since the
+    epoch, where its calls are treated.
+    """
 
     states: Mapping[Feature, FeatureState]
     claims: Mapping[Feature, Claims]
+    emergency_at: float | None = None
 
 
 _INITIAL = FeatureState()

@@ -170,9 +170,15 @@ def _to_json(lines: Mapping[str, LineMemory]) -> dict[str, Any]:
                 }
                 for feature, state in memory.states.items()
             }
+            | _emergency_to_json(memory.emergency_at)
             for line_id, memory in lines.items()
         }
     }
+
+
+def _emergency_to_json(emergency_at: float | None) -> dict[str, Any]:
+    """Return when a line called an emergency number; other versions pass it over."""
+    return {} if emergency_at is None else {_EMERGENCY_AT: emergency_at}
 
 
 def _state_to_json(state: FeatureState) -> dict[str, Any]:
@@ -236,6 +242,10 @@ class _Reader:
     def _line(self, stored: Mapping[str, object]) -> LineMemory:
         states: dict[Feature, FeatureState] = {}
         claims: dict[Feature, Claims] = {}
+        emergency_at = stored.get(_EMERGENCY_AT)
+        if not _is_end(emergency_at):
+            self.flaws += 1
+            emergency_at = None
         for name, value in stored.items():
             if (feature := _FEATURES.get(name)) is None:
                 continue
@@ -245,7 +255,7 @@ class _Reader:
                 read = self._claims(self._table(of_feature["claims"]))
                 if read is not None:
                     claims[feature] = read
-        return LineMemory(states, claims)
+        return LineMemory(states, claims, emergency_at)
 
     def _claims(self, stored: Mapping[str, object]) -> Claims | None:
         """Read the claims on a feature; one that cannot be read is not held."""
@@ -291,4 +301,5 @@ class _Reader:
         return state
 
 
+_EMERGENCY_AT: Final = "emergency_at"
 _FEATURES: Final = {feature.value: feature for feature in Feature}

@@ -1330,6 +1330,32 @@ async def test_a_policy_is_told_what_the_line_dials(
 
 
 @pytest.mark.requirement("P93")
+@pytest.mark.parametrize(
+    ("field", "value", "numbers"),
+    [
+        ("Refer-To", "<sip:112@pbx.example>", ["112"]),
+        ("r", "Fire <tel:112>", ["112"]),
+        ("Refer-To", "<sip:203@pbx.example?Replaces=a%3Bto-tag%3Db>", ["203"]),
+        ("Refer-To", "<", []),
+        ("Referred-By", "<sip:112@pbx.example>", []),
+    ],
+)
+async def test_a_policy_is_told_to_whom_the_line_transfers(
+    registered: ProxiedPhone,
+    policy: ScriptedPolicy,
+    pbx_peer: Pbx,
+    field: str,
+    value: str,
+    numbers: list[str],
+) -> None:
+    """The REFER passes as ever, whatever it says (RFC 3515)."""
+    headers = {"To": f"<sip:202@{DOMAIN}>;tag=caller", field: value}
+    registered.send(registered.request("REFER", None, headers))
+    assert (await pbx_peer.next_request()).get(field) == value
+    assert policy.numbers == numbers
+
+
+@pytest.mark.requirement("P93")
 async def test_a_policy_is_not_told_of_calls_that_go_on(
     registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
 ) -> None:
@@ -1340,15 +1366,54 @@ async def test_a_policy_is_not_told_of_calls_that_go_on(
     assert policy.numbers == []
 
 
+# A caller who says to be the line itself.
+OWN = {"From": f"<sip:201@{DOMAIN}>;tag=caller"}
+
+
+@pytest.mark.requirement("P95")
+async def test_a_call_in_the_name_of_its_own_line_is_treated(
+    registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
+) -> None:
+    """Anybody may claim a number."""
+    policy.decision = DND
+    call = PbxCall(pbx_peer, await pbx_peer.register(registered), OWN)
+    call.send()
+    assert (await call.refusal()).status == 486
+
+
+@pytest.mark.requirement("P95")
+async def test_the_pbx_calls_back_whoever_has_called(
+    registered: ProxiedPhone,
+    policy: ScriptedPolicy,
+    pbx_peer: Pbx,
+    clock: ManualClock,
+) -> None:
+    """In the name of the line, whose phone has called just now, and only in that."""
+    policy.decision = DND
+    registration = await pbx_peer.register(registered)
+    registered.send(registered.request("INVITE", f"sip:*45@{DOMAIN}"))
+    pbx_peer.answer(await pbx_peer.next_request(), 486)
+    await registered.next_response()
+    clock.advance(31.9)
+    await ring(registered, PbxCall(pbx_peer, registration, OWN))
+    other = PbxCall(pbx_peer, registration)
+    other.send()
+    assert (await other.refusal()).status == 486
+    clock.advance(0.1)
+    late = PbxCall(pbx_peer, registration, OWN)
+    late.send()
+    assert (await late.refusal()).status == 486
+
+
 @pytest.mark.requirement("P95")
 @pytest.mark.parametrize(
     "headers",
     [
         {"To": f"<sip:201@{DOMAIN}>;tag=known"},
         {"Replaces": "a@b;to-tag=1;from-tag=2"},
-        {"From": f"<sip:201@{DOMAIN}>;tag=caller"},
+        {**OWN, "Call-Info": "<sip:pbx.example>;answer-after=0"},
     ],
-    ids=["in dialog", "replaces", "own"],
+    ids=["in dialog", "replaces", "clicked"],
 )
 async def test_calls_that_the_phone_has_or_makes_are_never_treated(
     registered: ProxiedPhone,

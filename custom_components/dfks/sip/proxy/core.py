@@ -272,7 +272,7 @@ class Proxy:
             raise SipError(403, "Register first")
         self._back.remember(flow)
         self._check_scheme(target, upstream)
-        if self.treated.lines and message.method == "INVITE":
+        if self.treated.lines and message.method in ("INVITE", "REFER"):
             self.treated.dialled(binding, message)
         way = upstream.flow()
         branch = self._write_hop(message, flow, way, binding.token, TO_PBX)

@@ -32,6 +32,7 @@ from ..transaction.client import ClientTransactions
 from ..transaction.invite import ServerState
 from ..transaction.via import way_of_answer
 from ..transport.flow import Flow, FlowError
+from ..wire.headers import HeaderError, Uri, parse_address, parse_uri
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
 from .answers import write_answer
@@ -52,6 +53,10 @@ _LOGGER = logging.getLogger(__name__)
 MAX_CALLS = 100
 MAX_KEPT = 1000
 
+# Seconds after a call of a line in which one in its own name is that call's: INVITEs
+# without an answer are over by then (RFC 3261 17.1.1.2).
+OWN_CALL_SECONDS = 32.0
+
 # INVITEs of a line that passed untreated and may come again.
 MAX_RECENT = 8
 
@@ -61,7 +66,7 @@ _OK = SipError(200)
 class TreatedLine:
     """A line whose calls are treated."""
 
-    __slots__ = ("_calls", "_key", "below", "ended", "policy", "recent")
+    __slots__ = ("_calls", "_key", "below", "called_at", "ended", "policy", "recent")
 
     def __init__(
         self,
@@ -76,6 +81,8 @@ class TreatedLine:
         self.below = below
         self.ended = False
         self.policy = policy
+        # When one of its phones called somebody last, by the monotonic clock.
+        self.called_at: float | None = None
         # Branches: the state may change before an INVITE comes again, and its phone
         # rings by then.
         self.recent: deque[str] = deque(maxlen=MAX_RECENT)
@@ -135,11 +142,22 @@ class TreatedCalls:
         return line
 
     def dialled(self, binding: ProxyBinding, message: PassedMessage) -> None:
-        """Tell a line's policy whom one of its phones calls."""
+        """Take an INVITE or REFER of a phone: tell its line's policy whom it calls.
+
+        Or whom it has somebody else call, whom it transfers (RFC 3515).
+        """
         line = self.lines.get((binding.pbx, binding.user))
-        if line is None or message.tag("to") is not None:
+        if line is None:
             return
-        number = message.target.user_or_number.partition(";")[0]
+        target: Uri | None = None
+        if message.method == "REFER":
+            target = _referred_to(message)
+        elif message.tag("to") is None:
+            target = message.target
+            line.called_at = self.clock.monotonic()
+        if target is None:
+            return
+        number = target.user_or_number.partition(";")[0]
         try:
             line.policy.dialled(number)
         except Exception:
@@ -186,8 +204,7 @@ class TreatedCalls:
         if message.via.branch in line.recent or message.look_for("replaces"):
             return False
         call = read_call(message, binding)
-        # What a line calls itself for, such as to take a call over, is its own call.
-        if call.caller == binding.user:
+        if call.caller == binding.user and self._is_own(line, call):
             return False
         treated = None
         try:
@@ -202,6 +219,16 @@ class TreatedCalls:
         if treated is None:
             line.recent.append(message.via.branch)
         return treated is not None
+
+    def _is_own(self, line: TreatedLine, call: IncomingCall) -> bool:
+        """Whether a call in the name of its own line is one that the line has made.
+
+        Such as to a code at which the PBX calls back, or by a click on a number.
+        Anybody may claim the number, so a phone of the line must have called just now,
+        or be asked to answer by itself, which nobody from outside can do.
+        """
+        since = self.clock.monotonic() - OWN_CALL_SECONDS
+        return call.intercom or (line.called_at is not None and line.called_at > since)
 
     def _has_room(self) -> bool:
         if len(self.kept) >= MAX_KEPT:
@@ -328,3 +355,13 @@ def _key_of(message: PassedMessage) -> CallKey:
 def _key_of_legs(call: IncomingCall) -> tuple[str, ...]:
     """Return what the legs of a call have in common."""
     return call.pbx, call.user, call.caller, call.called, call.priority
+
+
+def _referred_to(message: PassedMessage) -> Uri | None:
+    """Return whom a REFER names (RFC 3515 2.1), None where that cannot be read."""
+    for text in (*message.look_for("refer-to"), *message.look_for("r")):
+        try:
+            return parse_uri(parse_address(text).uri)
+        except HeaderError:
+            break
+    return None
