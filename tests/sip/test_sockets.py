@@ -286,7 +286,7 @@ async def test_one_datagram_alone_is_answered_while_it_is_worked_on(
 async def test_what_comes_while_a_burst_is_worked_on_is_taken_too(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loop need not turn for it, up to the size of a burst; one alone is none."""
+    """The loop need not turn for it, up to the size of a burst."""
     left = iter(range(100))
 
     def go_on(data: bytes, flow: Flow) -> None:
@@ -294,14 +294,36 @@ async def test_what_comes_while_a_burst_is_worked_on_is_taken_too(
         pair.peer.sendto(b"%d" % next(left), pair.address)
 
     monkeypatch.setattr(pair.udp, "_receive", go_on)
-    pair.peer.sendto(b"alone", pair.address)
+    for data in (b"one", b"another"):
+        pair.peer.sendto(data, pair.address)
 
     pair.udp._read()
-    assert pair.received == [b"alone"]
-    pair.peer.sendto(b"beside what came for it", pair.address)
-    pair.udp._read()
 
-    assert len(pair.received) == 1 + udp.BURST
+    assert len(pair.received) == udp.BURST
+
+
+async def test_where_one_comes_at_a_time_it_is_seldom_looked_for_another(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop tells of it as well; a burst is taken as one soon after it begins."""
+    take, looks = pair.udp._take_some, []
+
+    def counted(most: int) -> list[tuple[bytes, udp.UdpFlow]]:
+        looks.append(most)
+        return take(most)
+
+    monkeypatch.setattr(pair.udp, "_take_some", counted)
+    for _ in range(2 * udp.LOOKS):
+        pair.peer.sendto(b"alone", pair.address)
+        pair.udp._read()
+    assert looks == 2 * [udp.BURST, *(udp.LOOKS - 1) * [1]]
+
+    for _ in range(udp.BURST):
+        pair.peer.sendto(b"one of many", pair.address)
+    for _ in range(udp.LOOKS):
+        pair.udp._read()
+
+    assert len(pair.received) == 2 * udp.LOOKS + udp.BURST
 
 
 @requirement("D11")

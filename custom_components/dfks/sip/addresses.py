@@ -60,8 +60,11 @@ class OwnAddresses:
         """Whether host and port of a URI are ours on the side of a flow."""
         if (port or default_port(flow.transport)) != self._port_of(flow):
             return False
+        local = flow.local[0]
+        if host == local:
+            return True
         host = plain_host(host)
-        return host == plain_host(flow.local[0]) or (
+        return host == plain_host(local) or (
             self._advertised_host is not None
             and host == plain_host(self._advertised_host)
         )

@@ -134,6 +134,10 @@ class Location:
 
     def update(self, binding: ProxyBinding) -> None:
         """Take a binding that the PBX has accepted; the oldest of its line goes."""
+        before = self._by_token.get(binding.token)
+        if before is not None and self._is_alone(before, binding):
+            self._by_token[binding.token] = binding
+            return
         self._forget(binding.token)
         self._by_token[binding.token] = binding
         _list(self._by_line, (binding.pbx, binding.user), binding.token)
@@ -141,6 +145,15 @@ class Location:
         tokens = self._by_line[binding.pbx, binding.user]
         if len(tokens) > MAX_BINDINGS_PER_LINE:
             self._forget(self._oldest(tokens[:-1]))
+
+    def _is_alone(self, before: ProxyBinding, after: ProxyBinding) -> bool:
+        """Whether a binding stays the only one of its line and of its flow."""
+        alone = (after.token,)
+        return (
+            self._by_line.get(after.line) == alone
+            and self._by_flow.get(flow_key(after.flow)) == alone
+            and before.line == after.line
+        )
 
     def _oldest(self, tokens: tuple[str, ...]) -> str:
         """Return what goes first: whose flow is gone, then who came first."""

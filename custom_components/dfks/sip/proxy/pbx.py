@@ -231,14 +231,15 @@ class Upstream:
 
         Everybody else is a phone.
         """
+        host, port = flow.remote
+        if not flow.reliable:
+            return flow is self._flow or (plain_host(host), port) in self.addresses
         if self.is_link(flow):
             return True
-        host, port = plain_host(flow.remote[0]), flow.remote[1]
-        if flow.reliable:
-            return self.config.transport != "UDP" and any(
-                host == known for known, _ in self.addresses
-            )
-        return (host, port) in self.addresses
+        host = plain_host(host)
+        return self.config.transport != "UDP" and any(
+            host == known for known, _ in self.addresses
+        )
 
     def serves(self, host: str, port: int | None) -> bool:
         """Whether the Request-URI of a REGISTER is this PBX's."""

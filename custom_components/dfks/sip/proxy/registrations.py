@@ -8,11 +8,12 @@ registration (RFC 3261 10.2.4). A 2xx proves the flow that the REGISTER came by.
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 
 from ..clock import Clock, Timers
 from ..transport.flow import Flow, transport_parameter
 from ..wire.headers import (
+    MAX_KNOWN,
     Address,
     Uri,
     encode_user,
@@ -27,6 +28,10 @@ from .location import MAX_EXPIRES, Location, ProxyBinding
 from .pbx import ContactMode, Upstream
 from .site import ProxyObserver, Site
 from .tokens import Tokens
+
+# Contact values that are remembered with what they say: a phone and its PBX write one
+# each.
+MAX_CONTACTS = 256
 
 # Our parameter of a mirrored Contact.
 PARAMETER = "fk"
@@ -57,8 +62,6 @@ class PendingContact:
 
     token: str
     uri: str
-    # What stands in its place where Contacts are mirrored.
-    own: str
     instance: str | None
     expires: int
 
@@ -201,8 +204,7 @@ class Registrations:
 
         `default` is the value of Expires. Raises HeaderError.
         """
-        address = parse_address(text)
-        uri = parse_uri(address.uri)
+        address, uri = _read_contact(text)
         instance = address.parameters.get("+sip.instance")
         identity = address.uri
         if instance:
@@ -213,9 +215,7 @@ class Registrations:
         if expires is None:
             expires = 3600 if default is None else default
         own = self._mirrored(uri, token, way)
-        pending.contacts.append(
-            PendingContact(token, address.uri, own, instance, expires)
-        )
+        pending.contacts.append(PendingContact(token, address.uri, instance, expires))
         return _with_uri(text, address.uri, own)
 
     def check_room(self, pending: PendingRegister) -> None:
@@ -309,12 +309,13 @@ class Registrations:
         granted: dict[str, int] = {}
         strange: list[tuple[str, Address]] = []
         for text in values:
-            address = parse_address(text)
-            contact = _contact_of(address.uri, pending.contacts)
+            address, uri = _read_contact(text)
+            token = uri.parameters.get(PARAMETER) or ""
+            contact = _contact_of(address.uri, token, pending.contacts)
             if contact is not None:
                 _grant(contact, text, address, default, granted, show)
                 continue
-            known = self._location.find(_token_in(address.uri))
+            known = self._location.find(token)
             if known is None:
                 strange.append((text, address))
             elif known.contact != address.uri:
@@ -396,7 +397,8 @@ class Registrations:
         """Let go of REGISTERs that were answered, or not, some time ago."""
         now = self._clock.monotonic()
         while self._pending:
-            branch, pending = next(iter(self._pending.items()))
+            branch = next(iter(self._pending))
+            pending = self._pending[branch]
             if pending.until > now and len(self._pending) < MAX_PENDING:
                 return
             del self._pending[branch]
@@ -433,21 +435,32 @@ class Registrations:
         del self._refusals[source, user]
 
 
-def _contact_of(uri: str, contacts: list[PendingContact]) -> PendingContact | None:
-    """Return the Contact that a URI in an answer is of. Raises HeaderError."""
+def _read_contact(text: str) -> tuple[Address, Uri]:
+    """Parse a Contact value and its URI; a phone's come again. Raises HeaderError."""
+    return _read_once(text) if len(text) <= MAX_KNOWN else _read(text)
+
+
+@lru_cache(maxsize=MAX_CONTACTS)
+def _read_once(text: str) -> tuple[Address, Uri]:
+    return _read(text)
+
+
+def _read(text: str) -> tuple[Address, Uri]:
+    address = parse_address(text)
+    return address, parse_uri(address.uri)
+
+
+def _contact_of(
+    uri: str, token: str, contacts: list[PendingContact]
+) -> PendingContact | None:
+    """Return the Contact that a URI in an answer is of, by the token in it first."""
     for contact in contacts:
-        if contact.own == uri:
+        if contact.token == token:
             return contact
-    token = _token_in(uri)
-    return next(
-        (contact for contact in contacts if contact.token == token),
-        next((contact for contact in contacts if contact.uri == uri), None),
-    )
-
-
-def _token_in(uri: str) -> str:
-    """Return the value of our parameter in a URI. Raises HeaderError."""
-    return parse_uri(uri).parameters.get(PARAMETER) or ""
+    for contact in contacts:
+        if contact.uri == uri:
+            return contact
+    return None
 
 
 def _grant(

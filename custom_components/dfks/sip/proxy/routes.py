@@ -49,11 +49,10 @@ class Routes:
         Raises HeaderError.
         """
         uri = route_uri(value)
-        token = uri.user if is_token(uri.user) else None
-        if token is not None and self._location.find_in_dialog(token) is not None:
-            return True, token
+        if self._location.find_in_dialog(uri.user) is not None:
+            return True, uri.user
         is_own = uri.is_sip and self._site.is_own(uri.host, uri.port, flow)
-        return is_own, token if is_own else None
+        return is_own, uri.user if is_own and is_token(uri.user) else None
 
     def undo_strict(
         self, message: PassedMessage, target: Uri

@@ -290,7 +290,7 @@ class ShortWay:
         if token is not None:
             named = self._location.find_in_dialog(token)
             for binding in proven:
-                if named is not None and named.line == binding.line:
+                if binding is named or (named and binding.line == named.line):
                     return named
             return None
         for binding in proven:
