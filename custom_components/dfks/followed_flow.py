@@ -6,7 +6,8 @@ PBX keeps one Contact a line: that is looked for before and after.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -84,8 +85,11 @@ from .sip import Contacts, SubscriptionStatus, default_port, plain_host, unbrack
 CONF_LINES: Final = "lines"
 MAX_LINES: Final = 500
 
-# Lines that are tried at a time.
+# Lines that are tried at a time, and the seconds in which those of a list are: what is
+# not tried by then counts as not answered. So do all that come after as many without an
+# answer.
 AT_A_TIME: Final = 10
+MAX_SECONDS: Final = 120.0
 
 SECTIONS: Final = {
     CONF_ADVANCED: (
@@ -122,7 +126,9 @@ _CODES: Final = {
 }
 _NO_ANSWER: Final = 408
 
-# What there is to say of a line that nothing is wrong with.
+# What there is to say of a line that the PBX does not answer, and of one that nothing is
+# wrong with.
+_UNANSWERED: Final = TrialResult(SubscriptionStatus.UNREACHABLE)
 _ACCEPTED: Final = TrialResult(SubscriptionStatus.ACTIVE)
 
 
@@ -343,31 +349,17 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
 
     async def _async_contacts(self) -> Sequence[Contacts | TrialResult]:
         """Return what is registered for each line, or why that cannot be asked."""
-        gate = asyncio.Semaphore(AT_A_TIME)
-
-        async def ask(line: _Wanted) -> Contacts | TrialResult:
-            async with gate:
-                return await self._trial(line).async_contacts()
-
-        return await asyncio.gather(*map(ask, self._wanted))
+        return await _async_each(
+            [self._trial(line).async_contacts for line in self._wanted]
+        )
 
     async def _async_try(self) -> SubentryFlowResult:
         """Have the PBX tell the state of each line, and store them."""
-        gate = asyncio.Semaphore(AT_A_TIME)
-
-        tried: list[TrialResult] = []
-
-        async def run(line: _Wanted, contacts: Contacts) -> TrialResult:
-            async with gate:
-                if len(tried) >= AT_A_TIME and _is_silence(tried):
-                    # Nobody is there: hundreds of lines would take minutes to show it.
-                    return tried[0]
-                result = await self._trial(line).async_run(contacts)
-                tried.append(result)
-                return result
-
-        results = await asyncio.gather(
-            *map(run, self._wanted, self._contacts, strict=True)
+        results = await _async_each(
+            [
+                partial(self._trial(line).async_run, contacts)
+                for line, contacts in zip(self._wanted, self._contacts, strict=True)
+            ]
         )
         errors, words = self._problems(results)
         settings = await self._async_phone_settings()
@@ -449,6 +441,33 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
 
     def _listener(self) -> DfksListener | None:
         return running_listener(self._get_entry())
+
+
+async def _async_each[T](
+    tries: Sequence[Callable[[], Coroutine[Any, Any, T | TrialResult]]],
+) -> list[T | TrialResult]:
+    """Try some at a time, and return what comes of each.
+
+    Where the PBX does not answer, hundreds would take minutes to show it: then not all
+    are tried.
+    """
+    loop = asyncio.get_running_loop()
+    gate = asyncio.Semaphore(AT_A_TIME)
+    deadline = loop.time() + MAX_SECONDS
+    unanswered = 0
+
+    async def run(
+        one: Callable[[], Coroutine[Any, Any, T | TrialResult]],
+    ) -> T | TrialResult:
+        nonlocal unanswered
+        async with gate:
+            if unanswered >= AT_A_TIME or loop.time() > deadline:
+                return _UNANSWERED
+            result = await one()
+            unanswered += isinstance(result, TrialResult) and _is_silence((result,))
+            return result
+
+    return await asyncio.gather(*map(run, tries))
 
 
 def _schema(step_id: str, errors: Errors) -> vol.Schema:

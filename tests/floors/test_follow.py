@@ -675,6 +675,41 @@ async def test_settings_may_change_again_while_the_goodbye_is_not_over(
     assert follower.remote.config.password == "third"
 
 
+async def test_other_settings_do_not_wait_for_a_pbx_that_is_silent(
+    follows: Follows,
+    pbx: FeaturePbx,
+    config_of_line: FollowedConfig,
+    clock: ManualClock,
+) -> None:
+    """Three seconds, and then the old binding is not taken away any more."""
+    first, second = (
+        replace(
+            config_of_line,
+            subscriber=replace(
+                config_of_line.subscriber, register=True, password=password
+            ),
+        )
+        for password in ("first", "second")
+    )
+    follower = follows.add(first)
+    clock.advance(0.1)
+    pbx.accept(await pbx.next_request())
+    await pbx.take_subscribe(*ALL_OFF)
+    follows.update(second)
+    clock.advance(2.9)
+    await settle()
+    assert pbx.drain() > 1
+    clock.advance(0.3)
+
+    register = await pbx.next_request()
+    assert (register.method, register.get("Expires")) == ("REGISTER", "3600")
+    pbx.accept(register)
+    await pbx.take_subscribe(*ALL_OFF)
+    clock.advance(40)
+    await pbx.silence(0.1)
+    assert follower.line.available
+
+
 async def test_fewer_features_need_no_new_subscription(
     follower: Follower,
     follows: Follows,

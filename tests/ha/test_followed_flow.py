@@ -10,6 +10,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
+from custom_components.dfks import followed_flow
 from custom_components.dfks.followed import trial
 from custom_components.dfks.followed_flow import AT_A_TIME, MAX_LINES
 from custom_components.dfks.listener import DfksListener
@@ -452,6 +453,67 @@ class TestSeveral:
         assert result["errors"] == {"base": "pbx_no_answer"}
         sent = {message.data.split(b" ", 2)[1] for message in listener.trace}
         assert len(sent) < 2 * AT_A_TIME
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_does_not_ask_a_silent_pbx_for_the_phones_of_all_lines(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+    ) -> None:
+        """Before it registers it asks for them, which takes as long where nobody is."""
+        key_pbx.silent = True
+        lines = [f"Line {number}, 7{number:03}, x" for number in range(30)]
+        form = list_form(pbx_port, *lines, register=True)
+        result = await add_line(hass, entry, form, "several")
+
+        assert result["errors"] == {"base": "pbx_no_answer"}
+        asked = {
+            message.data.partition(b"Call-ID: ")[2].partition(b"\r")[0]
+            for message in listener.trace
+        }
+        assert len(asked) < 2 * AT_A_TIME
+
+    async def test_ends_where_a_pbx_answers_no_more(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """After as many lines without an answer as are tried at a time."""
+        monkeypatch.setattr(trial, "PATIENCE", 2.0)
+        key_pbx.ignores = {f"7{number:03}" for number in range(40)}
+        good = [f"Line {user}, {user}, {password}" for user, password in USERS.items()]
+        bad = [f"Line {user}, {user}, x" for user in sorted(key_pbx.ignores)]
+        form = list_form(pbx_port, *good, *bad)
+        result = await add_line(hass, entry, form, "several")
+
+        assert result["errors"] == {"lines": "lines_not_accepted"}
+        assert "Line 7039 (408)" in placeholders(result)["lines"]
+        asked = {request.get("To") for request in key_pbx.requests}
+        assert len(asked) < len(USERS) + 3 * AT_A_TIME
+
+    async def test_ends_where_a_pbx_is_slow(
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        key_pbx: KeyPbx,
+        pbx_port: int,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Nobody waits in front of a form for a quarter of an hour."""
+        monkeypatch.setattr(followed_flow, "MAX_SECONDS", -1.0)
+        form = list_form(pbx_port, f"Office,501,{PASSWORD}")
+        result = await add_line(hass, entry, form, "several")
+
+        assert result["errors"] == {"base": "pbx_no_answer"}
+        assert key_pbx.requests == []
 
     async def test_says_that_registering_throws_a_phone_out(
         self,

@@ -60,6 +60,8 @@ class KeyPbx(SimulatedPbx):
         """Whether the first NOTIFY tells everything; else it has no body."""
         self.refuses: int | None = None
         """What it answers to all subscriptions, where that is no 2xx."""
+        self.ignores: set[str] = set()
+        """Users whose subscriptions it does not answer at all."""
         self.decide: Decide = lambda user, feature, wish: wish
         self.states: dict[str, States] = {
             user: {DND: KeyState(), **{name: KeyState() for name in TYPES}}
@@ -81,6 +83,8 @@ class KeyPbx(SimulatedPbx):
 
     @override
     def _subscribe(self, request: Request, source: Address) -> None:
+        if _user(address(request.get("To"))) in self.ignores:
+            return
         if self.refuses is not None or not self.knows_keys:
             self._answer(request, source, self.refuses or 489)
             return

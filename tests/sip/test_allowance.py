@@ -9,7 +9,12 @@ from typing import override
 
 import pytest
 
-from custom_components.dfks.sip import Experiment, ServerConfig, SipServer
+from custom_components.dfks.sip import (
+    Experiment,
+    ServerConfig,
+    SipServer,
+    SubscriberConfig,
+)
 from custom_components.dfks.sip.access import allowance
 from custom_components.dfks.sip.access.allowance import (
     ALL_UNAUTHENTICATED_BURST,
@@ -28,6 +33,7 @@ from tests.phone import Challenge, Digest, Request, Response, parse
 
 from .caller import Caller
 from .echo import Echo, light, running_server
+from .ua.peers import Heard, Package
 
 requirement = pytest.mark.requirement
 
@@ -229,6 +235,25 @@ def test_e21_some_have_no_limit(built_server: SipServer) -> None:
 async def test_e21_a_pbx_has_no_limit(server: SipServer) -> None:
     """What it sends is for all its phones; another port of its address is a phone."""
     server.add_pbx(PbxConfig(id="pbx", host="127.0.0.3", port=5070))
+
+    assert Peer("127.0.0.3", 5070).answered(server, 1_000) == 1_000
+    assert Peer("127.0.0.3", 5071).answered(server, 1_000) == 0
+
+
+@requirement("E21", "S4")
+async def test_e21_a_server_whose_lines_are_followed_has_no_limit(
+    server: SipServer,
+) -> None:
+    """It notifies all of them at once; others may share its address."""
+    config = SubscriberConfig(
+        id="followed",
+        user="501",
+        username="501",
+        password="x",
+        host="127.0.0.3",
+        port=5070,
+    )
+    server.following.add(config, Package(), Heard())
 
     assert Peer("127.0.0.3", 5070).answered(server, 1_000) == 1_000
     assert Peer("127.0.0.3", 5071).answered(server, 1_000) == 0

@@ -71,13 +71,16 @@ class Trial:
     async def async_contacts(self) -> Contacts | TrialResult:
         """Return what is registered for the line, None where the PBX does not say.
 
-        A result is why the PBX does not take the login, which is not tried again.
+        A result is why nothing more is to be tried: the PBX does not answer, or does
+        not take the login.
         """
         remote = self._add(begin=False)
         try:
-            contacts = await _contacts(remote)
+            found = await _contacts(remote)
+            if found is None:
+                return TrialResult(SubscriptionStatus.UNREACHABLE)
             status = remote.subscriber.status
-            return TrialResult(status) if status in _FINAL else contacts
+            return TrialResult(status) if status in _FINAL else found[0]
         finally:
             await self._leave()
 
@@ -103,7 +106,8 @@ class Trial:
                 )
             replaced = False
             if before and subscriber.active:
-                after = await _contacts(remote)
+                answer = await _contacts(remote)
+                after = None if answer is None else answer[0]
                 replaced = after is not None and not set(before) <= set(after)
             return TrialResult(
                 subscriber.status,
@@ -130,7 +134,8 @@ class Trial:
         )
 
 
-async def _contacts(remote: RemoteLine) -> Contacts:
+async def _contacts(remote: RemoteLine) -> list[Contacts] | None:
+    """Return what the PBX says is registered, None where it does not answer."""
     found: list[Contacts] = []
 
     def ask(done: Callable[[], None]) -> None:
@@ -141,7 +146,7 @@ async def _contacts(remote: RemoteLine) -> Contacts:
         remote.fetch_contacts(take)
 
     await _called(ask, PATIENCE)
-    return found[0] if found else None
+    return found or None
 
 
 async def _called(start: Callable[[Callable[[], None]], None], seconds: float) -> None:

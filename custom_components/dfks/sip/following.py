@@ -40,6 +40,9 @@ RENEWAL: Final = 60.0
 # Seconds that ending all subscriptions may take, when the server stops.
 GOODBYE: Final = 2.0
 
+# Seconds that a server has to answer the goodbye of one line: what follows it may wait.
+PATIENCE: Final = 3.0
+
 _FAILURES: Final = {
     Failure.NO_ANSWER: SubscriptionStatus.UNREACHABLE,
     Failure.NO_WAY: SubscriptionStatus.UNREACHABLE,
@@ -139,7 +142,11 @@ class _Server(Upstream):
         return random.uniform(0.0, min(SPREAD, SPREAD_OF_ONE * len(self.lines)))
 
     def speaks(self, flow: Flow) -> bool:
-        """Whether a request comes from the server: its address, or our connection."""
+        """Whether a request comes from the server: its address, or our connection.
+
+        From any port: servers notify from others than they listen on. A NOTIFY has to
+        be in our dialog as well, which only the server knows.
+        """
         host = plain_host(flow.remote[0])
         return self.is_link(flow) or any(host == known for known, _ in self.addresses)
 
@@ -394,9 +401,13 @@ class Following:
         return line
 
     def remove(self, line_id: str, done: Callable[[], None] = lambda: None) -> None:
-        """Follow a line no more; its server is told so, and `done` called after that."""
+        """Follow a line no more; its server is told so, and `done` called after that.
+
+        It is called after some seconds where the server does not answer.
+        """
         line = self.lines.pop(line_id)
         self._leaving.add(line)
+        self.timers.after(PATIENCE, lambda: self._left(line, done))
         line.end(
             lambda: self._left(line, done),
             # Where a line is tried that is followed already, the latter goes on.
@@ -404,7 +415,10 @@ class Following:
         )
 
     def _left(self, line: RemoteLine, done: Callable[[], None]) -> None:
+        if line not in self._leaving:
+            return
         self._leaving.discard(line)
+        line.stop()
         server = line.server
         if server.lines.get(line.config.id) is line:
             del server.lines[line.config.id]
@@ -450,8 +464,20 @@ class Following:
     # What comes in
 
     def is_server(self, flow: Flow) -> bool:
-        """Whether a message comes from a server that is followed."""
-        return any(server.speaks(flow) for server in self._servers.values())
+        """Whether a message comes from a server that is followed, and so may send all.
+
+        Not from any port of its address, which others may share.
+        """
+        return any(server.is_source(flow) for server in self._servers.values())
+
+    def is_called(self, user: str, flow: Flow) -> bool:
+        """Whether a call for a user from a server is for a line that is registered."""
+        return any(
+            line.config.register
+            and line.config.user == user
+            and line.server.speaks(flow)
+            for line in self.lines.values()
+        )
 
     def is_dialog(self, call_id: str) -> bool:
         """Whether a Call-ID is that of a subscription of ours."""
@@ -466,6 +492,7 @@ class Following:
         if subscriber is None or not subscriber.is_of(request, transaction.flow):
             raise SipError(481)
         transaction.is_known = True
+        self._guard.mark_authenticated(transaction.flow.remote[0])
         subscriber.notify(transaction)
 
     def _invite(self, transaction: ServerTransaction) -> None:

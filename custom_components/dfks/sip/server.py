@@ -174,6 +174,7 @@ class SipServer:
             self._requests, self._passing, self._addresses, self._guard
         )
         self.proxy.is_own_dialog = self.following.is_dialog
+        self.proxy.is_own_call = self.following.is_called
         self._handlers |= self.following.handlers
         self._proven_flows = ProvenFlows(
             self.proxy,

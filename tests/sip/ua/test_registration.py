@@ -4,7 +4,12 @@ import asyncio
 
 import pytest
 
-from custom_components.dfks.sip import Contacts, SipServer, SubscriptionStatus
+from custom_components.dfks.sip import (
+    Contacts,
+    PbxConfig,
+    SipServer,
+    SubscriptionStatus,
+)
 from custom_components.dfks.sip.following import RENEWAL
 from tests.clock import ManualClock
 
@@ -108,6 +113,27 @@ async def test_s14_a_call_for_the_line_is_480(
     response = await notifier.ask(notifier.request("INVITE", contact))
 
     assert response.status == 480
+
+
+@requirement("S14")
+async def test_s14_so_is_one_from_a_pbx_that_we_stand_in_front_of_as_well(
+    follow: Follow, notifier: Notifier, server: SipServer
+) -> None:
+    """Calls for users whom nobody knows are 404 there."""
+    host, port = notifier.local
+    server.add_pbx(PbxConfig(id="pbx-1", host=host, port=port))
+    follow(register=True)
+    register = await notifier.next_request()
+    notifier.accept(register)
+    contact = register.get("Contact").partition("<")[2].partition(">")[0]
+    await notifier.accept_subscribe()
+
+    own = await notifier.ask(notifier.request("INVITE", contact))
+    other = contact.replace("501@", "502@")
+    unknown = await notifier.ask(notifier.request("INVITE", other))
+
+    assert own.status == 480
+    assert unknown.status == 404
 
 
 @requirement("S14")

@@ -1,19 +1,32 @@
 """A line at a server that notifies: the subscriber of RFC 6665."""
 
 import asyncio
+import errno
 from itertools import pairwise
 
 import pytest
 
-from custom_components.dfks.sip import SipServer, SubscriptionStatus
+from custom_components.dfks.sip import (
+    Flow,
+    SipServer,
+    SubscriberConfig,
+    SubscriptionStatus,
+)
 from custom_components.dfks.sip.following import SPREAD
-from custom_components.dfks.sip.ua.pauses import LONG_PAUSE, MAX_BACK_OFF, MIN_REFRESH
+from custom_components.dfks.sip.transport.flow import FlowError
+from custom_components.dfks.sip.ua.pauses import (
+    LONG_PAUSE,
+    MAX_BACK_OFF,
+    MIN_REFRESH,
+    BackOff,
+)
+from custom_components.dfks.sip.ua.subscriber import Subscriber
 from tests.clock import ManualClock
 from tests.phone import Request
 from tests.phone.wire import parameter
 
 from .conftest import Follow
-from .peers import TAG, Heard, Notifier
+from .peers import TAG, Heard, Notifier, Package
 
 requirement = pytest.mark.requirement
 
@@ -638,6 +651,105 @@ async def test_s8_pauses_double_up_to_half_an_hour(
         request = await again_at(notifier, clock, pause - 0.5, pause + 0.4)
 
     assert MAX_BACK_OFF == 1800
+
+
+@pytest.mark.usefixtures("steady")
+@requirement("S8")
+async def test_s8_a_line_is_back_a_minute_after_a_long_outage(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """However long nobody has answered."""
+    follow()
+    for _ in range(40):
+        clock.advance(32)
+        await asyncio.sleep(0.02)
+        notifier.drain()
+        clock.advance(50.4)
+        assert (await notifier.next_request()).method == "SUBSCRIBE"
+        notifier.drain()
+
+
+@pytest.mark.usefixtures("steady")
+@requirement("S8")
+async def test_s8_a_server_that_answers_again_is_not_left_for_long(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """One that is just starting may say 500 before it takes the line."""
+    follow()
+    for _ in range(20):
+        clock.advance(32)
+        await asyncio.sleep(0.02)
+        notifier.drain()
+        clock.advance(50.4)
+        request = await notifier.next_request()
+        notifier.drain()
+    notifier.answer_subscribe(request, 500)
+    await asyncio.sleep(0.05)
+    notifier.drain()
+
+    await again_at(notifier, clock, 49, 51)
+
+
+@requirement("S8", "S12")
+async def test_s12_many_lines_do_not_come_in_step_after_an_outage(
+    built_server: SipServer, subscriber_config: SubscriberConfig, clock: ManualClock
+) -> None:
+    """500 lines that have lost their server at once, for two hours, are spread by then."""
+    tries: list[float] = []
+
+    class NoWay:
+        def flow(self) -> Flow:
+            tries.append(clock.monotonic())
+            raise FlowError(errno.ENOTCONN, "There is no way")
+
+        def speaks(self, flow: Flow) -> bool:
+            return False
+
+        def answered(self) -> None: ...
+
+        def failed(self) -> None: ...
+
+    class Nobody:
+        def notified(self, content_type: str, body: bytes) -> None: ...
+
+        def status_changed(self) -> None: ...
+
+    lines = [
+        Subscriber(
+            subscriber_config,
+            Package(),
+            built_server.following,
+            NoWay(),
+            clock,
+            Nobody(),
+            {},
+        )
+        for _ in range(500)
+    ]
+    for line in lines:
+        line.start()
+    clock.advance(7200)
+    tries.clear()
+    counts = []
+    for _ in range(6):
+        before = len(tries)
+        clock.advance(10)
+        counts.append(len(tries) - before)
+    for line in lines:
+        line.stop()
+
+    assert sum(counts) >= 500
+    assert max(counts) < 200
+
+
+@requirement("S12")
+@pytest.mark.parametrize("wanted", [None, 60.0])
+def test_s12_pauses_of_many_lines_differ(wanted: float | None) -> None:
+    """Those that a server asks for too, which are never shorter than that."""
+    pauses = [BackOff().pause(wanted) for _ in range(500)]
+
+    assert max(pauses) - min(pauses) > 10
+    assert min(pauses) >= (wanted or 24.0)
 
 
 @requirement("S8")

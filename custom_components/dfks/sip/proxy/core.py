@@ -91,6 +91,8 @@ class Proxy:
         self.calls = CallFollower(clock)
         # Whether a Call-ID is that of a subscription of our own: its NOTIFYs are ours.
         self.is_own_dialog: Callable[[str], bool] = lambda _: False
+        # Whether a call for a user is for a registration of our own: it is answered here.
+        self.is_own_call: Callable[[str, Flow], bool] = lambda _, __: False
         self.treated = TreatedCalls(
             clock,
             timers,
@@ -362,7 +364,13 @@ class Proxy:
                 return False
             else:
                 binding = self._only_binding(target.user, upstream)
-                if binding is None and message.method in ("SUBSCRIBE", "OPTIONS"):
+                if binding is None and (
+                    message.method in ("SUBSCRIBE", "OPTIONS")
+                    or (
+                        message.method == "INVITE"
+                        and self.is_own_call(target.user, flow)
+                    )
+                ):
                     return False
             if binding is not None:
                 message.set_uri(binding.contact)

@@ -17,6 +17,9 @@ MIN_BACK_OFF: Final = 30.0
 MAX_BACK_OFF: Final = 1800.0
 JITTER: Final = 0.8, 1.2
 
+# The longest pause while nobody answers: a line is back a minute after its server.
+MAX_SILENCE: Final = 50.0
+
 # Seconds until a server is asked again that does not want the subscription.
 LONG_PAUSE: Final = 3600.0
 MAX_RETRY_AFTER: Final = 86_400
@@ -74,13 +77,15 @@ class BackOff:
         """Begin with the shortest again."""
         self._next = MIN_BACK_OFF
 
-    def pause(self, wanted: float | None = None) -> float:
+    def pause(
+        self, wanted: float | None = None, longest: float = MAX_BACK_OFF
+    ) -> float:
         """Return the seconds until the next try, a bit more than are `wanted` (S12).
 
-        Where none are, the pause after it is longer.
+        Where none are, the pause after it is longer, up to `longest`.
         """
         if wanted is not None:
             return wanted * random.uniform(1.0, JITTER[1])
-        pause = self._next
-        self.failed()
+        pause = min(self._next, longest)
+        self._next = min(2 * pause, longest)
         return pause * random.uniform(*JITTER)

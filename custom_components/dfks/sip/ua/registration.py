@@ -16,6 +16,8 @@ from .exchange import Agent, Exchange, Failure, Link, Outcome
 from .pauses import (
     LASTING,
     LONG_PAUSE,
+    MAX_BACK_OFF,
+    MAX_SILENCE,
     BackOff,
     min_expires_of,
     refresh_after,
@@ -110,7 +112,9 @@ class Registration:
             return
         self.is_there = False
         self._draft.expires = 0
-        Exchange(self._agent, self._link, self._login, self._draft, lambda _: done())
+        self._exchange = Exchange(
+            self._agent, self._link, self._login, self._draft, lambda _: done()
+        )
 
     def _send(self) -> None:
         self._timer = None
@@ -122,7 +126,7 @@ class Registration:
         self._exchange = None
         if isinstance(outcome, Failure):
             if outcome in (Failure.NO_ANSWER, Failure.NO_WAY):
-                self._try_later()
+                self._try_later(longest=MAX_SILENCE)
             self._failed(outcome)
         elif outcome.status < 300:
             self.is_there = True
@@ -140,9 +144,11 @@ class Registration:
             self._try_later(LONG_PAUSE if is_lasting else retry_after_of(outcome))
             self._failed(outcome.status)
 
-    def _try_later(self, wanted: float | None = None) -> None:
+    def _try_later(
+        self, wanted: float | None = None, *, longest: float = MAX_BACK_OFF
+    ) -> None:
         """Try again in `wanted` seconds, or in a while that doubles (S8)."""
-        pause = self._back_off.pause(wanted)
+        pause = self._back_off.pause(wanted, longest)
         self._timer = self._agent.timers.after(pause, self._send)
 
     def _lengthen(self, response: Response) -> bool:

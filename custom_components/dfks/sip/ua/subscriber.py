@@ -47,6 +47,8 @@ from .exchange import Agent, Exchange, Failure, Link, Outcome
 from .pauses import (
     LASTING,
     LONG_PAUSE,
+    MAX_BACK_OFF,
+    MAX_SILENCE,
     MIN_BACK_OFF,
     BackOff,
     min_expires_of,
@@ -171,7 +173,9 @@ class Subscriber:
             self._agent.timers.after(0, done)
             return
         dialog.expires, dialog.body = 0, b""
-        Exchange(self._agent, self._link, self.login, dialog, lambda _: done())
+        self._exchange = Exchange(
+            self._agent, self._link, self.login, dialog, lambda _: done()
+        )
 
     def park(self, status: SubscriptionStatus, code: int = 0) -> None:
         """Try no more until the line is configured anew."""
@@ -373,7 +377,7 @@ class Subscriber:
             self.park(SubscriptionStatus.CANNOT_LOG_IN)
         elif dialog.confirmed:
             # It may still be there: it is asked for in its dialog as long as it lasts.
-            self._again(self._back_off.pause(), dialog)
+            self._again(self._back_off.pause(longest=MAX_SILENCE), dialog)
             self._set_status(SubscriptionStatus.UNREACHABLE)
         elif failure is Failure.NO_WAY and self._is_new:
             # The name of the server is looked up meanwhile.
@@ -381,7 +385,7 @@ class Subscriber:
             self._drop()
             self._later(GRACE, self._begin)
         else:
-            self._retry(SubscriptionStatus.UNREACHABLE)
+            self._retry(SubscriptionStatus.UNREACHABLE, longest=MAX_SILENCE)
 
     def _take_end(self, dialog: SubscriberDialog, response: Response) -> None:
         """Take an answer after which there is no subscription."""
@@ -394,7 +398,7 @@ class Subscriber:
         elif code in LASTING:
             self._retry(SubscriptionStatus.REFUSED, code, pause=LONG_PAUSE)
         elif code == 408:
-            self._retry(SubscriptionStatus.UNREACHABLE, code)
+            self._retry(SubscriptionStatus.UNREACHABLE, code, longest=MAX_SILENCE)
         else:
             pause = retry_after_of(response)
             self._retry(SubscriptionStatus.REFUSED, code, pause=pause)
@@ -407,9 +411,13 @@ class Subscriber:
         code: int = 0,
         *,
         pause: float | None = None,
+        longest: float = MAX_BACK_OFF,
         at_once: bool = False,
     ) -> None:
-        """Give a dialog up, and begin another one at once or after a while."""
+        """Give a dialog up, and begin another one at once or after a while.
+
+        That is `pause`, or one that doubles up to `longest`.
+        """
         self._drop()
         self._set_status(status, code)
         # What ends at once again and again is no reason to ask at once again.
@@ -417,7 +425,7 @@ class Subscriber:
             self._back_off.failed()
             self._later(0.0, self._begin)
         else:
-            self._later(self._back_off.pause(pause), self._begin)
+            self._later(self._back_off.pause(pause, longest), self._begin)
 
     def _again(self, delay: float, dialog: SubscriberDialog) -> None:
         """Send a SUBSCRIBE in the same dialog, or in another once its time is over."""
