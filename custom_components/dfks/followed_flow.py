@@ -23,6 +23,7 @@ from homeassistant.const import (
     CONF_NAME,
     CONF_PASSWORD,
     CONF_PORT,
+    CONF_WEBHOOK_ID,
 )
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
@@ -36,15 +37,18 @@ from .capacity import async_has_room
 from .const import (
     CONF_ADVANCED,
     CONF_AUTH_NAME,
+    CONF_CALLS,
     CONF_FEATURES,
     CONF_FINGERPRINT,
     CONF_OUTBOUND_PROXY,
     CONF_PHONE_PASSWORD,
     CONF_PHONES,
     CONF_REGISTER,
+    CONF_SEE_CALLS,
     CONF_SERVE,
     CONF_TRANSPORT,
     CONF_USER,
+    CONF_VENDOR,
     FEATURE_KEYS,
     FOLLOW_URL,
     SUBENTRY_TYPE_FOLLOWED,
@@ -65,15 +69,19 @@ from .forms import (
     in_sections,
     is_host,
     transport_choice,
+    vendor_choice,
     without_sections,
 )
 from .listener import DfksListener, running_listener
 from .pbx.certificates import async_prepare_tls
+from .phones.action_urls import new_webhook_id
 from .phones.identifiers import is_auth_name, is_plain, is_user
-from .phones.provisioning import async_phone_settings, propose_password
+from .phones.provisioning import async_phone_settings, calls_page, propose_password
+from .phones.vendors import OTHER
 from .settings import (
     followed_parts,
     followed_subentries,
+    is_reported,
     line_in_the_way,
     line_subentries,
     split_host_port,
@@ -101,10 +109,13 @@ SECTIONS: Final = {
         CONF_FEATURES,
     ),
     CONF_PHONES: (CONF_SERVE, CONF_PHONE_PASSWORD),
+    CONF_CALLS: (CONF_SEE_CALLS, CONF_VENDOR),
 }
 DEFAULTS: Final[Mapping[str, Any]] = {
     CONF_REGISTER: False,
     CONF_SERVE: False,
+    CONF_SEE_CALLS: False,
+    CONF_VENDOR: OTHER,
     CONF_FEATURES: list(FEATURE_KEYS.values()),
 }
 
@@ -302,6 +313,14 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             line.data[CONF_PHONE_PASSWORD] = password or propose_password()
             if not is_plain(line.data[CONF_PHONE_PASSWORD]):
                 errors[CONF_PHONE_PASSWORD] = "invalid_password"
+        if fields[CONF_SEE_CALLS]:
+            # The calls do not pass here: its phones report them.
+            line.data[CONF_SEE_CALLS] = True
+            stored = self._stored()
+            webhook_id = stored and stored.data.get(CONF_WEBHOOK_ID)
+            line.data[CONF_WEBHOOK_ID] = webhook_id or new_webhook_id()
+        if fields[CONF_VENDOR] != OTHER:
+            line.data[CONF_VENDOR] = fields[CONF_VENDOR]
         return [line], errors, {}
 
     def _cannot_come(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
@@ -370,15 +389,14 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             return self._show(self._step_id, self._input, errors, words)
         return self._finish(settings)
 
-    async def _async_phone_settings(self) -> Words | None:
-        """Return what to type into phones of the line, None where none log in here."""
+    async def _async_phone_settings(self) -> Words:
+        """Return what there is to type into phones of the line, if there is anything."""
         data = self._wanted[0].data
-        if CONF_PHONE_PASSWORD not in data:
-            return None
-        phone = {
-            CONF_USER: data[CONF_USER],
-            CONF_PASSWORD: data[CONF_PHONE_PASSWORD],
-        }
+        if CONF_PHONE_PASSWORD not in data and not is_reported(data):
+            return {}
+        phone = {**data, CONF_PASSWORD: data.get(CONF_PHONE_PASSWORD, "")}
+        # The name is that at the PBX; here the phone's is its user.
+        phone.pop(CONF_AUTH_NAME, None)
         return await async_phone_settings(self.hass, self._get_entry(), phone)
 
     def _trial(self, line: _Wanted) -> Trial:
@@ -406,20 +424,20 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         )
         return {CONF_LINES: "lines_not_accepted"}, {"lines": lines}
 
-    def _finish(self, settings: Words | None) -> SubentryFlowResult:
-        """Store the lines, and end with what to type into phones, if any log in."""
+    def _finish(self, settings: Words) -> SubentryFlowResult:
+        """Store the lines, and end with what to type into phones, if there is any."""
         entry = self._get_entry()
         *others, (name, data) = self._wanted
+        page = _page(data, settings)
         if (stored := self._stored()) is not None:
             self.hass.config_entries.async_update_subentry(
                 entry, stored, title=name, data=data, unique_id=_unique_id(data)
             )
             if (listener := self._listener()) is not None:
                 listener.followed.async_retry(stored.subentry_id)
-            if settings is None:
-                return self.async_abort(reason="reconfigure_successful")
             return self.async_abort(
-                reason="reconfigured_phones", description_placeholders=settings
+                reason=f"reconfigured_{page}" if page else "reconfigure_successful",
+                description_placeholders=settings,
             )
         for line in others:
             self.hass.config_entries.async_add_subentry(
@@ -435,8 +453,8 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             title=name,
             data=data,
             unique_id=_unique_id(data),
-            description=None if settings is None else "phones",
-            description_placeholders={"follow_url": FOLLOW_URL, **(settings or {})},
+            description=page,
+            description_placeholders={"follow_url": FOLLOW_URL, **settings},
         )
 
     def _listener(self) -> DfksListener | None:
@@ -498,6 +516,12 @@ def _schema(step_id: str, errors: Errors) -> vol.Schema:
         sections[CONF_PHONES] = {
             vol.Required(CONF_SERVE, default=False): BooleanSelector(),
             vol.Optional(CONF_PHONE_PASSWORD): PASSWORD,
+        }
+        sections[CONF_CALLS] = {
+            vol.Required(
+                CONF_SEE_CALLS, default=DEFAULTS[CONF_SEE_CALLS]
+            ): BooleanSelector(),
+            vol.Required(CONF_VENDOR, default=DEFAULTS[CONF_VENDOR]): vendor_choice(),
         }
     folded: dict[vol.Marker, Any] = {
         vol.Optional(key): form_section(fields, collapsed=key not in errors)
@@ -628,3 +652,10 @@ def _unique_id(data: Mapping[str, Any]) -> str:
     port = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
     where = plain_host(data.get(CONF_DOMAIN) or data[CONF_HOST])
     return f"{data[CONF_USER]}@{where}:{port}"
+
+
+def _page(data: Mapping[str, Any], settings: Words) -> str | None:
+    """Return the text of what to type into phones, None where that is nothing."""
+    phones = "phones" if CONF_PHONE_PASSWORD in data else ""
+    parts = [part for part in (phones, calls_page(data, settings)) if part]
+    return "_".join(parts) or None

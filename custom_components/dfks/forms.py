@@ -21,7 +21,14 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .const import CONF_FEATURES, CONF_FINGERPRINT, CONF_TRANSPORT, FEATURE_KEYS
+from .const import (
+    CONF_FEATURES,
+    CONF_FINGERPRINT,
+    CONF_TRANSPORT,
+    CONF_VENDOR,
+    FEATURE_KEYS,
+)
+from .phones.vendors import OTHER, VENDORS
 from .settings import listener_ports
 from .sip import default_port, read_fingerprint, split_hosts, unbracketed
 
@@ -137,6 +144,16 @@ def transport_choice() -> SelectSelector:
     return SelectSelector(
         SelectSelectorConfig(options=list(TRANSPORTS), mode=SelectSelectorMode.DROPDOWN)
     )
+
+
+def vendor_choice() -> SelectSelector:
+    """Return the field of who has made the phone of a line."""
+    options = [
+        SelectOptionDict(value=key, label=vendor.name)
+        for key, vendor in VENDORS.items()
+    ]
+    options.append(SelectOptionDict(value=OTHER, label=OTHER))
+    return choice(CONF_VENDOR, options, SelectSelectorMode.DROPDOWN)
 
 
 def feature_choice() -> SelectSelector:

@@ -60,6 +60,7 @@ from .forms import (
     form_section,
     in_sections,
     proposals,
+    vendor_choice,
     without_sections,
 )
 from .line_test_flow import LineTestSteps
@@ -74,12 +75,11 @@ from .pbx.treatment_form import (
 from .phones.action_urls import new_webhook_id
 from .phones.identifiers import is_auth_name, is_plain, is_user
 from .phones.monitor import LinePhone
-from .phones.provisioning import async_phone_settings, propose_password
+from .phones.provisioning import async_phone_settings, calls_page, propose_password
 from .phones.unknown import UnknownPhone, UnknownPhones
-from .phones.vendors import OTHER, VENDORS, vendor_of
+from .phones.vendors import OTHER, vendor_of
 from .settings import (
     followed_subentries,
-    is_reported,
     line_auth_name,
     line_in_the_way,
     line_parts,
@@ -418,17 +418,7 @@ def _fields(
     return {
         vol.Required(CONF_NAME): TextSelector(),
         vol.Required(CONF_USER): user,
-        vol.Required(CONF_VENDOR, default=OTHER): choice(
-            CONF_VENDOR,
-            [
-                *(
-                    SelectOptionDict(value=key, label=vendor.name)
-                    for key, vendor in VENDORS.items()
-                ),
-                SelectOptionDict(value=OTHER, label=OTHER),
-            ],
-            SelectSelectorMode.DROPDOWN,
-        ),
+        vol.Required(CONF_VENDOR, default=OTHER): vendor_choice(),
         **more,
     }
 
@@ -535,7 +525,4 @@ def _page(data: Mapping[str, Any], settings: Words) -> str | None:
     """Return the text of what to type into the phone, None for the one of most lines."""
     if CONF_PBX in data:
         return "at_pbx"
-    if not is_reported(data):
-        return None
-    # Phones do not trust every certificate.
-    return "calls_https" if settings["webhook"].startswith("`https:") else "calls"
+    return calls_page(data, settings)

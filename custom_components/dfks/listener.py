@@ -55,6 +55,7 @@ from .scripting.script_hooks import ScriptHooks
 from .settings import (
     bind_problem,
     bind_reason,
+    followed_subentries,
     line_config,
     line_subentries,
     line_unique_id,
@@ -218,7 +219,7 @@ class DfksListener:
                 memory and memory.claims,
             )
         await self.followed.async_start(stored)
-        self.calls.async_update(subentries)
+        self.calls.async_update({**subentries, **followed_subentries(self._entry)})
         self._treated.async_restore(stored)
         self._treated.async_update(subentries)
         self._remove_unassigned_entities()
@@ -297,7 +298,7 @@ class DfksListener:
         self.pbxs.async_update()
         subentries = self._subentries()
         seen_before = self.calls.line_ids
-        self.calls.async_update(subentries)
+        self.calls.async_update({**subentries, **followed_subentries(self._entry)})
         ours = self.sync.lines.keys() - set(self.followed.line_ids)
         for line_id in ours - subentries.keys():
             # Home Assistant removes the device and the entities itself.
@@ -314,18 +315,22 @@ class DfksListener:
         self._treated.async_update(subentries)
         if seen_before - self.calls.line_ids:
             self._remove_unassigned_entities()
-        self._update_followed()
+        self._update_followed(seen_before)
 
     def _forget_followed(self, line_id: str) -> None:
         self.monitor.forget(line_id)
         self._schedule_save()
 
-    def _update_followed(self) -> None:
-        """Make the lines that are followed equal to their subentries."""
-        parts = {
-            line_id: self._parts(self.sync.lines[line_id])
-            for line_id in self.followed.line_ids
-        }
+    def _update_followed(self, seen_before: Container[str]) -> None:
+        """Make the lines that are followed equal to their subentries.
+
+        `seen_before` are the lines whose calls were seen until now.
+        """
+        parts = {}
+        for line_id in self.followed.line_ids:
+            parts[line_id] = self._parts(self.sync.lines[line_id])
+            if line_id not in seen_before:
+                parts[line_id].discard(LineOption.CALLS)
         for line in self.followed.async_update(self._forget_followed):
             self._show(line)
             self._add_entities(line, self._parts(line))

@@ -173,8 +173,11 @@ def call_options(line: Mapping[str, Any]) -> CallOptions | None:
 
 def line_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:
     """Return all that a line has entities for, given its data."""
-    options = (LineOption.CALLS,) if sees_calls(line) else ()
-    return (LineOption.PHONES, *assigned_features(line), *options)
+    return (LineOption.PHONES, *assigned_features(line), *_calls_part(line))
+
+
+def _calls_part(line: Mapping[str, Any]) -> tuple[LineOption, ...]:
+    return (LineOption.CALLS,) if sees_calls(line) else ()
 
 
 def line_config(subentry: ConfigSubentry) -> LineConfig:
@@ -219,10 +222,11 @@ def followed_config(subentry: ConfigSubentry) -> FollowedConfig:
 def followed_parts(line: Mapping[str, Any]) -> tuple[Feature | LineOption, ...]:
     """Return all that a followed line has entities for, given its data.
 
-    It has those of its phones where phones log in here for it.
+    It has those of its phones where phones log in here for it, and those of its calls
+    where phones report them.
     """
     phones = (LineOption.PHONES,) if CONF_PHONE_PASSWORD in line else ()
-    return (*phones, *assigned_features(line))
+    return (*phones, *assigned_features(line), *_calls_part(line))
 
 
 def subscriber_config(line_id: str, data: Mapping[str, Any]) -> SubscriberConfig:

@@ -164,6 +164,17 @@ def _to_report(say: CommonTexts, address: str, chosen: Vendor) -> dict[str, str]
     }
 
 
+def calls_page(line: Mapping[str, Any], settings: Mapping[str, str]) -> str | None:
+    """Return the text that says how phones report calls; None where they do not.
+
+    `settings` are the words of the page.
+    """
+    if not is_reported(line):
+        return None
+    # Phones do not trust every certificate.
+    return "calls_https" if settings["webhook"].startswith("`https:") else "calls"
+
+
 def _at_pbx(
     say: CommonTexts, entry: ConfigEntry, line: Mapping[str, Any], chosen: Vendor
 ) -> dict[str, str]:
