@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 import contextvars
 from dataclasses import replace
+import math
 from typing import Any
 
 import pytest
@@ -96,6 +97,14 @@ class Gate:
         """Wait for the next call."""
         async with asyncio.timeout(PATIENCE):
             await self._called.acquire()
+
+
+def waiting_hook(sync: FeatureSync) -> Gate:
+    """Return the set hook, which waits for the test however slow the machine is."""
+    gate = Gate()
+    sync.hooks = FunctionHooks(rule=gate)
+    sync.hook_timeout = math.inf
+    return gate
 
 
 async def settled(sync: FeatureSync) -> None:
@@ -470,9 +479,7 @@ class TestSetHook:
     @pytest.fixture
     def gate(self, sync: FeatureSync) -> Gate:
         """Return a set hook that is there and waits."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
-        return gate
+        return waiting_hook(sync)
 
     async def test_is_asked_before_anything_is_stored_or_told(
         self, sync: FeatureSync, line: Line, phone: Phone, gate: Gate
@@ -862,9 +869,7 @@ class TestWaiting:
     @pytest.fixture
     def gate(self, sync: FeatureSync) -> Gate:
         """Return a set hook that is there and waits."""
-        gate = Gate()
-        sync.hooks = FunctionHooks(rule=gate)
-        return gate
+        return waiting_hook(sync)
 
     async def test_one_line_does_not_keep_others_from_their_turn(
         self, sync: FeatureSync, line: Line, gate: Gate
