@@ -206,6 +206,7 @@ class TestTranslations:
         used |= errors_in_code(SOURCES["line_flow.py"])
         used |= errors_in_code(SOURCES["pbx_flow.py"]) - {"pbx_url"}
         used |= errors_in_code(SOURCES["line_test_flow.py"])
+        used |= errors_in_code(SOURCES["forms.py"])
         used |= errors_in_code(SOURCES["settings.py"])
         used |= errors_in_code((INTEGRATION / "pbx/treatment_form.py").read_text())
         used |= {problem.value for problem in TlsProblem}
@@ -233,6 +234,8 @@ class TestTranslations:
             ISSUE_CERTIFICATE,
             ISSUE_OTHER_CERTIFICATE,
             followed.ISSUE_PASSWORD,
+            followed.ISSUE_CERTIFICATE,
+            followed.ISSUE_OTHER_CERTIFICATE,
         }
         assert set(ENGLISH["issues"]) == used
 

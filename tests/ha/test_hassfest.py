@@ -257,6 +257,8 @@ def test_issues_are_given_the_words_that_they_need() -> None:
         "lines_without_pbx": {"lines"},
         "unknown_phone": {"phone", "source", "user"},
         "followed_password_refused": {"line"},
+        "followed_certificate_refused": {"fingerprint", "pbx", "reason"},
+        "followed_other_certificate": {"fingerprint", "pbx"},
     }
     for key, issue in ENGLISH["issues"].items():
         (allowed,) = (words for name, words in given.items() if key.startswith(name))
