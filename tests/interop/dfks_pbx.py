@@ -30,6 +30,7 @@ from dev.ports import free_port
 from tests.loopback import HOST
 from tests.phone import BUSY, DND, Phone
 from tests.phone.link import Address
+from tests.phone.wire import parse
 
 from . import debian
 from .checks import Check
@@ -47,6 +48,9 @@ DOMAIN = "pbx.example"
 
 # A dialog that has not lasted 30 s is begun anew after as long.
 SPEED = 5.0
+
+# What phones log in with here.
+OURS = "a-password-of-ours"
 
 TABLES = "version presentity active_watchers watchers xcap pua"
 
@@ -96,13 +100,17 @@ class Following:
         password: str = PASSWORD,
         transport: str = "UDP",
         speed: float = 1.0,
+        port: int = 0,
+        for_phones: str | None = None,
     ) -> None:
         """Follow the document's line; nothing is sent before the block is entered.
 
-        All waits are shorter by `speed`.
+        All waits are shorter by `speed`. `for_phones` is the password of phones that
+        log in here for the line.
         """
         loop = asyncio.get_running_loop()
-        config = ServerConfig(host=HOST, port=0)
+        config = ServerConfig(host=HOST, port=port)
+        self._says_goodbye = True
         self.server = WatchedServer(config, FastClock(loop, speed))
         self._sync = FeatureSync(self.server)
         self.server.add_package(self._sync)
@@ -118,7 +126,9 @@ class Following:
             domain=DOMAIN,
         )
         self.follower: Follower = self._follows.add(
-            FollowedConfig(subscriber=where, assigned=tuple(Feature))
+            FollowedConfig(
+                subscriber=where, assigned=tuple(Feature), password=for_phones
+            )
         )
 
     async def __aenter__(self) -> Self:
@@ -130,8 +140,20 @@ class Following:
         """Say goodbye."""
         self._follows.stop()
         await self._sync.stop()
-        await self.server.following.end()
+        if self._says_goodbye:
+            await self.server.following.end()
         await self.server.stop()
+
+    def fall_silent(self) -> None:
+        """End without a word, as a machine does whose power is cut."""
+        self._says_goodbye = False
+
+    def notified(self) -> list[str]:
+        """Return the Call-ID of each NOTIFY that has come."""
+        requests = [
+            parse(data) for data in self.server.received if data[:6] == b"NOTIFY"
+        ]
+        return [request.get("Call-ID") for request in requests]
 
     def state(self, feature: Feature) -> FeatureState | None:
         """Return what is shown of a feature, None where that is unknown."""
@@ -197,6 +219,69 @@ async def keys_both_ways(transport: str) -> str:
             await phone.until(lambda lamps: lamps[BUSY].target == "2500")
             await house.switch(Feature.CALL_FORWARDING_ALWAYS, True, "0049301234")
             return f"{len(phone.notifications)} NOTIFYs at the phone"
+
+
+async def phone_here() -> str:
+    """Have one phone of the line at kamailio and one at Home Assistant."""
+    with no_errors():
+        async with (
+            kamailio(free_port()) as pbx,
+            Following(pbx, for_phones=OURS) as house,
+            desk_phone(pbx) as there,
+            Phone(USER, OURS, (HOST, house.server.port)) as here,
+        ):
+            await house.until_status(SubscriptionStatus.ACTIVE)
+            await sign_on(there)
+            await here.register()
+            await sign_on(here)
+            await here.set_dnd(True)
+            await there.until(lambda lamps: DND in lamps and lamps[DND].on)
+            await here.until(lambda lamps: DND in lamps and lamps[DND].on)
+            await there.set_dnd(False)
+            await here.until(lambda lamps: not lamps[DND].on)
+            await here.set_forward("busy", True, "2424")
+            await there.until(
+                lambda lamps: BUSY in lamps and lamps[BUSY].target == "2424"
+            )
+            await there.set_forward("busy", True, "2500")
+            await here.until(
+                lambda lamps: BUSY in lamps and lamps[BUSY].target == "2500"
+            )
+            state = house.state(Feature.CALL_FORWARDING_BUSY)
+            require(state == FeatureState(True, "2500"), f"it is shown as {state}")
+            await here.quiet(0.5)
+            return f"{len(here.notifications)} NOTIFYs here"
+
+
+async def started_again(*, clean: bool) -> str:
+    """Start Home Assistant anew, at a kamailio that goes on."""
+    port = free_port()
+    with no_errors():
+        async with kamailio(free_port()) as pbx, desk_phone(pbx) as phone:
+            await sign_on(phone)
+            async with Following(pbx, port=port) as house:
+                await house.until_status(SubscriptionStatus.ACTIVE)
+                await house.switch(Feature.DO_NOT_DISTURB, True)
+                if not clean:
+                    house.fall_silent()
+            await phone.until(lambda lamps: DND in lamps and lamps[DND].on)
+            async with Following(pbx, port=port) as house:
+                await house.until_status(SubscriptionStatus.ACTIVE)
+                await until(
+                    lambda: house.state(Feature.DO_NOT_DISTURB) == FeatureState(True),
+                    "what was on is not known again",
+                )
+                for on in (False, True):
+                    house.server.received.clear()
+                    await phone.set_dnd(on)
+                    await asyncio.sleep(1.0)
+                    state = house.state(Feature.DO_NOT_DISTURB)
+                    require(
+                        state == FeatureState(on), "the key does not move the switch"
+                    )
+                dialogs = set(house.notified())
+                require(len(dialogs) == 1, f"{len(dialogs)} subscriptions are notified")
+                return "one subscription, and the state is right"
 
 
 async def restart() -> str:
@@ -279,6 +364,15 @@ CHECKS = (
         "a key moves the switch and a switch the lamp", lambda: keys_both_ways("UDP")
     ),
     _check("the same over TCP", lambda: keys_both_ways("TCP")),
+    _check("a phone at either, and keys both ways", phone_here),
+    _check(
+        "Home Assistant is started anew", lambda: started_again(clean=True), limit=90.0
+    ),
+    _check(
+        "Home Assistant is cut off and started anew",
+        lambda: started_again(clean=False),
+        limit=90.0,
+    ),
     _check("it is restarted, over TCP", restart),
     _check("it is restarted, over UDP", forgotten),
     _check("a wrong password is tried once", wrong_password),
