@@ -100,7 +100,7 @@ class TestPackages:
         """And what the web page needs."""
         found = requirements('{"requirements": []}')
         assert any(each.startswith("lxml>=") for each in found)
-        assert "hassil" in found
+        assert "mutagen" in found
 
     def test_pins_without_wheels_are_left_out(self) -> None:
         """All other constraints stay."""

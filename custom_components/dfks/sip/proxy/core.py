@@ -54,7 +54,7 @@ from .tokens import (
     is_unique,
     transaction_text,
 )
-from .treated import TreatedCalls
+from .treated import DIALLING, TreatedCalls
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -274,7 +274,7 @@ class Proxy:
             raise SipError(403, "Register first")
         self._back.remember(flow)
         self._check_scheme(target, upstream)
-        if self.treated.lines and message.method in ("INVITE", "REFER"):
+        if self.treated.lines and message.method in DIALLING:
             self.treated.dialled(binding, message)
         way = upstream.flow()
         branch = self._write_hop(message, flow, way, binding.token, TO_PBX)

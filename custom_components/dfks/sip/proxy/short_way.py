@@ -39,7 +39,7 @@ from .tokens import (
     loop_part,
     sender_text,
 )
-from .treated import TreatedCalls
+from .treated import DIALLING, TreatedCalls
 
 # Octets of a head at most, and the largest Max-Forwards (RFC 3261 20.22).
 MAX_HEAD = 4096
@@ -263,7 +263,7 @@ class ShortWay:
         upstream = self._upstreams.get(binding.pbx)
         if (
             upstream is None
-            or (request.method == "INVITE" and line in self._treated.lines)
+            or (request.method in DIALLING and line in self._treated.lines)
             or (request.method in _MAY_BE_FOLLOWED and self._calls.watches(line))
         ):
             return False

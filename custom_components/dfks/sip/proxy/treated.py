@@ -60,6 +60,9 @@ OWN_CALL_SECONDS = 32.0
 # INVITEs of a line that passed untreated and may come again.
 MAX_RECENT = 8
 
+# What says whom a phone calls, or has somebody else call (RFC 3515).
+DIALLING = frozenset({"INVITE", "REFER"})
+
 _OK = SipError(200)
 
 
