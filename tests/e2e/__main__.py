@@ -21,9 +21,11 @@ from tests.phone import ALWAYS, DND, Phone
 from tests.phone.action_urls import SNOM, ReportingPhone
 
 from .browser import Browser, open_browser
+from .effort import EXPECTED
 from .environment import is_installed
 from .house import HomeAssistant, empty_house
 from .strategy import check_strategy, require
+from .ways import Ways
 
 # Seconds for all steps together, and for a phone to be told.
 LIMIT = 500.0
@@ -71,6 +73,37 @@ class Visit:
         self._url = url
         self._stack = stack
         self.port = free_port()
+
+    def steps(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        """Return what is done after the login; each builds on those before it."""
+        return (
+            self.start_adding,
+            self.add_listener,
+            self.add_line,
+            self.connect_phone,
+            self.press_key,
+            self.click_switch,
+            self.forward,
+            self.unforward,
+            self.refuse_target,
+            self.be_quiet_for_a_while,
+            self.hold_a_place,
+            self.automate,
+            self.see_who_it_was,
+            self.make_dashboard,
+            self.use_dashboard,
+            self.pick_end,
+            self.add_ready_dashboard,
+            self.use_ready_dashboard,
+            self.follow_lines,
+            self.follow_registries,
+            self.arrange_lines,
+            self.see_a_call,
+            self.delete_line,
+            self.add_unknown_phone,
+            self.add_pbx,
+            self.add_offered_line,
+        )
 
     async def log_in(self) -> None:
         """Log in to a Home Assistant that has nothing."""
@@ -310,6 +343,10 @@ class Visit:
     async def add_ready_dashboard(self) -> None:
         """Add the ready dashboard with three clicks; no card complains."""
         await self._browser.add_ready_dashboard("Phone lines")
+        async with api.log_in(self._url) as client:
+            dashboards = await client.command("lovelace/dashboards/list")
+        (added,) = (one for one in dashboards if one["title"] == "Phone lines")
+        require(added["icon"] == "mdi:deskphone", f"the icon is {added['icon']}")
         await self._browser.shows_heading(RECEPTION.name)
         await self._browser.tile_says("Do not disturb", re.compile("Off"))
         await self._browser.shows_no_tile("Sync status")
@@ -358,6 +395,33 @@ class Visit:
                 subentry_id=added["subentry_id"],
             )
             await self._browser.shows_heading(LINES[1].name, shown=False)
+
+    async def follow_registries(self) -> None:
+        """Rename an area; the view follows, and is all that is made anew."""
+        for kind, registries in (
+            ("view", ["entities", "devices", "areas", "floors"]),
+            ("dashboard", []),
+        ):
+            found = await self._browser.dependencies(kind)
+            require(found == registries, f"the {kind} depends on {found}")
+        await self._browser.count_generations()
+        async with api.log_in(self._url) as client:
+            (area,) = [
+                area["area_id"]
+                for area in await client.command("config/area_registry/list")
+                if area["name"] == "Office"
+            ]
+            await client.command(
+                "config/area_registry/update", area_id=area, name="Lobby"
+            )
+            await self._browser.shows_heading(f"Lobby · {RECEPTION.name}")
+            await client.command(
+                "config/area_registry/update", area_id=area, name="Office"
+            )
+            await self._browser.shows_heading(f"Office · {RECEPTION.name}")
+        made = await self._browser.generations()
+        require(made["view"] >= 2, f"the view was made {made['view']} times")
+        require(made["dashboard"] == 0, "the dashboard does not depend on registries")
 
     async def arrange_lines(self) -> None:
         """Arrange made-up lines by floor and area, in six languages."""
@@ -530,8 +594,18 @@ class Steps:
         say(f"  what was to be seen: {picture}")
 
 
-async def _run(executable: str, images: bool, work: Path) -> bool:
-    """Run all steps; returns whether all went well."""
+async def count_ways(steps: Steps, ways: Ways) -> None:
+    """Go each way to a first line, and say what it takes."""
+    for way in EXPECTED:
+
+        async def go(way: str = way) -> None:
+            say(f"         {way}: {await ways.measure(way)}")
+
+        await steps.run(f"Count clicks and seconds of a line {way}", go)
+
+
+async def _run(executable: str, images: bool, ways: bool, work: Path) -> bool:
+    """Run all steps, or count the ways alone; returns whether all went well."""
     port = free_port()
     url = f"http://{HOST}:{port}"
     passed, failed = 0, 1
@@ -541,34 +615,7 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
             browser = await stack.enter_async_context(open_browser(executable, url))
             visit = Visit(house, browser, url, stack)
             steps = Steps(browser, house, work)
-            for step in (
-                visit.log_in,
-                visit.start_adding,
-                visit.add_listener,
-                visit.add_line,
-                visit.connect_phone,
-                visit.press_key,
-                visit.click_switch,
-                visit.forward,
-                visit.unforward,
-                visit.refuse_target,
-                visit.be_quiet_for_a_while,
-                visit.hold_a_place,
-                visit.automate,
-                visit.see_who_it_was,
-                visit.make_dashboard,
-                visit.use_dashboard,
-                visit.pick_end,
-                visit.add_ready_dashboard,
-                visit.use_ready_dashboard,
-                visit.follow_lines,
-                visit.arrange_lines,
-                visit.see_a_call,
-                visit.delete_line,
-                visit.add_unknown_phone,
-                visit.add_pbx,
-                visit.add_offered_line,
-            ):
+            for step in (visit.log_in, *(() if ways else visit.steps())):
                 await steps.run((step.__doc__ or "").rstrip("."), step)
                 passed, failed = steps.passed, steps.failed
             if images:
@@ -577,6 +624,8 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
                     lambda: take_images(visit, browser, url),
                 )
                 passed, failed = steps.passed, steps.failed
+            await count_ways(steps, Ways(browser, url))
+            passed, failed = steps.passed, steps.failed
     except TimeoutError:
         failed = 1
         say(f"FAILED   it took more than {LIMIT:.0f} seconds")
@@ -587,9 +636,11 @@ async def _run(executable: str, images: bool, work: Path) -> bool:
     return not failed
 
 
-async def _run_until_stopped(executable: str, images: bool, work: Path) -> bool:
+async def _run_until_stopped(
+    executable: str, images: bool, ways: bool, work: Path
+) -> bool:
     """Run, and end in good order upon a signal."""
-    steps = asyncio.create_task(_run(executable, images, work))
+    steps = asyncio.create_task(_run(executable, images, ways, work))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, steps.cancel)
     return await steps
@@ -602,10 +653,15 @@ def main() -> int:
     parser.add_argument(
         "--images", action="store_true", help="take the pictures in docs/images anew"
     )
+    parser.add_argument(
+        "--ways", action="store_true", help="count clicks and seconds, and nothing else"
+    )
     options = parser.parse_args()
     work = Path(tempfile.mkdtemp(prefix="dfks-e2e-"))
     try:
-        good = asyncio.run(_run_until_stopped(options.browser, options.images, work))
+        good = asyncio.run(
+            _run_until_stopped(options.browser, options.images, options.ways, work)
+        )
     except asyncio.CancelledError:
         say("stopped")
         good = False

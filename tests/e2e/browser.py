@@ -58,12 +58,33 @@ LEADS_ON = re.compile(r"^\s*(?:Submit|Next|Finish|Done|Close|Skip and finish)\s*
 
 
 class Browser:
-    """A page of Home Assistant in a real browser."""
+    """A page of Home Assistant in a real browser.
+
+    Attributes:
+        clicks: how often the button of the mouse has been pressed.
+        words: how many fields have been typed into.
+
+    """
 
     def __init__(self, page: Page, url: str) -> None:
         """Use a page; `open_browser` is the way to one."""
         self._page = page
         self._url = url
+        self.clicks = 0
+        self.words = 0
+
+    async def count_clicks(self) -> None:
+        """Have each press of the mouse's button counted, on all pages from now on."""
+
+        def count() -> None:
+            self.clicks += 1
+
+        await self._page.expose_function("countClick", count)
+        await self._page.add_init_script(
+            """addEventListener("pointerdown", (event) => {
+              if (event.isTrusted) window.countClick();
+            }, true)"""
+        )
 
     async def log_in(self) -> None:
         """Type the name and the password."""
@@ -116,12 +137,39 @@ class Browser:
         form = self._page.locator("step-flow-form")
         field = form.locator("ha-input").filter(has_text=f"{label}*").first
         await field.locator("input").fill(value)
+        self.words += 1
 
     async def fill_optional(self, label: str, value: str) -> None:
         """Fill a field of the dialog that may stay empty."""
         form = self._page.locator("step-flow-form")
         field = form.locator("ha-input").filter(has_text=re.compile(rf"^\s*{label}\b"))
         await field.first.locator("input").fill(value)
+        self.words += 1
+
+    async def pick(self, label: str, option: str) -> None:
+        """Open a list of the dialog's form and pick one of its options."""
+        form = self._page.locator("step-flow-form")
+        await form.locator("ha-select").filter(has_text=label).first.click()
+        item = form.locator("ha-dropdown-item").filter(has_text=option)
+        await item.first.click()
+
+    async def choose_step(self, text: str) -> None:
+        """Choose what comes next in a dialog that asks for nothing else."""
+        menu = self._page.locator("step-flow-menu")
+        await menu.get_by_text(text, exact=True).first.click()
+
+    async def close(self) -> None:
+        """Close the dialog by the cross in its corner."""
+        dialog = self._page.locator("dialog-data-entry-flow ha-dialog[open]")
+        await dialog.locator("[slot=headerNavigationIcon]").click()
+        await expect(dialog).to_have_count(0)
+
+    async def go_to_integration(self) -> None:
+        """Go to the page of the integration, if it is not there, by its card."""
+        if "/config/integrations/integration/" not in self._page.url:
+            card = self._page.locator("ha-integration-card", has_text="DFKS")
+            await card.first.click()
+        await self._page.locator("ha-config-entry-row").first.wait_for()
 
     async def unfold(self, section: str) -> None:
         """Open a section of the dialog's form."""
@@ -133,7 +181,9 @@ class Browser:
 
         A dialog that has just closed takes the page back to where it was opened.
         """
+        clicks = self.clicks
         for _ in range(REPAIR_TRIES):
+            self.clicks = clicks
             await self.open("/config/repairs")
             with suppress(PlaywrightTimeout):
                 await self._page.get_by_text(title).first.click(timeout=REPAIR_PAUSE)
@@ -154,17 +204,14 @@ class Browser:
                     await self._leads_on().click(timeout=CLICKING)
 
     async def start_adding_to_listener(self, title: str) -> None:
-        """Start to add something to the listener, by the words of its menu."""
+        """Start to add something to the listener, by the button of its page."""
         path = "/config/integrations/integration/dfks"
-        if not self._page.url.endswith(path):
+        if path not in self._page.url:
             await self.open(path)
-        row = self._page.locator("ha-config-entry-row")
-        button = row.locator("ha-button", has_text=title)
-        item = row.locator("ha-dropdown-item", has_text=title)
-        await row.locator("ha-icon-button[slot=trigger]").first.wait_for()
-        if not await button.count():
-            await row.locator("ha-icon-button[slot=trigger]").first.click()
-        await button.or_(item).first.click()
+        button = self._page.locator("ha-button").filter(
+            has_text=re.compile(rf"^\s*{title}\s*$")
+        )
+        await button.first.click()
 
     async def choose(self, text: str) -> None:
         """Choose one of the options of the dialog's form, by a part of its label."""
@@ -199,6 +246,13 @@ class Browser:
         """Return the code on the page of the dialog that has a text in it."""
         dialog = self._page.locator("dialog-data-entry-flow")
         found: str = await dialog.locator("code", has_text=text).first.inner_text()
+        return found.strip()
+
+    async def code_after(self, label: str) -> str:
+        """Return the code beside a label on the page of the dialog."""
+        dialog = self._page.locator("dialog-data-entry-flow")
+        item = dialog.locator("li").filter(has_text=label)
+        found: str = await item.first.locator("code").first.inner_text()
         return found.strip()
 
     async def shows_switch(self, name: str, on: bool) -> None:
@@ -295,6 +349,37 @@ class Browser:
         await dialog.locator("ha-button", has_text="Create").click()
         await expect(dialog).to_have_count(0)
         await page.locator("ha-config-lovelace-dashboards").get_by_text(name).click()
+
+    async def count_generations(self) -> None:
+        """Count from now on how often the strategies are asked for something."""
+        await self._page.evaluate(
+            """() => {
+              window.generations = {};
+              for (const kind of ["dashboard", "view"]) {
+                const strategy = customElements.get(`ll-strategy-${kind}-dfks`);
+                const generate = strategy.generate;
+                window.generations[kind] = 0;
+                strategy.generate = (...given) => {
+                  window.generations[kind] += 1;
+                  return generate.apply(strategy, given);
+                };
+              }
+            }"""
+        )
+
+    async def generations(self) -> dict[str, int]:
+        """Return how often the dashboard and the view have been made since then."""
+        counted: dict[str, int] = await self._page.evaluate("window.generations")
+        return counted
+
+    async def dependencies(self, kind: str) -> list[str]:
+        """Return the registries whose changes a strategy has asked to be told of."""
+        found: list[str] = await self._page.evaluate(
+            "(kind) => customElements.get(`ll-strategy-${kind}-dfks`)"
+            ".registryDependencies",
+            kind,
+        )
+        return found
 
     async def generate(self, config: dict[str, Any], hass: dict[str, Any]) -> Any:
         """Return the view that the strategy makes of what a page knows of the house."""
@@ -421,6 +506,8 @@ async def open_browser(executable: str, url: str) -> AsyncIterator[Browser]:
             )
             page = await context.new_page()
             page.set_default_timeout(PATIENCE)
-            yield Browser(page, url)
+            browser_page = Browser(page, url)
+            await browser_page.count_clicks()
+            yield browser_page
         finally:
             await browser.close()

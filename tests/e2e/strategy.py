@@ -196,7 +196,9 @@ async def _tiles(generate: Generate) -> None:
     until = next(card for card in cards if "until" in str(card.get("name")))
     require(until["visibility"][0]["state"] == "on", str(until))
     require(last["visibility"][0]["state_not"] == "unknown", str(last))
-    badges = [badge["entity"] for badge in heading["badges"]]
+    shows = {badge["entity"]: badge["show_state"] for badge in heading["badges"]}
+    require(list(shows.values()) == [True, False], str(shows))
+    badges = list(shows)
     rings, connected = "number.Ann_call_forwarding_no_answer_rings", "sensor.Ann_phone"
     require(badges == [rings, f"{connected}_connected"], str(badges))
     require("tap_action" not in heading, "only for those who may change it")

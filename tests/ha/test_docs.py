@@ -21,6 +21,7 @@ from custom_components.dfks.line_flow import SECTIONS
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.phones.vendors import VENDORS, Vendor
 from custom_components.dfks.sip.wire.headers import DEFAULT_PORT
+from tests.e2e.effort import EXPECTED
 
 from .common import DND, state_of
 from .test_files import ENGLISH, INTEGRATION, texts
@@ -525,3 +526,11 @@ async def test_first_automation_works(
     await hass.services.async_call(
         "automation", "turn_off", {"entity_id": "all"}, blocking=True
     )
+
+
+def test_clicks_are_those_that_a_browser_counts() -> None:
+    """Each kind of line with its clicks and fields, and no other."""
+    part = PAGES["docs/configuration.md"].split("## From the download")[1]
+    rows = re.findall(r"^\| ([^|]+) \| (\d+) \| (\d+) \| \d+ \|$", part, re.MULTILINE)
+    documented = {way: (int(clicks), int(words)) for way, clicks, words in rows}
+    assert documented == EXPECTED

@@ -243,6 +243,8 @@ const lineHeading = (hass, line, group) => {
       badges.push({
         type: "entity",
         entity: line.entities[key],
+        // The icon says whether a phone is there; its words would cut a long name.
+        show_state: key !== "phone_connected",
         color: "state",
         tap_action: { action: "more-info" },
       });
