@@ -35,13 +35,36 @@ GROUPS: Final = (
 # What a change is judged by that makes things slower or larger.
 BASELINE: Final = BENCHMARKS / "baseline.json"
 
+# Where the figures are told.
+DOCUMENT: Final = BENCHMARKS.parent / "docs" / "benchmarks.md"
+
 
 def main() -> int:
     """Run the measurements; returns the exit status."""
     arguments = _parse_arguments()
+    load = os.getloadavg()[0]
     # The generator's end is the servers' end, also when it is told to go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     os.sched_setaffinity(0, {GENERATOR_CORE})
+    rounds = _merged(arguments.earlier or _measure_all(arguments))
+    if arguments.keep:
+        _keep(rounds[0])
+    kept = json.loads(BASELINE.read_text())
+    rounds = [figures | _of_baseline(figures, kept) for figures in rounds]
+    rows = table.results(rounds)
+    headline = _headline(len(rounds), load)
+    print(headline, table.render(rows), sep="\n\n")
+    if arguments.document:
+        told = [row for row in rows if row.row.in_document]
+        _put_into_document(f"{headline}.\n\n{table.render(told)}")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(_record(rows, rounds), indent=2) + "\n")
+    missed = [row for row in rows if not row.met]
+    return 1 if arguments.check and missed else 0
+
+
+def _measure_all(arguments: argparse.Namespace) -> list[Figures]:
+    """Measure round by round what the command line asks for."""
     effort = SHORT if arguments.short else FULL
     turns = 1 if arguments.short else ROUNDS
     rounds = [
@@ -53,16 +76,36 @@ def main() -> int:
             figures |= more
     if "instructions" in arguments.only and inside.can_count():
         rounds[0] |= _count_instructions()
-    if arguments.keep:
-        _keep(rounds[0])
-    kept = json.loads(BASELINE.read_text())
-    rounds = [figures | _of_baseline(figures, kept) for figures in rounds]
-    rows = table.results(rounds)
-    print(_headline(turns), table.render(rows), sep="\n\n")
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(_record(rows, rounds), indent=2) + "\n")
-    missed = [row for row in rows if not row.met]
-    return 1 if arguments.check and missed else 0
+    return rounds
+
+
+def _read_rounds(file: str) -> list[Figures]:
+    """Return the rounds that an earlier run has written."""
+    rounds: list[Figures] = json.loads(Path(file).read_text())["rounds"]
+    return rounds
+
+
+def _merged(rounds: list[Figures]) -> list[Figures]:
+    """Put rounds of different groups together."""
+    merged: list[Figures] = []
+    for figures in rounds:
+        for other in merged:
+            if not other.keys() & figures.keys():
+                other |= figures
+                break
+        else:
+            merged.append(dict(figures))
+    return merged
+
+
+def _put_into_document(text: str) -> None:
+    """Replace what stands between the marks of docs/benchmarks.md."""
+    document = DOCUMENT.read_text()
+    before, begin, rest = document.partition("<!-- figures -->\n")
+    _, end, after = rest.partition("<!-- end of figures -->\n")
+    if not end:
+        raise RuntimeError(f"{DOCUMENT} has no marks")
+    DOCUMENT.write_text(f"{before}{begin}\n{text}\n\n{end}{after}")
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -73,6 +116,19 @@ def _parse_arguments() -> argparse.Namespace:
         help="one round of little time: about three minutes, and rough",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument(
+        "--from",
+        dest="earlier",
+        action="extend",
+        type=_read_rounds,
+        metavar="FILE",
+        help="measure nothing: the rounds are those of a file that --json has written",
+    )
+    parser.add_argument(
+        "--document",
+        action="store_true",
+        help="put the rows that are to be reached into docs/benchmarks.md",
+    )
     parser.add_argument(
         "--keep",
         action="store_true",
@@ -157,14 +213,15 @@ def _keep(figures: Figures) -> None:
     BASELINE.write_text(json.dumps(kept, indent=2) + "\n")
 
 
-def _headline(turns: int) -> str:
+def _headline(turns: int, load: float) -> str:
     """Say when, where and how it was measured."""
     how = "one round" if turns == 1 else f"median of {turns} rounds (lowest to highest)"
     cores = "one core for both"
     if SERVER_CORE != GENERATOR_CORE:
         cores = "the server on one core, the generator on another"
     return (
-        f"{_today()}, {_machine()}, Python {platform.python_version()}; {how}; {cores}"
+        f"{_today()}, {_machine()}, Python {platform.python_version()}; {how}; {cores}; "
+        f"load of the machine at the start {load:.1f}"
     )
 
 
