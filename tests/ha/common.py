@@ -1,6 +1,5 @@
 """What the tests of the Home Assistant floor say again and again."""
 
-import asyncio
 from collections.abc import Iterable, Mapping
 import logging
 from typing import Any
@@ -146,10 +145,6 @@ async def set_up(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
     assert await hass.config_entries.async_setup(entry.entry_id)
     await hass.async_block_till_done()
     assert entry.state is ConfigEntryState.LOADED
-    # The web server of tests takes no more to serve once it has started.
-    for task in asyncio.all_tasks():
-        if task.get_name() == "dfks serve dashboard strategy":
-            await task
     return runtime(entry)
 
 

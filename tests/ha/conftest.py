@@ -1,8 +1,9 @@
 """Fixtures of the Home Assistant floor."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Any, Protocol
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
@@ -62,6 +63,21 @@ class Plug(Protocol):
 @pytest.fixture(autouse=True)
 def custom_integration(enable_custom_integrations: None, socket_enabled: None) -> None:
     """Let Home Assistant find the integration, and the listener open its sockets."""
+
+
+@pytest.fixture
+def aiohttp_client(
+    aiohttp_client: Callable[..., Awaitable[Any]],
+) -> Callable[..., Awaitable[Any]]:
+    """Return what starts a web server, which can be given nothing more to serve then."""
+
+    async def start(*args: object, **kwargs: object) -> Any:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "dfks serve dashboard strategy":
+                await task
+        return await aiohttp_client(*args, **kwargs)
+
+    return start
 
 
 @pytest.fixture

@@ -135,6 +135,19 @@ class RawPeer:
         self._sources.clear()
         return count
 
+    async def drained(self) -> int:
+        """Forget what has been sent so far, read or not; return how many messages.
+
+        A turn of the event loop reads one datagram, if there is one.
+        """
+        count = 0
+        while True:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            if not (more := self.drain()):
+                return count
+            count += more
+
     async def next(self, timeout: float = PATIENCE) -> Request | Response:
         """Return the next message, taken apart."""
         return parse(await self.next_raw(timeout))

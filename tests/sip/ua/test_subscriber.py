@@ -410,7 +410,7 @@ async def test_s5_a_line_that_is_removed_meanwhile_stays_so(
     await notifier.notify(request, cseq=5)
     for cseq in (4, 3):
         notifier.send(notifier.notification(request, cseq=cseq))
-    await asyncio.sleep(0.05)
+    await notifier.drained()
     server.following.remove("followed-1")
     clock.advance(0)
 
@@ -662,11 +662,9 @@ async def test_s8_a_line_is_back_a_minute_after_a_long_outage(
     follow()
     for _ in range(40):
         clock.advance(32)
-        await asyncio.sleep(0.02)
-        notifier.drain()
+        await notifier.drained()
         clock.advance(50.4)
         assert (await notifier.next_request()).method == "SUBSCRIBE"
-        notifier.drain()
 
 
 @pytest.mark.usefixtures("steady")
@@ -678,14 +676,11 @@ async def test_s8_a_server_that_answers_again_is_not_left_for_long(
     follow()
     for _ in range(20):
         clock.advance(32)
-        await asyncio.sleep(0.02)
-        notifier.drain()
+        await notifier.drained()
         clock.advance(50.4)
         request = await notifier.next_request()
-        notifier.drain()
     notifier.answer_subscribe(request, 500)
-    await asyncio.sleep(0.05)
-    notifier.drain()
+    await notifier.drained()
 
     await again_at(notifier, clock, 49, 51)
 
@@ -785,8 +780,7 @@ async def test_s8_no_answer_is_asked_again_after_a_pause(
     """By timer F, and then less and less often."""
     follow()
     clock.advance(33)
-    await asyncio.sleep(0.05)
-    notifier.drain()
+    await notifier.drained()
 
     assert heard.statuses == [UNREACHABLE]
     await again_at(notifier, clock, 22, 38)
@@ -820,8 +814,7 @@ async def test_s8_a_server_that_does_not_answer_a_refresh_is_unreachable(
     await notifier.accept_subscribe()
     clock.advance(REFRESH)
     clock.advance(32)
-    await asyncio.sleep(0.05)
-    notifier.drain()
+    await notifier.drained()
     assert heard.statuses == [ACTIVE, UNREACHABLE]
 
     clock.advance(29.7)
