@@ -317,7 +317,7 @@ const lineSection = (hass, line, group, compact, texts) => {
       type: "tile",
       entity: entities.feature_change,
       name: texts.last_change,
-      state_content: ["event_type", "who", "state"],
+      state_content: ["event_type", "state"],
       grid_options: FULL,
       visibility: [
         { condition: "state", entity: entities.feature_change, state_not: "unknown" },
