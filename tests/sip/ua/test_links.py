@@ -370,13 +370,11 @@ async def test_s16_many_lines_try_the_next_address_of_a_server_together(
             heard.line = server.following.add(config, Package(), heard)
         await asyncio.sleep(0.05)
         clock.advance(1)
-        await asyncio.sleep(0.05)
-        (first,) = (peer for peer in (one, two) if peer.drain())
+        sent = {peer: await peer.drained() for peer in (one, two)}
+        (first,) = (peer for peer, count in sent.items() if count)
         clock.advance(32)
-        await asyncio.sleep(0.05)
-        first.drain()
+        await first.drained()
         clock.advance(40)
-        await asyncio.sleep(0.05)
 
-        assert not first.drain()
-        assert (two if first is one else one).drain()
+        assert not await first.drained()
+        assert await (two if first is one else one).drained()
