@@ -64,9 +64,11 @@ class House:
     calls: LineCalls
     bells: dict[str, list[Bell]] = field(default_factory=dict)
 
-    async def turn_on(self, feature: Feature) -> None:
+    async def turn_on(
+        self, feature: Feature, line: str = LINE, target: str = TARGET
+    ) -> None:
         """Turn a feature on that forwards to the target, if it forwards."""
-        forward_to = None if feature is Feature.DO_NOT_DISTURB else TARGET
+        forward_to = None if feature is Feature.DO_NOT_DISTURB else target
         change = ChangeRequest(
             feature=feature,
             status=True,
@@ -74,7 +76,7 @@ class House:
             ring_count=1,
             origin=Origin.ENTITY,
         )
-        await self.sync.change(LINE, change)
+        await self.sync.change(line, change)
 
     async def call(self, number: str = LINE) -> Call:
         """Call the line."""
@@ -101,11 +103,16 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(phones: int = 1) -> AsyncIterator[House]:
-    """Run all of it, with several phones of the line."""
+async def house(
+    phones: int = 1, *, tells_diversions: bool = True
+) -> AsyncIterator[House]:
+    """Run all of it, with several phones of the line.
+
+    Where Asterisk does not tell of diversions, it says nothing of who has forwarded.
+    """
     with tempfile.TemporaryDirectory() as name, no_errors():
         folder, address = Path(name), (HOST, free_port())
-        _write(folder, address)
+        _write(folder, address, tells_diversions=tells_diversions)
         log = folder / "log" / "messages"
         async with (
             background(
@@ -142,15 +149,17 @@ async def serve(pbx: Address, log: Path, port: int) -> House:
     server = SipServer(ServerConfig(host=HOST, port=port), clock)
     sync = FeatureSync(server)
     server.add_package(sync)
-    line = sync.add_line(LineConfig(id=LINE, user=LINE, pbx=PBX))
     server.add_pbx(PbxConfig(id=PBX, host=pbx[0], port=pbx[1]), SECRET)
-    calls = LineCalls(line, CallOptions(ring_seconds=RING), clock)
-    server.proxy.treated.treat(PBX, LINE, calls)
+    calls = {}
+    for user in (LINE, TARGET):
+        line = sync.add_line(LineConfig(id=user, user=user, pbx=PBX))
+        calls[user] = LineCalls(line, CallOptions(ring_seconds=RING), clock)
+        server.proxy.treated.treat(PBX, user, calls[user])
     await server.start()
-    return House(pbx, log, server, sync, calls)
+    return House(pbx, log, server, sync, calls[LINE])
 
 
-def _write(folder: Path, address: Address) -> None:
+def _write(folder: Path, address: Address, *, tells_diversions: bool) -> None:
     host, port = address
     endpoints = "".join(
         ENDPOINT.format(
@@ -158,6 +167,9 @@ def _write(folder: Path, address: Address) -> None:
         )
         for user in (LINE, CALLER, TARGET)
     )
+    if not tells_diversions:
+        kind = "type = endpoint\n"
+        endpoints = endpoints.replace(kind, f"{kind}send_diversion = no\n")
     modules = f"{MODULES} app_verbose func_callerid func_logic app_exec app_playtones"
     write_configuration(
         folder,
@@ -182,6 +194,50 @@ def disturb(status: int, said: str, heard: int) -> Callable[[], Awaitable[str]]:
             await running.noted(f"at {LINE} status {said}")
             require(running.rang(LINE) == 0, "the phone rang")
             return f"DIALSTATUS {said}, the caller hears {got}, the phone nothing"
+
+    return check
+
+
+async def disturb_by_the_key() -> str:
+    """Press the key of the phone, call it, and press it again."""
+    async with house() as running:
+        (bell,) = running.bells[LINE]
+        while not (await bell.phone.subscribe()).ok:
+            # Once Asterisk is asked who synchronizes the keys.
+            await asyncio.sleep(1)
+        await bell.phone.notification()
+        require((await bell.phone.set_dnd(True)).ok, "the key was refused")
+        got = await running.refused(await running.call())
+        require(got == 486, f"the caller heard {got}")
+        require(running.rang(LINE) == 0, "the phone rang")
+        require((await bell.phone.set_dnd(False)).ok, "the key was refused")
+        call = await running.call()
+        bell.refuse(await bell.incoming_call())
+        await running.refused(call)
+        return "busy and silent, and it rings once the key is pressed again"
+
+
+def circle(*, tells_diversions: bool) -> Callable[[], Awaitable[str]]:
+    """Return what calls two lines that forward to each other (P92)."""
+
+    async def check() -> str:
+        async with house(tells_diversions=tells_diversions) as running:
+            await running.turn_on(Feature.CALL_FORWARDING_ALWAYS, LINE, TARGET)
+            await running.turn_on(Feature.CALL_FORWARDING_ALWAYS, TARGET, LINE)
+            call = await running.call()
+            bells = {user: running.bells[user][0] for user in (LINE, TARGET)}
+            await until(
+                lambda: running.rang(LINE) + running.rang(TARGET) > 0,
+                lambda: f"nothing rings: {running.log.read_text()[-2000:]}",
+            )
+            await asyncio.sleep(1)
+            times = running.rang(LINE) + running.rang(TARGET)
+            require(times == 1, f"{times} phones ring")
+            user = LINE if running.rang(LINE) else TARGET
+            bells[user].pick_up(await bells[user].incoming_call())
+            await running.bells[CALLER][0].until(call, CallState.ESTABLISHED)
+            turns = running.log.read_text().count("reason cfu")
+            return f"{turns} forwardings end in one ring"
 
     return check
 
@@ -265,6 +321,9 @@ def _check(title: str, run: Callable[[], Awaitable[str]], limit: float = 40) -> 
 CHECKS = (
     _check("do not disturb is busy", disturb(486, "BUSY", 486)),
     _check("do not disturb is not available", disturb(480, "NOANSWER", 480)),
+    _check("do not disturb by the key of the phone", disturb_by_the_key),
+    _check("a circle that Asterisk tells of", circle(tells_diversions=True)),
+    _check("a circle that Asterisk does not tell of", circle(tells_diversions=False)),
     *(
         _check(f"{title}, {phones} phones", forward(feature, reason, phones))
         for title, feature, reason in (
