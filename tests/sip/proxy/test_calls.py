@@ -49,6 +49,7 @@ class Observer:
 
     def answered(self, leg: CallLeg, lasts: float | None) -> None:
         """Note it."""
+        self.leg = leg
         self.told.append(("answered", lasts))
 
     def held(self, leg: CallLeg, *, held: bool) -> None:
@@ -654,6 +655,78 @@ class TestLost:
         assert observer.news() == []
 
 
+class TestTransfers:
+    """Calls that are handed over to somebody else (RFC 3515, RFC 3891)."""
+
+    @requirement("P120")
+    async def test_a_call_that_the_phone_hands_over_ends_with_its_bye(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """A blind transfer: REFER, NOTIFY and BYE pass."""
+        own = {
+            "To": f"<sip:202@{DOMAIN}>;tag=caller",
+            **going.headers,
+            "Refer-To": f"<sip:203@{DOMAIN}>",
+        }
+        going.phone.send(going.phone.request("REFER", None, own))
+        request = await going.pbx.next_request()
+        assert request.get("Refer-To") == own["Refer-To"]
+        going.pbx.answer(request, 202)
+        assert (await going.phone.next_response()).status == 202
+        await going.from_pbx("NOTIFY", 200, Event="refer")
+        assert observer.news() == []
+        await going.from_pbx("BYE", 200)
+        assert observer.news() == [("ended", None, False)]
+
+    @requirement("P120")
+    async def test_both_calls_of_an_attended_transfer_end(
+        self, going: Talk, observer: Observer
+    ) -> None:
+        """The phone holds the first one, asks somebody, and hands it over."""
+        await going.from_phone("INVITE", 200, SDP + AUDIO + b"a=sendonly\r\n")
+        first = dict(going.headers)
+        going.headers = {"Call-ID": "call-2"}
+        going.phone.send(going.phone.request("INVITE", None, going.headers))
+        request = await going.pbx.next_request()
+        for status in (180, 200):
+            going.pbx.answer(request, status)
+            await going.phone.next_response()
+        observer.news()
+        replaces = f"<sip:202@{DOMAIN}?Replaces=call-2%3Bto-tag%3Da%3Bfrom-tag%3Db>"
+        own = {
+            "To": f"<sip:202@{DOMAIN}>;tag=caller",
+            **first,
+            "Refer-To": replaces,
+        }
+        going.phone.send(going.phone.request("REFER", None, own))
+        going.pbx.answer(await going.pbx.next_request(), 202)
+        await going.phone.next_response()
+        await going.from_pbx("BYE", 200)
+        going.headers = first
+        await going.from_pbx("BYE", 200)
+        assert observer.news() == [("ended", None, False)] * 2
+
+    @requirement("P120")
+    async def test_a_call_that_takes_another_one_over_does_not_ring(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """The phone goes on talking, with somebody else (RFC 3891 3)."""
+        talk.headers["Replaces"] = "call-0;to-tag=a;from-tag=b"
+        await talk.ring(200)
+        assert observer.news() == [("answered", None)]
+        assert observer.leg is not None
+        assert observer.leg.number == "202"
+
+    @requirement("P120")
+    async def test_a_call_that_is_picked_up_from_elsewhere_rings_here_if_it_does(
+        self, talk: Talk, observer: Observer
+    ) -> None:
+        """What rings is told, whatever it replaces."""
+        talk.headers["Replaces"] = "call-0;to-tag=a;from-tag=b;early-only"
+        await talk.ring(180, 200)
+        assert observer.news() == [("ringing",), ("answered", None)]
+
+
 class BrokenObserver(Observer):
     """Fails whatever it is told."""
 
@@ -700,6 +773,20 @@ class TestBrokenObserver:
         talk.pbx.send(talk.pbx.call(talk.registration, "CANCEL", talk.headers))
         assert (await talk.phone.next_request()).method == "CANCEL"
         await talk.answer(487)
+
+    @pytest.mark.parametrize("broken", ["_leg", "number"])
+    async def test_a_follower_that_fails(
+        self,
+        talk: Talk,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        broken: str,
+    ) -> None:
+        """Costs no call anything either."""
+        monkeypatch.setattr(calls, broken, None)
+        await talk.ring(180, 200)
+        await talk.from_pbx("BYE", 200)
+        assert "Unexpected error about a call that is followed" in caplog.text
 
     @pytest.mark.parametrize("plan", [DND, ALWAYS])
     async def test_a_call_is_answered_here(

@@ -1366,6 +1366,18 @@ async def test_a_policy_is_not_told_of_calls_that_go_on(
     assert policy.numbers == []
 
 
+@pytest.mark.requirement("P95")
+async def test_a_call_that_somebody_transfers_to_the_line_is_treated(
+    registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
+) -> None:
+    """A blind transfer is a call like any other (RFC 3892)."""
+    policy.decision = DND
+    headers = {"Referred-By": f"<sip:204@{DOMAIN}>"}
+    call = PbxCall(pbx_peer, await pbx_peer.register(registered), headers)
+    call.send()
+    assert (await call.refusal()).status == 486
+
+
 # A caller who says to be the line itself.
 OWN = {"From": f"<sip:201@{DOMAIN}>;tag=caller"}
 

@@ -9,7 +9,8 @@ the request was passed with (`tokens`), whichever way they come.
 
     INVITE                    the leg is there, and waits for an answer
     101 to 199                rings; of an outgoing call 100 too
-    2xx                       answered; it ends with its session (RFC 4028) or late
+    2xx                       answered; it ends with its session (RFC 4028) or late. It
+                              rings before that, unless it replaces another call
     401, 407                  the phone asks again: the leg waits on
     other final response      over
     CANCEL                    the leg ends soon, whether its 487 passes or not
@@ -188,7 +189,10 @@ class CallFollower:
         try:
             if followed is None:
                 if method == "INVITE" and message.tag("to") is None:
-                    self._begin(_leg(message, binding, to_phone=to_phone), branch)
+                    leg = _leg(message, binding, to_phone=to_phone)
+                    # The phone goes on talking, with somebody else (RFC 3891 3).
+                    replaces = to_phone and bool(message.look_for("replaces"))
+                    self._begin(leg, branch, replaces=replaces)
             elif method == "BYE":
                 self._end(followed, None)
             elif method == "CANCEL":
@@ -199,13 +203,26 @@ class CallFollower:
         except HeaderError:
             # It was passed for others to judge.
             return
+        except Exception:
+            _LOGGER.exception("Unexpected error about a call that is followed")
 
     def responded(self, message: PassedMessage, branch: str) -> None:
         """Take a response that was passed; it never raises."""
         asked = self._asked.get(branch)
         if asked is None:
             return
-        followed, hold = asked
+        try:
+            self._take_answer(message, branch, *asked)
+        except Exception:
+            _LOGGER.exception("Unexpected error about a call that is followed")
+
+    def _take_answer(
+        self,
+        message: PassedMessage,
+        branch: str,
+        followed: _Followed,
+        hold: bool | None,
+    ) -> None:
         if not (message.first("cseq") or "").endswith(("INVITE", "UPDATE")):
             # The answer to a CANCEL, which has the branch of its INVITE.
             return
@@ -264,10 +281,11 @@ class CallFollower:
 
     # Legs
 
-    def _begin(self, leg: CallLeg, branch: str) -> None:
+    def _begin(self, leg: CallLeg, branch: str, *, replaces: bool) -> None:
         """Follow a leg from its first INVITE on."""
         self._make_room()
         followed = _Followed(leg, self._clock.monotonic() + ASKED_TIME)
+        followed.rings = replaces
         self._legs[followed.key] = followed
         self._ask(branch, followed, None)
 
