@@ -17,7 +17,7 @@ from dev.demo.dashboard import read_templates
 from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
 from tests.pbx import SimulatedPbx
-from tests.phone import ALWAYS, DND, Phone
+from tests.phone import ALWAYS, DND, Bell, CallState, Phone
 from tests.phone.action_urls import SNOM, ReportingPhone
 
 from .browser import Browser, open_browser
@@ -41,7 +41,9 @@ MODULE = "/dfks/dfks.js"
 PAGE = "/frontend_latest/app."
 
 RECEPTION = LINES[0]
+CALLER, CALLER_PASSWORD = "202", "secret-202"
 QUIET = "switch.reception_do_not_disturb"
+QUIET_AT_PBX = "switch.front_desk_do_not_disturb"
 AWAY = "switch.reception_call_forwarding_always"
 USER_AGENTS = ("Yealink SIP-T54W 96.86.0.70", "Grandstream GRP2615 1.0.11.84")
 IMAGES = ROOT / "docs" / "images"
@@ -103,6 +105,9 @@ class Visit:
             self.add_unknown_phone,
             self.add_pbx,
             self.add_offered_line,
+            self.test_with_a_call,
+            self.treat_calls,
+            self.see_a_passed_call,
         )
 
     async def log_in(self) -> None:
@@ -469,7 +474,7 @@ class Visit:
 
     async def add_pbx(self) -> None:
         """Add a PBX by its form, which says what is at risk."""
-        users = {RECEPTION.user: RECEPTION.password}
+        users = {RECEPTION.user: RECEPTION.password, CALLER: CALLER_PASSWORD}
         self._pbx = await self._stack.enter_async_context(SimulatedPbx(users))
         await self._browser.start_adding_to_listener("Add PBX")
         await self._browser.wait_for_part("emergency calls too, stop while")
@@ -509,6 +514,97 @@ class Visit:
         require((await phone.set_dnd(True)).ok, "the phone's key was refused")
         await self._browser.shows_switch("Do not disturb", True)
         require(not phone.violations, "\n".join(phone.violations))
+        self._desk = Bell(phone)
+        self._desk.connect()
+        caller = Phone(
+            CALLER,
+            CALLER_PASSWORD,
+            self._pbx.address,
+            registrar=self._pbx.domain,
+        )
+        await self._stack.enter_async_context(caller)
+        require((await caller.register()).ok, "the caller cannot register")
+        self._caller = Bell(caller)
+        self._caller.connect()
+
+    async def test_with_a_call(self) -> None:
+        """Test the line with a call: a menu, a page that waits, and what has come."""
+        await self._browser.start_changing_line("Front desk")
+        await self._browser.shows_step("Line at a PBX")
+        await self._browser.choose_in_menu("Test with a call")
+        await self._browser.shows_step("Test with a call")
+        await self._browser.wait_for_part("Forward the call to")
+        await self._browser.submit()
+        await self._browser.wait_for_part("Call 201 now from another phone")
+        await self._browser.shows_step("Test with a call")
+        await self._rings()
+        await self._browser.wait_for_part("came through Home Assistant")
+        await self._browser.finish()
+
+    async def treat_calls(self) -> None:
+        """Have calls follow the keys: busy by the key, the switch and a scene."""
+        await self._browser.start_changing_line("Front desk")
+        await self._browser.choose_in_menu("Change settings")
+        await self._browser.shows_step("Reconfigure line")
+        await self._browser.unfold("Calls follow the keys")
+        await self._browser.flip_in_form("Treat calls")
+        await self._browser.submit()
+        await self._browser.wait_for_part("The line has been changed")
+        await self._browser.finish()
+        await self._browser.open_line("Front desk")
+        # By the key of the phone, which was pressed before.
+        await self._browser.shows_switch("Do not disturb", True)
+        await self._is_busy()
+        await self._browser.flip("Do not disturb")
+        await self._browser.shows_switch("Do not disturb", False)
+        await self._rings()
+        await self._browser.flip("Do not disturb")
+        await self._browser.shows_switch("Do not disturb", True)
+        await self._is_busy()
+        await self._browser.flip("Do not disturb")
+        await self._browser.shows_switch("Do not disturb", False)
+        async with api.log_in(self._url) as client:
+            scene = {"entities": {QUIET_AT_PBX: "on"}}
+            await client.post("/api/services/scene/apply", scene)
+        await self._browser.shows_switch("Do not disturb", True)
+        await self._is_busy()
+        await self._browser.flip("Do not disturb")
+        await self._browser.shows_switch("Do not disturb", False)
+
+    async def _is_busy(self) -> None:
+        """Call the line, whose phone is silent while the caller hears that it is busy."""
+        before = len(self._desk.calls)
+        call = await self._caller.dial(RECEPTION.user)
+        await self._caller.until(call, CallState.REFUSED)
+        require(call.response is not None, "the caller hears nothing")
+        assert call.response is not None
+        require(call.response.status == 486, f"the caller hears {call.response.status}")
+        require(len(self._desk.calls) == before, "the phone has rung")
+
+    async def _rings(self) -> None:
+        """Call the line, whose phone rings until somebody rejects the call there."""
+        call = await self._caller.dial(RECEPTION.user)
+        self._desk.refuse(await self._desk.incoming_call())
+        await self._caller.until(call, CallState.REFUSED)
+
+    async def see_a_passed_call(self) -> None:
+        """Turn on that calls are seen; one that passes rings, is taken, and ends."""
+        await self._browser.start_changing_line("Front desk")
+        await self._browser.choose_in_menu("Change settings")
+        await self._browser.shows_step("Reconfigure line")
+        await self._browser.unfold("Calls What Home Assistant knows")
+        await self._browser.flip_in_form("See calls")
+        await self._browser.submit()
+        await self._browser.wait_for_part("The line has been changed")
+        await self._browser.finish()
+        await self._browser.open_line("Front desk")
+        call = await self._caller.dial(RECEPTION.user)
+        incoming = await self._desk.incoming_call()
+        await self._browser.wait_for_text("Ringing")
+        self._desk.pick_up(incoming)
+        await self._browser.wait_for_text("In call")
+        await self._caller.hang_up(call)
+        await self._browser.wait_for_text("Idle")
 
     async def phone(
         self, user: str, password: str, user_agent: str = "Simulated-Phone/1.0"

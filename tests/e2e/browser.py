@@ -219,6 +219,10 @@ class Browser:
         option = form.locator("ha-radio-option, ha-formfield, label")
         await option.filter(has_text=text).first.click()
 
+    async def choose_in_menu(self, text: str) -> None:
+        """Choose what comes next in the dialog, by its words."""
+        await self._page.locator("step-flow-menu").get_by_text(text).click()
+
     async def shows_step(self, title: str, patience: float = PATIENCE / 1000) -> None:
         """Wait for a step of the dialog, for so many seconds at most."""
         heading = self._page.locator("dialog-data-entry-flow [slot=headerTitle]")
