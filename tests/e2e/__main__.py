@@ -28,7 +28,7 @@ from .strategy import check_strategy, require
 from .ways import Ways
 
 # Seconds for all steps together, and for a phone to be told.
-LIMIT = 500.0
+LIMIT = 700.0
 TELLING = 10.0
 INSTALLING = 60.0
 
