@@ -153,11 +153,6 @@ class Browser:
         item = form.locator("ha-dropdown-item").filter(has_text=option)
         await item.first.click()
 
-    async def choose_step(self, text: str) -> None:
-        """Choose what comes next in a dialog that asks for nothing else."""
-        menu = self._page.locator("step-flow-menu")
-        await menu.get_by_text(text, exact=True).first.click()
-
     async def close(self) -> None:
         """Close the dialog by the cross in its corner."""
         dialog = self._page.locator("dialog-data-entry-flow ha-dialog[open]")

@@ -148,7 +148,7 @@ class Ways:
         await self._browser.start_adding_to_listener(
             "Add line at a PBX that synchronizes keys"
         )
-        await self._browser.choose_step("One line")
+        await self._browser.choose_in_menu("One line")
         words = self._browser.words
         await self._browser.fill_optional("Port", str(pbx.address[1]))
         self._browser.words = words
