@@ -298,6 +298,20 @@ async def test_s9_a_forwarding_is_asked_for_with_all_that_is_known_of_it(
 
 
 @requirement("S9")
+async def test_s9_rings_that_nobody_has_named_are_not_asked_for(
+    follower: Follower, follows: Follows, pbx: FeaturePbx
+) -> None:
+    """A number that was made up here would take the place of the PBX's own."""
+    asked = change(follows, wish(NO_ANSWER, forward_to="24"))
+    body = await pbx.asked()
+    await pbx.tell(says(NO_ANSWER, True, "24"))
+    await asked
+
+    assert "<forwardDN>24</forwardDN>" in body
+    assert "ringCount" not in body
+
+
+@requirement("S9")
 async def test_s9_what_the_pbx_does_not_say_of_a_change_is_as_it_was_asked_for(
     follower: Follower, follows: Follows, pbx: FeaturePbx
 ) -> None:
@@ -310,6 +324,19 @@ async def test_s9_what_the_pbx_does_not_say_of_a_change_is_as_it_was_asked_for(
 
     assert (await asked).state == FeatureState(True, "24", 9)
     assert follower.line.rings_known
+
+
+@requirement("S9")
+async def test_s9_a_target_that_the_pbx_does_not_repeat_is_the_one_asked_for(
+    follower: Follower, follows: Follows, pbx: FeaturePbx
+) -> None:
+    """Not the one before."""
+    await pbx.tell(says(ALWAYS, False, "22"))
+    asked = change(follows, wish(ALWAYS, forward_to="24"))
+    await pbx.asked()
+    await pbx.tell(says(ALWAYS, True))
+
+    assert (await asked).state == FeatureState(True, "24")
 
 
 @requirement("S9")
@@ -379,6 +406,23 @@ async def test_s9_another_target_than_asked_for_is_otherwise(
 
 
 @requirement("S9")
+async def test_s9_other_rings_than_asked_for_are_otherwise(
+    follower: Follower, follows: Follows, pbx: FeaturePbx
+) -> None:
+    """Calls would go on too early or too late; what the PBX says is shown."""
+    asked = change(follows, wish(NO_ANSWER, forward_to="24", ring_count=9))
+    await pbx.asked()
+    await pbx.tell(says(NO_ANSWER, True, "24", 4))
+    assert await pbx.asked() == ""
+    await pbx.tell(says(NO_ANSWER, True, "24", 4))
+
+    with pytest.raises(ChangeRefused) as refused:
+        await asked
+    assert refused.value.refusal is Refusal.PBX_OTHERWISE
+    assert follower.line.state(NO_ANSWER) == FeatureState(True, "24", 4)
+
+
+@requirement("S9")
 @pytest.mark.parametrize("target", ["sip:24@pbx.example", "tel:24", "2-4"])
 async def test_s9_a_target_in_another_form_is_the_same(
     follower: Follower, follows: Follows, pbx: FeaturePbx, target: str
@@ -422,6 +466,24 @@ async def test_s9_a_change_outlives_a_subscription_that_the_pbx_has_forgotten(
     await pbx.tell(says(DND, True))
 
     assert (await asked).state.status
+
+
+@requirement("S8", "S9")
+async def test_s9_a_change_waits_for_another_subscription_once(
+    follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
+) -> None:
+    """A PBX that forgets each of them does not keep the caller waiting."""
+    clock.advance(60)
+    asked = change(follows, wish(DND))
+    await pbx.asked(481)
+    await settle()
+    clock.advance(0)
+    await pbx.take_subscribe(*ALL_OFF)
+    await pbx.asked(481)
+
+    with pytest.raises(ChangeRefused) as refused:
+        await asyncio.wait_for(asked, 5)
+    assert refused.value.reason == "481"
 
 
 @requirement("S8", "S9")

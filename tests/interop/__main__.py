@@ -5,6 +5,7 @@ import sys
 
 from . import (
     asterisk,
+    circle,
     claims,
     crash,
     crowd,
@@ -27,6 +28,7 @@ CHECKS = (
     *treated.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
+    *circle.CHECKS,
     *claims.CHECKS,
     *crowd.CHECKS,
     *noise.CHECKS,

@@ -38,7 +38,7 @@ BURST: Final = (1.5, 3.0)
 WINDOW: Final = 1.0
 
 # Seconds that Home Assistant may take to start, and its phones to be told.
-STARTING: Final = 60.0
+STARTING: Final = 120.0
 TELLING: Final = 15.0
 
 # A NOTIFY that was sent before the SUBSCRIBE with the new Contact came.
