@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from custom_components.dfks.sip import SubscriberConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.phone import Request, Response
 from tests.phone.raw import Override
 from tests.sip.echo import LIGHT, TOPICS, Echo, echoed, light
+from tests.sip.ua.peers import Heard, Notifier, Package
 
 from .conftest import add_line_at_pbx
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
@@ -485,6 +487,34 @@ async def test_a_pbx_that_sends_a_notify_of_the_keys_is_told_of(
     pbx_peer.send(pbx_peer.call(registration, "NOTIFY", event))
     assert (await registered.next_request()).method == "NOTIFY"
     assert learned.events[-2:] == [("keys", "pbx-1"), ("reached", "pbx-1", "201")]
+
+
+@pytest.mark.requirement("P112", "S4")
+async def test_the_notify_of_a_followed_line_is_not_passed(
+    registered: ProxiedPhone,
+    pbx_peer: Pbx,
+    server: SipServer,
+    clock: ManualClock,
+) -> None:
+    """Though its user has a phone registered at the PBX, on the notifier's machine."""
+    heard = Heard()
+    async with await Notifier.listen() as notifier:
+        host, port = notifier.local
+        config = SubscriberConfig(
+            id="followed-1",
+            user=registered.user,
+            username=registered.user,
+            password="secret",
+            host=host,
+            port=port,
+        )
+        heard.line = server.following.add(config, Package(), heard)
+        clock.advance(0.1)
+        notifier.towards(server.port)
+        await notifier.accept_subscribe()
+
+    assert heard.bodies == [("text/echo", b"on")]
+    await pbx_peer.silence()
 
 
 @pytest.mark.requirement("P112", "P61")

@@ -228,6 +228,11 @@ class Proxy:
 
     def _take_request(self, message: PassedMessage, flow: Flow) -> bool:
         """Take a request by where it is from. Raises HeaderError, SipError, FlowError."""
+        if message.method == "NOTIFY" and self.is_own_dialog(
+            message.first("call-id") or ""
+        ):
+            # From whatever address: a phone may be on the machine of a followed server.
+            return False
         upstream = self._source(flow)
         target = message.target
         if upstream is not None and not (
@@ -341,10 +346,6 @@ class Proxy:
         if message.method == "REGISTER":
             # Of ours, where we are configured as the PBX.
             check_loop(message, flow, self._site)
-            return False
-        if message.method == "NOTIFY" and self.is_own_dialog(
-            message.first("call-id") or ""
-        ):
             return False
         if self.treated.kept:
             call = self.treated.take_again(message, flow)

@@ -202,6 +202,7 @@ class ShortWay:
             or request.to_uri is None
             or request.call_id is None
             or (request.event or "").lower() in self._packages
+            or (request.method == "NOTIFY" and self._is_own_dialog(request.call_id))
         ):
             return False
         upstream = self._source(flow)
@@ -302,9 +303,7 @@ class ShortWay:
         self, request: PlainRequest, body: bytes, flow: Flow, upstream: Upstream
     ) -> bool:
         method, uri = request.method, request.uri
-        if (self._treated.kept and method in _MAY_BE_KEPT) or (
-            method == "NOTIFY" and self._is_own_dialog(request.call_id or "")
-        ):
+        if self._treated.kept and method in _MAY_BE_KEPT:
             return False
         target = known_uri(uri)
         if self._location.find_in_dialog(target.user) is not None:
