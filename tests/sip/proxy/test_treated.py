@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from custom_components.dfks.sip import CallPlan, Redirect, Reject, SipServer
+from custom_components.dfks.sip.proxy import treated
 from tests.clock import ManualClock
 from tests.phone import Response
 
@@ -1268,6 +1269,20 @@ async def test_a_call_that_rings_is_rejected_only_where_its_plan_says_so(
     await both_silent(registered, call.pbx)
 
 
+@pytest.mark.requirement("P94", "P82")
+async def test_a_call_that_is_being_redirected_is_not_rejected_as_well(
+    registered: ProxiedPhone, call: PbxCall, server: SipServer, clock: ManualClock
+) -> None:
+    """What was decided first counts; its phone is stopping already."""
+    policy = ScriptedPolicy(NO_REPLY._replace(kept=True))
+    line = server.proxy.treated.treat("pbx-1", "201", policy)
+    invite = await ring(registered, call)
+    clock.advance(12)
+    line.reject_ringing(486)
+    await stopped(registered, invite)
+    assert (await call.refusal()).status == 302
+
+
 # Whom a policy hears of
 
 
@@ -1477,6 +1492,46 @@ async def test_a_hundred_calls_are_treated_at_once_and_more_pass(
         PbxCall(pbx_peer, registration).send()
         assert (await registered.next_request()).method == "INVITE"
     assert kept(server) == 200
+
+
+@pytest.mark.requirement("P74")
+async def test_calls_that_have_their_answer_leave_room_for_others(
+    registered: ProxiedPhone,
+    policy: ScriptedPolicy,
+    pbx_peer: Pbx,
+    server: SipServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They are kept for a while, and do not count among those that ring."""
+    monkeypatch.setattr(treated, "MAX_CALLS", 2)
+    registration = await pbx_peer.register(registered)
+    policy.decision = DND
+    for _ in range(3):
+        PbxCall(pbx_peer, registration).send()
+        assert (await pbx_peer.next_response()).status == 486
+    policy.decision = BUSY
+    for _ in range(3):
+        PbxCall(pbx_peer, registration).send()
+        assert (await registered.next_request()).method == "INVITE"
+    assert len(server.proxy.treated.kept) == 5
+
+
+@pytest.mark.requirement("P74")
+async def test_calls_pass_where_too_many_are_kept(
+    registered: ProxiedPhone,
+    policy: ScriptedPolicy,
+    pbx_peer: Pbx,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those that have their answer included: a flood does not fill the memory."""
+    monkeypatch.setattr(treated, "MAX_KEPT", 2)
+    registration = await pbx_peer.register(registered)
+    policy.decision = DND
+    for _ in range(2):
+        PbxCall(pbx_peer, registration).send()
+        assert (await pbx_peer.next_response()).status == 486
+    PbxCall(pbx_peer, registration).send()
+    assert (await registered.next_request()).method == "INVITE"
 
 
 @pytest.mark.requirement("P70")
