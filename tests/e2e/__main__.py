@@ -18,7 +18,7 @@ from dev.demo.settings import HOST, LINES, ROOT, DemoError, say
 from dev.ports import free_port
 from tests.pbx import SimulatedPbx
 from tests.phone import ALWAYS, DND, Bell, CallState, Phone
-from tests.phone.action_urls import SNOM, ReportingPhone
+from tests.phone.action_urls import MAKES, ReportingPhone
 
 from .browser import Browser, open_browser
 from .effort import EXPECTED
@@ -221,7 +221,7 @@ class Visit:
         )
 
     async def see_a_call(self) -> None:
-        """Turn on that calls are seen; a phone reports one to the address on the page."""
+        """Turn on that calls are seen; phones of three makes report one each."""
         await self._browser.start_changing_line(RECEPTION.name)
         await self._browser.shows_step("Reconfigure line")
         await self._browser.unfold("Calls")
@@ -229,23 +229,24 @@ class Visit:
         await self._browser.submit()
         address = await self._browser.code_with("/api/webhook/")
         await self._browser.finish()
-        settings = "\n".join(
-            f"{SNOM.settings[event]}={address}?event={report}&number=$remote"
-            for event, report in (
-                ("incoming", "incoming"),
-                ("established", "answered"),
-                ("terminated", "ended"),
-            )
-        )
-        phone = ReportingPhone(SNOM, settings)
-        # Its Activity has an entry for each state.
         await self._browser.open_line(RECEPTION.name)
-        await phone.rings("202")
-        await self._browser.wait_for_text("Ringing")
-        await phone.picks_up()
-        await self._browser.wait_for_text("In call")
-        await phone.hangs_up()
-        await self._browser.wait_for_text("Idle")
+        for make in MAKES.values():
+            settings = "\n".join(
+                f"{make.settings[event]}={address}?event={report}"
+                f"&call={make.call_id}&number=$remote"
+                for event, report in (
+                    ("incoming", "incoming"),
+                    ("established", "answered"),
+                    ("terminated", "ended"),
+                )
+            )
+            phone = ReportingPhone(make, settings)
+            await phone.rings("202")
+            await self._browser.shows_state("Call", "Ringing")
+            await phone.picks_up()
+            await self._browser.shows_state("Call", "In call")
+            await phone.hangs_up()
+            await self._browser.shows_state("Call", "Idle")
 
     async def see_who_it_was(self) -> None:
         """Activity names who it was: a key, a click, an action, an automation, an end."""
@@ -600,11 +601,11 @@ class Visit:
         await self._browser.open_line("Front desk")
         call = await self._caller.dial(RECEPTION.user)
         incoming = await self._desk.incoming_call()
-        await self._browser.wait_for_text("Ringing")
+        await self._browser.shows_state("Call", "Ringing")
         self._desk.pick_up(incoming)
-        await self._browser.wait_for_text("In call")
+        await self._browser.shows_state("Call", "In call")
         await self._caller.hang_up(call)
-        await self._browser.wait_for_text("Idle")
+        await self._browser.shows_state("Call", "Idle")
 
     async def phone(
         self, user: str, password: str, user_agent: str = "Simulated-Phone/1.0"

@@ -254,6 +254,12 @@ class Browser:
         found: str = await item.first.locator("code").first.inner_text()
         return found.strip()
 
+    async def shows_state(self, name: str, state: str) -> None:
+        """Wait until a sensor of the device that is open shows a state."""
+        title = self._page.get_by_text(name, exact=True)
+        row = self._page.locator("hui-generic-entity-row").filter(has=title)
+        await row.filter(has_text=state).first.wait_for()
+
     async def shows_switch(self, name: str, on: bool) -> None:
         """Wait until a switch is shown on, or off."""
         box = self._switch(name).locator("input")

@@ -1283,6 +1283,21 @@ async def test_a_call_that_is_being_redirected_is_not_rejected_as_well(
     assert (await call.refusal()).status == 302
 
 
+@pytest.mark.requirement("P94", "P89")
+async def test_a_call_whose_phone_was_busy_is_rejected_at_once(
+    calls: Calls, server: SipServer
+) -> None:
+    """It waits for the call to the other phone, and nothing is to be stopped."""
+    policy = ScriptedPolicy(BUSY._replace(kept=True))
+    line = server.proxy.treated.treat("pbx-1", "201", policy)
+    (first, call), _ = calls
+    call.send()
+    reply(first, await first.next_request(), 486)
+    await settle()
+    line.reject_ringing(480)
+    assert (await call.refusal()).status == 480
+
+
 # Whom a policy hears of
 
 
@@ -1307,6 +1322,18 @@ async def test_a_policy_is_told_who_calls_and_by_what_way(
     assert call.priority == "psap-callback"
     assert call.intercom
     assert call.diverted == ("204", "205")
+
+
+@pytest.mark.requirement("P92")
+async def test_a_line_that_cannot_be_read_hides_no_other(
+    registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
+) -> None:
+    """Nor does it cost the call anything."""
+    lines = ['"open', f"<sip:204@{DOMAIN}>;reason=no-answer"]
+    registration = await pbx_peer.register(registered)
+    PbxCall(pbx_peer, registration, {"Diversion": lines}).send()
+    await registered.next_request()
+    assert policy.calls[0].diverted == ("204",)
 
 
 @pytest.mark.requirement("P92")
