@@ -29,6 +29,7 @@ from .common import (
     state_of,
     turn,
 )
+from .followed import office
 from .forms import (
     add_gate,
     fields,
@@ -495,6 +496,24 @@ class TestOfferedPhones:
 
         assert result["unique_id"] == f"202@{PBX}"
         assert {line.pbx for line in listener.sync.lines.values()} == {None, PBX}
+
+    async def test_user_whose_phones_log_in_for_a_followed_line_is_not_added(
+        self,
+        hass: HomeAssistant,
+        port: int,
+        pbx: SimulatedPbx,
+        at_pbx: OpenPhone,
+    ) -> None:
+        """There would be two states of it."""
+        followed = office(pbx.address[1], user="201", phone_password="ours")
+        entry = listener_entry(port, [pbx_data(pbx.address[1]), followed])
+        await set_up(hass, entry)
+        await at_pbx()
+        shown = await show_form(hass, entry, "line")
+        result = await submit(hass, shown, {"phone": f"201@{PBX}"})
+
+        assert result["type"] is FlowResultType.ABORT
+        assert result["reason"] == "already_configured"
 
 
 class TestAutomaticLines:
