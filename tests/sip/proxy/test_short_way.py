@@ -114,6 +114,7 @@ class World:
         config = PbxConfig(id="pbx", host=PBX[0], port=PBX[1], domains=(DOMAIN,))
         self.proxy.add_upstream(Upstream(config, self, timers, self, self))  # type: ignore[arg-type]
         self.proxy.observe(self)
+        self.proxy.is_own_dialog = lambda call_id: call_id == "call-3"
         take = self.proxy._short_way.take
 
         def counted(data: bytes, flow: Flow) -> bool:
@@ -149,6 +150,15 @@ class World:
         return told
 
     # What the test asks for
+
+    def watch(self) -> None:
+        """Have the calls of the line followed."""
+        self.proxy.calls.watch(frozenset({("pbx", "201")}), cast("Any", self))
+
+    def ask_about_keys(self) -> None:
+        """Have the next SUBSCRIBE ask who synchronizes the keys."""
+        upstream = self.proxy.upstreams["pbx"]
+        upstream.ask_about_keys(self.said.append)
 
     def take(self, data: bytes, flow: Flow) -> tuple[bool, list[object]]:
         """Hand a message to the proxy; return whether it took it, and what it said."""
@@ -220,6 +230,8 @@ class Writer:
         """Choose by `chance`."""
         self._chance = chance
         self._count = 0
+        # How often a part of the message is not the usual one: half are usual in all.
+        self._odds = 0.0
         # Record-Route values of calls that were passed, and what a PBX was told to call.
         self.routes: dict[Side, list[str]] = {"phone": [], "pbx": []}
         self.contacts: list[str] = []
@@ -227,11 +239,12 @@ class Writer:
     def one_of[Part](self, usual: Part, *others: Part) -> Part:
         """Return the usual part, or now and then another."""
         chance = self._chance
-        return chance.choice(others) if others and chance.random() < 0.15 else usual
+        return chance.choice(others) if chance.random() < self._odds else usual
 
     def request(self, side: Side, method: str) -> bytes:
         """Write a request of a phone or of the PBX."""
         self._count += 1
+        self._odds = self._chance.choice((0.0, 0.15))
         one_of = self.one_of
         in_dialog = method in ("ACK", "BYE", "INFO", "UPDATE") or one_of(False, True)
         host, port = PHONE if side == "phone" else PBX
@@ -367,6 +380,7 @@ class Writer:
 
     def response(self, passed: bytes) -> bytes:
         """Write the answer of whoever got a request that was passed."""
+        self._odds = self._chance.choice((0.0, 0.15))
         one_of = self.one_of
         head = passed.partition(b"\r\n\r\n")[0].decode("latin-1")
         lines = head.split("\r\n")
@@ -388,7 +402,20 @@ class Writer:
                 )
                 for line in echoed
             ]
-        status = one_of("200", "100", "180", "401", "403", "486", "999", "2x")
+        usual = "200" if method != "REGISTER" or one_of(True, False) else "401"
+        if self._chance.random() < 0.1:
+            # Not what we wrote.
+            old, new = self._chance.choice(
+                [
+                    ("Via: SIP/2.0/UDP 192.0.2.1:", "Via: SIP/2.0/UDP 192.0.2.9:"),
+                    ("bKu", "bKp"),
+                    ("bKu", "bKu0"),
+                    ("bKp", "bKp0"),
+                    ("192.0.2.21;", "192.0.2.22;"),
+                ]
+            )
+            echoed = [line.replace(old, new) for line in echoed]
+        status = one_of(usual, "100", "180", "401", "403", "486", "999", "2x")
         lines = [f"SIP/2.0 {status}{one_of(' Whatever', '')}", *echoed]
         contacts = re.findall(r"(?i)\r\ncontact: ([^\r\n]*)", head)
         for contact in contacts:
@@ -419,6 +446,12 @@ class Writer:
             )[-4:]
 
 
+def accepted(register: bytes) -> bytes:
+    """Return a plain 200 to a REGISTER that was passed."""
+    answer = re.sub(rb"^.*\r\n", b"SIP/2.0 200 OK\r\n", register, count=1)
+    return answer.replace(b"Max-Forwards", b"X")
+
+
 METHODS: Final = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "UPDATE", "OPTIONS"]
 METHODS_OF: Final[dict[Side, list[str]]] = {
     "phone": [*METHODS, *["REGISTER"] * 4, "SUBSCRIBE", "MESSAGE", "ODD"],
@@ -438,23 +471,31 @@ def converse(seed: int, count: int, *, faults: float) -> tuple[int, int]:
     if chance.random() < 0.3:
         pair.both(lambda world: world.proxy.treated.treat("pbx", "201", Plan()))
     if chance.random() < 0.3:
-        watched = frozenset({("pbx", "201")})
-        pair.both(lambda world: world.proxy.calls.watch(watched, cast("Any", world)))
+        pair.both(World.watch)
+    if chance.random() < 0.3:
+        pair.both(World.ask_about_keys)
     for number in range(count):
         if number < 2:
-            side: Side = "phone"
+            # The line is registered to begin with.
+            side: Side = "phone" if number == 0 else "pbx"
             data = Writer(random.Random(3)).request("phone", "REGISTER")
+            if number:
+                data = accepted(waiting.pop()[1])
         elif waiting and chance.random() < 0.6:
-            side, request = waiting.pop(chance.randrange(len(waiting)))
-            data = writer.response(request)
+            side, data = waiting.pop(chance.randrange(len(waiting)))
+            if chance.random() < 0.95:
+                data = writer.response(data)
+            elif chance.random() < 0.5:
+                # What comes back may have lost the Vias below ours.
+                data = re.sub(rb"(?<=\r\n)Via: (?!.*z9hG4bK[up]).*\r\n", b"", data)
         else:
             side = chance.choice(("phone", "pbx"))
             data = writer.request(side, chance.choice(METHODS_OF[side]))
-        if chance.random() < faults:
+        if number > 1 and chance.random() < faults:
             data = mutated(data, chance)
-        remote = PBX
-        if side == "phone":
-            remote = PHONE if chance.random() < 0.95 else OTHER_PHONE
+        remote = PBX if side == "pbx" else PHONE
+        if number > 1 and chance.random() < 0.05:
+            remote = chance.choice([PBX, PHONE, OTHER_PHONE])
         for sent in pair.take(data, udp(remote)):
             passed += 1
             writer.remember(sent)
@@ -547,8 +588,7 @@ def world() -> World:
     writer = Writer(random.Random(3))
     _, said = world.take(writer.request("phone", "REGISTER"), udp(PHONE))
     assert isinstance(said[0], tuple)
-    answer = re.sub(rb"^.*\r\n", b"SIP/2.0 200 OK\r\n", said[0][0], count=1)
-    world.take(answer.replace(b"Max-Forwards", b"X"), udp(PBX))
+    world.take(accepted(said[0][0]), udp(PBX))
     assert len(world.proxy.location) == 1
     world.short_ways = 0
     return world
