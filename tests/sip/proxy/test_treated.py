@@ -1325,15 +1325,19 @@ async def test_a_policy_is_told_who_calls_and_by_what_way(
 
 
 @pytest.mark.requirement("P92")
-async def test_a_line_that_cannot_be_read_hides_no_other(
+async def test_forwardings_that_cannot_be_read_hide_no_others(
     registered: ProxiedPhone, policy: ScriptedPolicy, pbx_peer: Pbx
 ) -> None:
     """Nor does it cost the call anything."""
-    lines = ['"open', f"<sip:204@{DOMAIN}>;reason=no-answer"]
+    lines = [
+        '"open, <sip:203@pbx.example>',
+        "<",
+        f"<sip:204@{DOMAIN}>;reason=no-answer",
+    ]
     registration = await pbx_peer.register(registered)
     PbxCall(pbx_peer, registration, {"Diversion": lines}).send()
     await registered.next_request()
-    assert policy.calls[0].diverted == ("204",)
+    assert policy.calls[0].diverted == ("", "204")
 
 
 @pytest.mark.requirement("P92")
