@@ -755,6 +755,19 @@ async def test_a_silent_phone_gives_the_pbx_one_100(
 
 
 @pytest.mark.requirement("P87")
+async def test_an_invite_that_comes_again_has_its_100_at_once_and_no_other(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy, clock: ManualClock
+) -> None:
+    """It need not be said again after 200 ms."""
+    policy.decision = BUSY
+    for _ in range(2):
+        call.send()
+    assert (await call.pbx.next_response()).status == 100
+    clock.advance(1)
+    await call.pbx.silence()
+
+
+@pytest.mark.requirement("P87")
 async def test_a_100_has_the_timestamp_of_the_invite(
     registered: ProxiedPhone, policy: ScriptedPolicy, clock: ManualClock, pbx_peer: Pbx
 ) -> None:
