@@ -481,6 +481,19 @@ class TestSettings:
         async with Phone("501", OURS, (HOST, server.port)) as phone:
             assert (await phone.register()).status == 200
 
+    @requirement("S17")
+    async def test_s17_so_is_one_for_a_line_that_nobody_logged_in_for(
+        self, follows: Follows, plain_config: FollowedConfig
+    ) -> None:
+        """It is the user of the PBX as before."""
+        follower = follows.add(plain_config)
+        where = replace(plain_config.subscriber, user="201")
+        with pytest.raises(ValueError, match="taken"):
+            follows.update(replace(plain_config, subscriber=where, password=OURS))
+
+        assert follower.line.user == "501"
+        assert not follower.line.served
+
     async def test_a_line_that_is_removed_ends_the_phones_subscriptions(
         self, phone: Phone, follows: Follows, server: SipServer
     ) -> None:
