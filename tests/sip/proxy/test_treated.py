@@ -589,6 +589,19 @@ async def test_a_phone_that_has_said_nothing_is_cancelled_when_it_has(
 
 
 @pytest.mark.requirement("P84")
+async def test_a_phone_that_is_cancelled_and_says_that_it_rings_gets_no_other_cancel(
+    registered: ProxiedPhone, call: PbxCall, policy: ScriptedPolicy
+) -> None:
+    """The two have crossed."""
+    policy.decision = NO_REPLY
+    invite = await ring(registered, call)
+    call.cancel()
+    reply(registered, await registered.next_request(), 200)
+    reply(registered, invite, 183)
+    await registered.silence()
+
+
+@pytest.mark.requirement("P84")
 async def test_a_caller_who_gives_up_an_untreated_call_is_passed(
     registered: ProxiedPhone, call: PbxCall, pbx_peer: Pbx
 ) -> None:
