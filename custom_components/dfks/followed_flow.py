@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from homeassistant.config_entries import (
     SOURCE_RECONFIGURE,
@@ -17,65 +17,48 @@ from homeassistant.config_entries import (
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
-from homeassistant.const import (
-    CONF_DOMAIN,
-    CONF_HOST,
-    CONF_NAME,
-    CONF_PASSWORD,
-    CONF_PORT,
-    CONF_WEBHOOK_ID,
-)
-from homeassistant.helpers import config_validation as cv
-from homeassistant.helpers.selector import (
-    BooleanSelector,
-    TextSelector,
-    TextSelectorConfig,
-)
+from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_WEBHOOK_ID
 import voluptuous as vol
 
 from .capacity import async_has_room
 from .const import (
-    CONF_ADVANCED,
     CONF_AUTH_NAME,
-    CONF_CALLS,
-    CONF_FEATURES,
     CONF_FINGERPRINT,
-    CONF_OUTBOUND_PROXY,
     CONF_PHONE_PASSWORD,
-    CONF_PHONES,
     CONF_REGISTER,
     CONF_SEE_CALLS,
     CONF_SERVE,
     CONF_TRANSPORT,
     CONF_USER,
     CONF_VENDOR,
-    FEATURE_KEYS,
     FOLLOW_URL,
     SUBENTRY_TYPE_FOLLOWED,
 )
+from .followed.form import (
+    CONF_LINES,
+    DEFAULTS,
+    SECTIONS,
+    WantedLine,
+    check_line,
+    check_server,
+    followed_schema,
+    read_list,
+    unique_id_of,
+)
 from .followed.trial import Trial, TrialResult
 from .forms import (
-    PASSWORD,
-    TRANSPORTS,
     Errors,
     Words,
     async_is_ourselves,
-    check_fingerprint,
-    chosen_features,
     errors_in_sections,
-    feature_choice,
     filled,
-    form_section,
     in_sections,
-    is_host,
-    transport_choice,
-    vendor_choice,
     without_sections,
 )
 from .listener import DfksListener, running_listener
 from .pbx.certificates import async_prepare_tls
 from .phones.action_urls import new_webhook_id
-from .phones.identifiers import is_auth_name, is_plain, is_user
+from .phones.identifiers import is_plain
 from .phones.provisioning import async_phone_settings, calls_page, propose_password
 from .phones.vendors import OTHER
 from .settings import (
@@ -84,40 +67,15 @@ from .settings import (
     is_reported,
     line_in_the_way,
     line_subentries,
-    split_host_port,
     subscriber_config,
 )
-from .sip import Contacts, SubscriptionStatus, default_port, plain_host, unbracketed
-
-# The field of a pasted list, and how many lines it may have.
-CONF_LINES: Final = "lines"
-MAX_LINES: Final = 500
+from .sip import Contacts, SubscriptionStatus
 
 # Lines that are tried at a time, and the seconds in which those of a list are: what is
 # not tried by then counts as not answered. So do all that come after as many without an
 # answer.
 AT_A_TIME: Final = 10
 MAX_SECONDS: Final = 120.0
-
-SECTIONS: Final = {
-    CONF_ADVANCED: (
-        CONF_AUTH_NAME,
-        CONF_DOMAIN,
-        CONF_OUTBOUND_PROXY,
-        CONF_FINGERPRINT,
-        CONF_REGISTER,
-        CONF_FEATURES,
-    ),
-    CONF_PHONES: (CONF_SERVE, CONF_PHONE_PASSWORD),
-    CONF_CALLS: (CONF_SEE_CALLS, CONF_VENDOR),
-}
-DEFAULTS: Final[Mapping[str, Any]] = {
-    CONF_REGISTER: False,
-    CONF_SERVE: False,
-    CONF_SEE_CALLS: False,
-    CONF_VENDOR: OTHER,
-    CONF_FEATURES: list(FEATURE_KEYS.values()),
-}
 
 # What a PBX's answer means to a user: the field and the message, by status.
 _PROBLEMS: Final = {
@@ -143,18 +101,11 @@ _UNANSWERED: Final = TrialResult(SubscriptionStatus.UNREACHABLE)
 _ACCEPTED: Final = TrialResult(SubscriptionStatus.ACTIVE)
 
 
-class _Wanted(NamedTuple):
-    """A line that is to be stored, once it was tried."""
-
-    name: str
-    data: dict[str, Any]
-
-
 class FollowedLineSubentryFlow(ConfigSubentryFlow):
     """Adds and reconfigures lines at a PBX that synchronizes keys."""
 
     # What is to be stored once it is confirmed that a registration may come between.
-    _wanted: Sequence[_Wanted] = ()
+    _wanted: Sequence[WantedLine] = ()
     _contacts: Sequence[Contacts] = ()
     _step_id = "one"
     _input: Mapping[str, Any] = MappingProxyType({})
@@ -249,7 +200,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         errors = errors_in_sections(errors, SECTIONS)
         return self.async_show_form(
             step_id=step_id,
-            data_schema=filled(self, _schema(step_id, errors), values),
+            data_schema=filled(self, followed_schema(step_id, errors), values),
             errors=errors,
             description_placeholders={"follow_url": FOLLOW_URL, **words},
         )
@@ -279,26 +230,28 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         serves = CONF_PHONE_PASSWORD in stored.data
         return {**DEFAULTS, **stored.data, CONF_SERVE: serves}
 
-    def _registers_already(self, wanted: _Wanted) -> bool:
+    def _registers_already(self, wanted: WantedLine) -> bool:
         """Whether the line that is changed has a binding of ours, and stays the same."""
         stored = self._stored()
         return (
             stored is not None
             and bool(stored.data[CONF_REGISTER])
-            and _unique_id(stored.data) == _unique_id(wanted.data)
+            and unique_id_of(stored.data) == unique_id_of(wanted.data)
         )
 
-    def _read(self, fields: Mapping[str, Any]) -> tuple[list[_Wanted], Errors, Words]:
+    def _read(
+        self, fields: Mapping[str, Any]
+    ) -> tuple[list[WantedLine], Errors, Words]:
         """Return the lines of a filled form, and what is wrong with it."""
-        shared, errors = _check_server(fields)
+        shared, errors = check_server(fields)
         if errors:
             return [], errors, {}
         if CONF_LINES in fields:
-            return _read_list(fields[CONF_LINES], shared)
+            return read_list(fields[CONF_LINES], shared)
         password = fields.get(CONF_PASSWORD, "")
         if not password and (stored := self._stored()) is not None:
             password = stored.data[CONF_PASSWORD]
-        line, errors = _check_line(
+        line, errors = check_line(
             fields[CONF_NAME],
             fields[CONF_USER],
             fields.get(CONF_AUTH_NAME, ""),
@@ -323,23 +276,23 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             line.data[CONF_VENDOR] = fields[CONF_VENDOR]
         return [line], errors, {}
 
-    def _cannot_come(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
+    def _cannot_come(self, wanted: Sequence[WantedLine]) -> tuple[Errors, Words]:
         """Return why lines that are in order cannot be stored here, if they cannot."""
         errors, words = self._find_duplicate(wanted)
         if not errors and not self._has_room(wanted):
             errors = {"base": "too_many_entities"}
         return errors, words
 
-    def _find_duplicate(self, wanted: Sequence[_Wanted]) -> tuple[Errors, Words]:
+    def _find_duplicate(self, wanted: Sequence[WantedLine]) -> tuple[Errors, Words]:
         """Return the error, and the name of a line that is there already."""
         stored = self._stored()
         names = {
-            _unique_id(other.data): other.title
+            unique_id_of(other.data): other.title
             for line_id, other in followed_subentries(self._get_entry()).items()
             if stored is None or line_id != stored.subentry_id
         }
         for line in wanted:
-            unique_id = _unique_id(line.data)
+            unique_id = unique_id_of(line.data)
             if unique_id in names:
                 field = CONF_LINES if self._step_id == "several" else CONF_USER
                 return {field: "line_in_use"}, {"line": names[unique_id]}
@@ -354,7 +307,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             return {CONF_USER: "user_in_use"}, {"line": other.title}
         return {}, {}
 
-    def _has_room(self, wanted: Sequence[_Wanted]) -> bool:
+    def _has_room(self, wanted: Sequence[WantedLine]) -> bool:
         """Whether Home Assistant would take all entities of the lines."""
         stored = self._stored()
         return async_has_room(
@@ -399,7 +352,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         phone.pop(CONF_AUTH_NAME, None)
         return await async_phone_settings(self.hass, self._get_entry(), phone)
 
-    def _trial(self, line: _Wanted) -> Trial:
+    def _trial(self, line: WantedLine) -> Trial:
         listener = self._listener()
         assert listener is not None
         return Trial(listener.server, subscriber_config("", line.data))
@@ -431,7 +384,7 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         page = _page(data, settings)
         if (stored := self._stored()) is not None:
             self.hass.config_entries.async_update_subentry(
-                entry, stored, title=name, data=data, unique_id=_unique_id(data)
+                entry, stored, title=name, data=data, unique_id=unique_id_of(data)
             )
             if (listener := self._listener()) is not None:
                 listener.followed.async_retry(stored.subentry_id)
@@ -445,14 +398,14 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
                 ConfigSubentry(
                     subentry_type=SUBENTRY_TYPE_FOLLOWED,
                     title=line.name,
-                    unique_id=_unique_id(line.data),
+                    unique_id=unique_id_of(line.data),
                     data=MappingProxyType(line.data),
                 ),
             )
         return self.async_create_entry(
             title=name,
             data=data,
-            unique_id=_unique_id(data),
+            unique_id=unique_id_of(data),
             description=page,
             description_placeholders={"follow_url": FOLLOW_URL, **settings},
         )
@@ -488,146 +441,6 @@ async def _async_each[T](
     return await asyncio.gather(*map(run, tries))
 
 
-def _schema(step_id: str, errors: Errors) -> vol.Schema:
-    line: dict[vol.Marker, Any]
-    if step_id == "several":
-        line = {
-            vol.Required(CONF_LINES): TextSelector(TextSelectorConfig(multiline=True))
-        }
-    else:
-        needed = vol.Optional if step_id == "reconfigure" else vol.Required
-        line = {
-            vol.Required(CONF_USER): TextSelector(),
-            needed(CONF_PASSWORD): PASSWORD,
-        }
-    advanced: dict[vol.Marker, Any] = {
-        vol.Optional(CONF_DOMAIN): TextSelector(),
-        vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
-        vol.Optional(CONF_FINGERPRINT): TextSelector(),
-        vol.Required(CONF_REGISTER, default=False): BooleanSelector(),
-        vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): feature_choice(),
-    }
-    if step_id != "several":
-        advanced = {vol.Optional(CONF_AUTH_NAME): TextSelector(), **advanced}
-    name: dict[vol.Marker, Any] = {}
-    sections: dict[str, dict[vol.Marker, Any]] = {CONF_ADVANCED: advanced}
-    if step_id != "several":
-        name = {vol.Required(CONF_NAME): TextSelector()}
-        sections[CONF_PHONES] = {
-            vol.Required(CONF_SERVE, default=False): BooleanSelector(),
-            vol.Optional(CONF_PHONE_PASSWORD): PASSWORD,
-        }
-        sections[CONF_CALLS] = {
-            vol.Required(
-                CONF_SEE_CALLS, default=DEFAULTS[CONF_SEE_CALLS]
-            ): BooleanSelector(),
-            vol.Required(CONF_VENDOR, default=DEFAULTS[CONF_VENDOR]): vendor_choice(),
-        }
-    folded: dict[vol.Marker, Any] = {
-        vol.Optional(key): form_section(fields, collapsed=key not in errors)
-        for key, fields in sections.items()
-    }
-    return vol.Schema(
-        {
-            **name,
-            vol.Required(CONF_HOST): TextSelector(),
-            vol.Optional(CONF_PORT): cv.port,
-            vol.Required(CONF_TRANSPORT, default=TRANSPORTS[0]): transport_choice(),
-            **line,
-            **folded,
-        }
-    )
-
-
-def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
-    """Return the data that all lines of a form have, and what is wrong with it."""
-    host = unbracketed(fields[CONF_HOST].strip())
-    domain = fields.get(CONF_DOMAIN, "").strip()
-    proxy = fields.get(CONF_OUTBOUND_PROXY, "").strip()
-    fingerprint, errors = check_fingerprint(fields)
-    if not is_host(host):
-        errors[CONF_HOST] = "invalid_host"
-    if domain and not is_host(unbracketed(domain)):
-        errors[CONF_DOMAIN] = "invalid_domain"
-    if proxy and not _is_proxy(proxy):
-        errors[CONF_OUTBOUND_PROXY] = "invalid_proxy"
-    if not fields[CONF_FEATURES]:
-        errors[CONF_FEATURES] = "no_feature"
-    data = {
-        CONF_HOST: host,
-        CONF_TRANSPORT: fields[CONF_TRANSPORT],
-        CONF_REGISTER: fields[CONF_REGISTER],
-        CONF_FEATURES: chosen_features(fields),
-    }
-    if port := fields.get(CONF_PORT):
-        data[CONF_PORT] = port
-    if domain:
-        data[CONF_DOMAIN] = unbracketed(domain)
-    if proxy:
-        data[CONF_OUTBOUND_PROXY] = proxy
-    if fingerprint:
-        data[CONF_FINGERPRINT] = fingerprint
-    return data, errors
-
-
-def _is_proxy(text: str) -> bool:
-    try:
-        host, _ = split_host_port(text)
-    except ValueError:
-        return False
-    return is_host(host)
-
-
-def _check_line(
-    name: str, user: str, auth_name: str, password: str, shared: Mapping[str, Any]
-) -> tuple[_Wanted, Errors]:
-    """Return one line, and what is wrong with which field of it."""
-    name, user, auth_name = name.strip(), user.strip(), auth_name.strip()
-    errors: Errors = {}
-    if not is_plain(name):
-        errors[CONF_NAME] = "invalid_name"
-    if not is_user(user):
-        errors[CONF_USER] = "invalid_user"
-    if auth_name and not is_auth_name(auth_name):
-        errors[CONF_AUTH_NAME] = "invalid_auth_name"
-    if not is_plain(password):
-        errors[CONF_PASSWORD] = "invalid_password"
-    data = {**shared, CONF_USER: user, CONF_PASSWORD: password}
-    if auth_name:
-        data[CONF_AUTH_NAME] = auth_name
-    return _Wanted(name, data), errors
-
-
-def _read_list(
-    text: str, shared: Mapping[str, Any]
-) -> tuple[list[_Wanted], Errors, Words]:
-    """Return the lines of a pasted list: name, user, authentication name, password.
-
-    Separated by tabs, semicolons or commas; without the authentication name there are
-    three. Empty lines are passed over.
-    """
-    wanted: list[_Wanted] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        separator = next((mark for mark in "\t;," if mark in line), ",")
-        fields = [field.strip() for field in line.split(separator)]
-        if len(fields) == 3:
-            fields.insert(2, "")
-        if len(fields) != 4:
-            return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
-        name, user, auth_name, password = fields
-        found, errors = _check_line(name, user, auth_name, password, shared)
-        if errors:
-            return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
-        wanted.append(found)
-    if not wanted:
-        return [], {CONF_LINES: "empty_list"}, {}
-    if len(wanted) > MAX_LINES:
-        return [], {CONF_LINES: "too_many_lines"}, {"max": str(MAX_LINES)}
-    return wanted, {}, {}
-
-
 def _problem(result: TrialResult) -> tuple[Errors, Words]:
     """Return what is wrong with one line, and the words for it."""
     if result.replaced:
@@ -645,13 +458,6 @@ def _problem(result: TrialResult) -> tuple[Errors, Words]:
 def _is_silence(results: Sequence[TrialResult]) -> bool:
     """Whether the PBX has answered none of these lines."""
     return all(item.status is SubscriptionStatus.UNREACHABLE for item in results)
-
-
-def _unique_id(data: Mapping[str, Any]) -> str:
-    """Return what tells followed lines apart; PBXs have no @, other lines no colon."""
-    port = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
-    where = plain_host(data.get(CONF_DOMAIN) or data[CONF_HOST])
-    return f"{data[CONF_USER]}@{where}:{port}"
 
 
 def _page(data: Mapping[str, Any], settings: Words) -> str | None:

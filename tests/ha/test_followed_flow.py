@@ -12,7 +12,8 @@ import pytest
 
 from custom_components.dfks import followed_flow
 from custom_components.dfks.followed import trial
-from custom_components.dfks.followed_flow import AT_A_TIME, MAX_LINES
+from custom_components.dfks.followed.form import MAX_LINES
+from custom_components.dfks.followed_flow import AT_A_TIME
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.pbx import certificates
 from tests.pbx import KeyPbx

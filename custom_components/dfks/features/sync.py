@@ -23,23 +23,10 @@ from functools import partial
 import logging
 from typing import Final, override
 
-from ..sip import (
-    ALL,
-    NOTHING,
-    Account,
-    EventPackage,
-    Hashes,
-    Notification,
-    SipError,
-    SipServer,
-    Subscription,
-    Topics,
-    bracketed,
-)
+from ..sip import ALL, NOTHING, Hashes, SipServer, Subscription, Topics
 from .checks import check, check_claims, check_target, removed, stopping
 from .claims import claims_after, due, ends_nothing, returned
 from .damping import Damping
-from .documents import CONTENT_TYPE, Command, parse_command, refusal
 from .hooks import (
     HOOK_TIMEOUT,
     HookQueue,
@@ -56,7 +43,6 @@ from .model import (
     ChangeRequest,
     Claims,
     ClaimsChanged,
-    ConnectionChanged,
     Feature,
     FeatureChanged,
     FeatureState,
@@ -64,15 +50,12 @@ from .model import (
     LineConfig,
     LineEvent,
     LineMemory,
-    NotifyStyle,
     Origin,
     Refusal,
-    WatchersChanged,
     sorted_features,
 )
-from .notify_documents import NotifyDocuments
+from .package import FeaturePackage, line_of, source_of
 from .publisher import Publisher
-from .targets import dialable
 from .waiting import WaitingChange
 
 _LOGGER = logging.getLogger(__name__)
@@ -85,14 +68,11 @@ NO_FEATURE = frozenset({"none"})
 MAX_WAITING: Final = 16
 
 
-class FeatureSync(Publisher[[LineEvent]], EventPackage):
+class FeatureSync(Publisher[[LineEvent]], FeaturePackage):
     """The event package as-feature-event for the lines of a server.
 
     Its listeners hear the events of all lines, those of a line the events of that one.
     """
-
-    name = "as-feature-event"
-    accept = CONTENT_TYPE
 
     def __init__(
         self, server: SipServer, new_context: Callable[[], object] = lambda: None
@@ -102,11 +82,10 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         `new_context` makes the context of a change that brings none: one for the
         whole change, whoever is told of it.
         """
-        super().__init__()
+        Publisher.__init__(self)
+        FeaturePackage.__init__(self, server, new_context)
         self.lines: dict[str, Line] = {}
         self._server = server
-        self._new_context = new_context
-        self._notifier = server.notifier
         # Asked about each change, and about each feature of the full state.
         self.hooks = Hooks()
         # Seconds.
@@ -119,7 +98,6 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         self._outcomes: set[asyncio.Future[ChangeOutcome]] = set()
         # Who waits for the get hook to be asked about a line.
         self._asking: dict[Line, dict[Subscription, None]] = {}
-        self._documents = NotifyDocuments(server.clock)
         self._damping = Damping(server.clock, server.notifier)
 
     # Lines
@@ -242,6 +220,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if new != old or is_first:
             self._damping.tell(line, feature)
 
+    @override
     def tell(self, event: LineEvent) -> None:
         """Publish an event of a line, also to the listeners of that one."""
         self.publish(event)
@@ -378,6 +357,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         else:
             waiting.made(outcome)
 
+    @override
     def _change_from_phone(
         self, line: Line, change: ChangeRequest, sender: Subscription
     ) -> None:
@@ -396,7 +376,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
 
     def _set_back(self, sender: Subscription, feature: Feature) -> None:
         """Show a phone what is stored: its change is not made."""
-        self._damping.tell_one(_line(sender.account), feature, sender)
+        self._damping.tell_one(line_of(sender.account), feature, sender)
         self._end(sender)
 
     def _end(self, sender: Subscription | None) -> None:
@@ -467,7 +447,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     @override
     def send_full_state(self, subscription: Subscription) -> None:
         """Tell a phone the full state, now or when the get hook has had its turn."""
-        line = _line(subscription.account)
+        line = line_of(subscription.account)
         if line.asker is not None:
             # What is hidden of it is not known, and no hook knows it.
             self._notifier.notify(subscription, ALL)
@@ -489,7 +469,7 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
     async def _supply(self, line: Line, asking: Collection[Subscription]) -> None:
         """Ask the get hook about a line and tell everybody what comes of it."""
         first = next(iter(asking))
-        changed = await self._ask_get_hook(line, _source(first))
+        changed = await self._ask_get_hook(line, source_of(first))
         for subscription in self._notifier.of(line):
             if subscription in asking:
                 self._notifier.notify(subscription, ALL)
@@ -598,97 +578,3 @@ class FeatureSync(Publisher[[LineEvent]], EventPackage):
         if after != claims:
             line.store_claims(change.feature, after)
             self.tell(ClaimsChanged(line, change))
-
-    # The event package
-
-    @override
-    def takes(self, content_type: str) -> bool:
-        """Take XML under any name, and a body without a name for it."""
-        return not content_type or content_type.endswith(("/xml", "+xml"))
-
-    @override
-    def parse(self, account: Account, body: bytes) -> Command | None:
-        """Return what a phone asks for; None for what it cannot have.
-
-        Raises SipError: 400 for what makes no sense, a target that nobody can call
-        included; 503 while the PBX of a followed line cannot be asked.
-        """
-        command = parse_command(body)
-        line = _line(account)
-        if command is None or command.feature not in line.assigned:
-            _LOGGER.debug(
-                "Line %s: its phone asks for what it cannot have", account.user
-            )
-            return None
-        if command.forward_to is not None:
-            command.forward_to = dialable(command.forward_to)
-            if command.forward_to is None:
-                raise refusal("forwardDN is neither a number nor a SIP URI")
-        if not line.available:
-            # Not 480, which would end the phone's subscription (RFC 6665 4.1.2.2).
-            raise SipError(503, "The PBX of the line does not answer")
-        return command
-
-    @override
-    def command(self, subscription: Subscription, command: object) -> None:
-        """Make a phone's change."""
-        assert isinstance(command, Command)
-        if subscription.ending is not None:
-            # The last NOTIFY of a subscription tells everything.
-            self._notifier.owe(subscription, ALL)
-        change = ChangeRequest(
-            feature=command.feature,
-            status=command.status,
-            forward_to=command.forward_to,
-            ring_count=command.ring_count,
-            origin=Origin.PHONE,
-            source=_source(subscription),
-            agent=subscription.user_agent,
-            context=self._new_context(),
-        )
-        line = _line(subscription.account)
-        self._change_from_phone(line, change, subscription)
-
-    @override
-    def render(self, subscription: Subscription, topics: Topics) -> Notification:
-        """Write the documents of some features, or of all that are assigned."""
-        line = _line(subscription.account)
-        return self._documents.render(line, subscription, topics)
-
-    def style_in_use(self, line: Line) -> NotifyStyle:
-        """Return the style of a line, separate where one of its phones needs that."""
-        return self._documents.style_in_use(line, self._notifier.of(line))
-
-    @override
-    def unreadable(self, subscription: Subscription, *, silence: bool) -> bool:
-        """Send one NOTIFY per feature from now on to a phone that takes no multipart."""
-        return self._documents.unreadable(subscription, silence=silence)
-
-    @override
-    def unreachable(self, subscription: Subscription) -> None:
-        """Try multipart again on a phone that does not answer single features either."""
-        self._documents.unreachable(subscription)
-
-    @override
-    def watchers_changed(self, account: Account) -> None:
-        """Follow who watches a line."""
-        line = _line(account)
-        live = len([item for item in self._notifier.of(account) if item.live])
-        if live != line.watchers:
-            connected = line.connected
-            line.watchers, line.connected = live, live > 0
-            self.tell(WatchersChanged(line, live))
-            if line.connected is not connected:
-                self.tell(ConnectionChanged(line, line.connected))
-
-
-def _line(account: Account) -> Line:
-    """Return an account that watches this package: all of them are lines."""
-    assert isinstance(account, Line)
-    return account
-
-
-def _source(subscription: Subscription) -> str:
-    """Return host:port of a phone."""
-    host, port = subscription.dialog.flow.remote
-    return f"{bracketed(host)}:{port}"

@@ -548,7 +548,8 @@ class SipServer:
         self._passing.note_domain(transaction.request, transaction.flow)
         if not self._admission.admit(transaction):
             return
-        request, flow, account = _parts(transaction)
+        request, flow = transaction.request, transaction.flow
+        account = transaction.admitted
         try:
             check_scheme(request, flow)
             self._domains.check(request, flow)
@@ -569,7 +570,8 @@ class SipServer:
         package, event_id = self._subscribing.package_of(transaction.request)
         if not self._admission.admit(transaction):
             return
-        request, flow, account = _parts(transaction)
+        request, flow = transaction.request, transaction.flow
+        account = transaction.admitted
         try:
             self._subscribing.process(transaction, account, package, event_id)
         except SipError as err:
@@ -593,9 +595,3 @@ class SipServer:
         flows += [item.dialog.flow for item in self.notifier.of(account)]
         known = any(plain_host(flow.remote[0]) == host for flow in flows)
         return known and self._guard.lets_in(host)
-
-
-def _parts(transaction: ServerTransaction) -> tuple[Request, Flow, Account]:
-    """Return request, flow and account of a transaction that was admitted."""
-    assert transaction.account is not None
-    return transaction.request, transaction.flow, transaction.account

@@ -30,12 +30,11 @@ import logging
 
 from ..clock import Clock, Timers
 from ..transaction.client import ClientTransactions
-from ..transaction.via import way_of_answer
 from ..transport.flow import Flow, FlowError
 from ..wire.headers import HeaderError, Uri, Via
 from ..wire.message import SipError
 from ..wire.splice import PassedMessage
-from .answers import write_answer
+from .answers import Answers, TooEarly
 from .back import WaysBack
 from .calls import CallFollower
 from .hop import check_loop, check_passed, frame
@@ -80,6 +79,7 @@ class Proxy:
         """
         self._tokens = tokens
         self._site = site
+        self._answers = Answers(site, tokens)
         self._packages = packages
         self.location = Location(clock)
         self.upstreams: dict[str, Upstream] = {}
@@ -210,20 +210,20 @@ class Proxy:
         try:
             return self._take_request(message, flow)
         except HeaderError as err:
-            self._refuse(message, flow, SipError(400, str(err)))
-        except _TooEarly as err:
+            self._answers.refuse(message, flow, SipError(400, str(err)))
+        except TooEarly as err:
             if is_late or not self.registrations.hold(
                 err.token, err.pbx, lambda: self.take(data, flow, is_late=True)
             ):
-                self._refuse(message, flow, err)
+                self._answers.refuse(message, flow, err)
         except SipError as err:
-            self._refuse(message, flow, err)
+            self._answers.refuse(message, flow, err)
         except FlowError as err:
             _LOGGER.debug("A %s cannot be passed: %s", message.method, err.strerror)
-            self._refuse(message, flow, SipError(503))
+            self._answers.refuse(message, flow, SipError(503))
         except Exception:
             _LOGGER.exception("Unexpected error in a passed %s", message.method)
-            self._refuse(message, flow, SipError(500))
+            self._answers.refuse(message, flow, SipError(500))
         return True
 
     def _take_request(self, message: PassedMessage, flow: Flow) -> bool:
@@ -382,7 +382,7 @@ class Proxy:
             self._note_keys(upstream)
         if binding is None or binding.pbx != upstream.config.id:
             if token is not None and not in_dialog:
-                raise _TooEarly(token, upstream.config.id)
+                raise TooEarly(token, upstream.config.id)
             raise SipError(481 if in_dialog else 404)
         follow_strict(message)
         if (
@@ -582,38 +582,8 @@ class Proxy:
             if direction == TO_PBX:
                 status = 503
                 self.registrations.came_back(branch)
-            self._site.send(
-                write_answer(message, SipError(status), self._tag(message)), way
-            )
+            self._answers.send(message, SipError(status), way)
         except HeaderError as err:
             _LOGGER.debug("A datagram that came back is not answered: %s", err)
         except FlowError as err:
             _LOGGER.debug("No answer to a request that came back: %s", err.strerror)
-
-    def _refuse(self, message: PassedMessage, flow: Flow, err: SipError) -> None:
-        """Answer a request that is not passed, and keep nothing of it."""
-        if message.method == "ACK":
-            return
-        try:
-            via = message.via
-            message.mark_source(*flow.remote)
-            way = way_of_answer(via, flow)
-            self._site.send(write_answer(message, err, self._tag(message)), way)
-        except HeaderError as error:
-            _LOGGER.debug("A request cannot be answered: %s", error)
-        except FlowError as error:
-            _LOGGER.debug("No answer to %s: %s", flow.remote[0], error.strerror)
-
-    def _tag(self, message: PassedMessage) -> str:
-        """Return a To tag that a retransmission gets again (RFC 3261 8.2.7)."""
-        return self._tokens.tag(message.uri, message.first("via") or "")
-
-
-class _TooEarly(SipError):
-    """A request for a phone that is not known, or not yet."""
-
-    def __init__(self, token: str, pbx: str) -> None:
-        """Name the phone's token, and the PBX that wants to reach it."""
-        super().__init__(404)
-        self.token = token
-        self.pbx = pbx

@@ -89,6 +89,12 @@ class ServerTransaction:
         self.is_known = False
         self.may_change = True
 
+    @property
+    def admitted(self) -> Account:
+        """The line of a request that was admitted."""
+        assert self.account is not None
+        return self.account
+
     def reply(
         self, status: int, fields: Iterable[str] = (), reason: str | None = None
     ) -> None:
