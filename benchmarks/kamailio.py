@@ -1,7 +1,7 @@
 """The same measurements of kamailio, where it is installed with its presence modules."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 import shutil
 import socket
@@ -91,13 +91,31 @@ def _latency(phones: Phones, effort: Effort) -> tuple[float, float]:
 
 @contextmanager
 def _running() -> Iterator[tuple[Server, Phones]]:
+    """Run a kamailio that notifies, and the phones that it has."""
+    with tempfile.TemporaryDirectory() as name:
+        tables = shutil.copytree(TABLES, Path(name) / "tables")
+        with (
+            _configured("kamailio.cfg", TABLES=str(tables)) as (server, port),
+            Phones(port, event=b"message-summary") as phones,
+        ):
+            yield server, phones
+
+
+def proxy(pbx_port: int) -> AbstractContextManager[tuple[Server, int]]:
+    """Run a kamailio that passes messages to a PBX; return it and its port."""
+    return _configured("kamailio_proxy.cfg", PBX=f"{HOST}:{pbx_port}")
+
+
+@contextmanager
+def _configured(template: str, **words: str) -> Iterator[tuple[Server, int]]:
     """Run a kamailio of its own, with its files in a directory of its own."""
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         directory = Path(name)
-        tables = shutil.copytree(TABLES, directory / "tables")
-        template = (BENCHMARKS / "kamailio.cfg").read_text()
+        text = (BENCHMARKS / template).read_text()
+        for word, value in words.items():
+            text = text.replace(word, value)
         configuration = directory / "kamailio.cfg"
-        configuration.write_text(template.replace("TABLES", str(tables)))
+        configuration.write_text(text)
         port = free_port()
         command = [
             PROGRAM,
@@ -108,7 +126,7 @@ def _running() -> Iterator[tuple[Server, Phones]]:
         log = directory / "log"
         server = stack.enter_context(Server(command, ready=None, log=log))
         _wait_for_answer(server, port, log)
-        yield server, stack.enter_context(Phones(port, event=b"message-summary"))
+        yield server, port
 
 
 def _wait_for_answer(server: Server, port: int, log: Path) -> None:

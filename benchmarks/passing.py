@@ -13,6 +13,7 @@ import socket
 import time
 from typing import Final, override
 
+from . import kamailio
 from .headless import Cost, Effort, Figures, take_turns
 from .phones import percentile
 from .processes import HOST, Server, bare, headless
@@ -194,14 +195,20 @@ def measure(effort: Effort) -> Figures:
             "pass_call": Cost(here[0], _repeating(here[1].call)),
             "pass_call_bare": Cost(there[0], _repeating(there[1].call)),
         }
+        ways = {"pass_p{}": here[1], "pass_p{}_bare": there[1]}
+        if kamailio.is_installed():
+            server, ends = _by_kamailio(stack)
+            costs["kamailio_pass_register"] = Cost(server, _repeating(ends.register))
+            costs["kamailio_pass_call"] = Cost(server, _repeating(ends.call))
+            ways["kamailio_pass_p{}"] = ends
         figures |= take_turns(costs, effort)
-        times: dict[str, list[float]] = {"": [], "_bare": []}
+        times: dict[str, list[float]] = {key: [] for key in ways}
         for _ in range(round(effort.latency)):
-            for suffix, (_, ends) in (("", here), ("_bare", there)):
-                times[suffix] += _paced(ends)
-        for suffix, taken in times.items():
-            figures[f"pass_p50{suffix}"] = percentile(taken, 0.5)
-            figures[f"pass_p99{suffix}"] = percentile(taken, 0.99)
+            for key, ends in ways.items():
+                times[key] += _paced(ends)
+        for key, taken in times.items():
+            figures[key.format(50)] = percentile(taken, 0.5)
+            figures[key.format(99)] = percentile(taken, 0.99)
     return figures
 
 
@@ -217,6 +224,15 @@ def _started(stack: ExitStack, *, passing: bool) -> tuple[Server, Ends]:
     stack.enter_context(server)
     ends.towards(port)
     ends.register()
+    return server, ends
+
+
+def _by_kamailio(stack: ExitStack) -> tuple[Server, Ends]:
+    """Start a kamailio between a phone and a PBX."""
+    ends = Ends()
+    stack.callback(ends.close)
+    server, port = stack.enter_context(kamailio.proxy(ends.pbx_port))
+    ends.towards(port)
     return server, ends
 
 

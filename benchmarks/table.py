@@ -268,24 +268,28 @@ ROWS: Final = (
         what="passing REGISTER with a challenge, 4 messages",
         key="pass_register",
         bare="pass_register_bare",
+        kamailio="kamailio_pass_register",
         most_ratio=2.0,
     ),
     Row(
         what="passing a call, 7 messages",
         key="pass_call",
         bare="pass_call_bare",
+        kamailio="kamailio_pass_call",
         most_ratio=2.0,
     ),
     Row(
         what="passing at 100 messages/s, p50",
         key="pass_p50",
         bare="pass_p50_bare",
+        kamailio="kamailio_pass_p50",
         is_told=True,
     ),
     Row(
         what="passing at 100 messages/s, p99",
         key="pass_p99",
         bare="pass_p99_bare",
+        kamailio="kamailio_pass_p99",
         most_ratio=2.0,
     ),
     Row(
