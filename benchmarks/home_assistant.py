@@ -36,6 +36,7 @@ from .headless import (
     require_all,
 )
 from .listener import Note
+from .passing import Ends, paced
 from .phones import REST, Load, Phone, Phones, percentile
 from .processes import BENCHMARKS, GENERATOR_CORE, HOST, Server, headless
 
@@ -99,6 +100,8 @@ class House(NamedTuple):
     bare: Echoes
     bare_port: int
     sip_port: int
+    # A phone and its PBX, which the listener is in front of.
+    ends: Ends
 
     def press(self, seconds: float) -> Load:
         """Press keys at RATE, one phone after the other. Raises RuntimeError."""
@@ -199,6 +202,7 @@ def measure(effort: Effort, turns: int) -> list[Figures]:
     with running() as house:
         rounds = [_measure_change(house) for _ in range(turns)]
         rounds[0] |= _measure_latency(house, effort)
+        rounds[0] |= _measure_passing(house, effort)
         if 2 * turns * TIMES * LINES + HIGH_RATE * effort.high_rate > ROOM:
             house.phones.listen(TRANSACTIONS)
         rounds[0] |= _measure_high_rate(house, effort)
@@ -268,6 +272,13 @@ def _measure_latency(house: House, effort: Effort) -> Figures:
         "ha_own_p50": percentile(own, 0.5),
         "ha_own_p99": percentile(own, 0.99),
     }
+
+
+def _measure_passing(house: House, effort: Effort) -> Figures:
+    """Measure how long single messages take to pass to the PBX."""
+    seconds = range(round(effort.latency))
+    times = [each for _ in seconds for each in paced(house.ends)]
+    return {"ha_pass_p99": percentile(times, 0.99)}
 
 
 def _listening(house: House) -> Server:
@@ -353,14 +364,20 @@ def running(lines: int = LINES, *, limited: bool = False) -> Iterator[House]:
         (components / "bare_entities").symlink_to(BENCHMARKS / "bare_entities")
         server = stack.enter_context(start(options))
         url = f"http://{HOST}:{options.http_port}"
-        token = asyncio.run(install(server, url, options.sip_port, lines))
+        ends = Ends()
+        stack.callback(ends.close)
+        installing = install(server, url, options.sip_port, lines, ends.pbx_port)
+        token = asyncio.run(installing)
+        ends.towards(options.sip_port)
+        ends.register()
         phones = Phones(options.sip_port, password=PASSWORD)
         stack.enter_context(phones)
         dialogs = phones.fill(lines, _user)
         bare = Echoes(bare_port)
         stack.callback(bare.close)
         yield House(
-            server, url, token, phones, dialogs, bare, bare_port, options.sip_port
+            *(server, url, token, phones, dialogs),
+            *(bare, bare_port, options.sip_port, ends),
         )
 
 

@@ -205,7 +205,7 @@ def measure(effort: Effort) -> Figures:
         times: dict[str, list[float]] = {key: [] for key in ways}
         for _ in range(round(effort.latency)):
             for key, ends in ways.items():
-                times[key] += _paced(ends)
+                times[key] += paced(ends)
         for key, taken in times.items():
             figures[key.format(50)] = percentile(taken, 0.5)
             figures[key.format(99)] = percentile(taken, 0.99)
@@ -250,8 +250,8 @@ def _repeating(do: Callable[[], None]) -> Callable[[float], int]:
     return load
 
 
-def _paced(ends: Ends) -> Iterator[float]:
-    """Pass messages for a second at a steady rate; return the seconds of each."""
+def paced(ends: Ends) -> Iterator[float]:
+    """Pass messages for a second at RATE; return the seconds of each."""
     began = time.monotonic()
     for number in range(RATE):
         time.sleep(max(0.0, began + number / RATE - time.monotonic()))

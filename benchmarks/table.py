@@ -293,6 +293,12 @@ ROWS: Final = (
         most_ratio=2.0,
     ),
     Row(
+        what="Home Assistant: passing at 100 messages/s, p99",
+        key="ha_pass_p99",
+        bare="pass_p99_bare",
+        show=milli,
+    ),
+    Row(
         what="Home Assistant: change, beside headless",
         key="ha_change",
         per="ha_alone",
