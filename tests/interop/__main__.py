@@ -16,6 +16,7 @@ from . import (
     outbound,
     programs,
     treated,
+    treated_house,
 )
 from .checks import perform
 
@@ -26,6 +27,7 @@ CHECKS = (
     *outbound.CHECKS,
     *dfks_pbx.CHECKS,
     *treated.CHECKS,
+    *treated_house.CHECKS,
     *faults.CHECKS,
     *crash.CHECKS,
     *circle.CHECKS,

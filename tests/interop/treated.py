@@ -110,37 +110,46 @@ async def house(
 
     Where Asterisk does not tell of diversions, it says nothing of who has forwarded.
     """
+    async with (
+        asterisk(tells_diversions=tells_diversions) as (address, log),
+        contextlib.AsyncExitStack() as stack,
+    ):
+        running = await serve(address, log, free_port())
+
+        async def stop() -> None:
+            await running.server.stop()
+
+        stack.push_async_callback(stop)
+        for user in [LINE] * phones + [CALLER, TARGET]:
+            server = HOST, running.server.port
+            registrar = "{}:{}".format(*address)
+            phone = Phone(user, PASSWORD, server, registrar=registrar)
+            await stack.enter_async_context(phone)
+            bell = Bell(phone)
+            bell.connect()
+            response = await phone.register()
+            require(response.ok, f"REGISTER got {response.title}")
+            running.bells.setdefault(user, []).append(bell)
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def asterisk(
+    *, tells_diversions: bool = True
+) -> AsyncIterator[tuple[Address, Path]]:
+    """Run Asterisk; yields its address, and the file that its dialplan writes to."""
     with tempfile.TemporaryDirectory() as name, no_errors():
         folder, address = Path(name), (HOST, free_port())
         _write(folder, address, tells_diversions=tells_diversions)
         log = folder / "log" / "messages"
-        async with (
-            background(
-                *debian.command(PROGRAM),
-                *("-f", "-C", str(folder / "asterisk.conf")),
-                answers=address,
-                log=log,
-                folder=folder,
-            ),
-            contextlib.AsyncExitStack() as stack,
+        async with background(
+            *debian.command(PROGRAM),
+            *("-f", "-C", str(folder / "asterisk.conf")),
+            answers=address,
+            log=log,
+            folder=folder,
         ):
-            running = await serve(address, log, free_port())
-
-            async def stop() -> None:
-                await running.server.stop()
-
-            stack.push_async_callback(stop)
-            for user in [LINE] * phones + [CALLER, TARGET]:
-                server = HOST, running.server.port
-                registrar = "{}:{}".format(*address)
-                phone = Phone(user, PASSWORD, server, registrar=registrar)
-                await stack.enter_async_context(phone)
-                bell = Bell(phone)
-                bell.connect()
-                response = await phone.register()
-                require(response.ok, f"REGISTER got {response.title}")
-                running.bells.setdefault(user, []).append(bell)
-            yield running
+            yield address, log
 
 
 async def serve(pbx: Address, log: Path, port: int) -> House:
