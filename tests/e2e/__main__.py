@@ -358,7 +358,11 @@ class Visit:
         await self._browser.shows_no_tile("Sync status")
         await self._browser.shows_no_error()
         # Whichever comes first, the strategy's module or the page that looks for it.
-        for scripts in ((MODULE, PAGE), (PAGE, MODULE)):
+        # From 2026.11 on the page itself loads modules, and always comes first.
+        orders = [(PAGE, MODULE)]
+        if not await self._browser.has("__haLoadExtraModules"):
+            orders.append((MODULE, PAGE))
+        for scripts in orders:
             await self._browser.load_in_order(*scripts)
             await self._browser.shows_heading(RECEPTION.name)
 

@@ -104,6 +104,10 @@ class Browser:
             await self._page.goto(f"{self._url}{path}")
         await self._page.locator("home-assistant-main").wait_for()
 
+    async def has(self, name: str) -> bool:
+        """Whether the page has something by that name in its window."""
+        return bool(await self._page.evaluate("name => name in window", name))
+
     async def load_in_order(self, first: str, second: str) -> None:
         """Load the page again; one of its scripts waits until another is there.
 
