@@ -165,7 +165,7 @@ def _measure(groups: list[str], effort: Effort, turn: str) -> Figures:
         "flatness": lambda: headless.measure_flatness(effort),
         "passing": lambda: passing.measure(effort),
     }
-    if kamailio.is_installed():
+    if kamailio.knows_subscriptions():
         steps["kamailio"] = lambda: kamailio.measure(effort)
     figures: Figures = {}
     with ExitStack() as stack:

@@ -43,9 +43,14 @@ _OPTIONS: Final = (
 
 
 def is_installed() -> bool:
-    """Whether there is a kamailio that knows subscriptions."""
+    """Whether there is a kamailio that passes messages."""
+    return Path(PROGRAM).exists()
+
+
+def knows_subscriptions() -> bool:
+    """Whether there is one that is a notifier, too."""
     modules = Path("/usr/lib").glob("**/kamailio/modules/presence.so")
-    return Path(PROGRAM).exists() and TABLES.exists() and any(modules)
+    return is_installed() and TABLES.exists() and any(modules)
 
 
 def measure(effort: Effort) -> Figures:
