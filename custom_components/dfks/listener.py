@@ -7,7 +7,7 @@ subentries and mends the difference. Only a change of the listener's own setting
 dialogs go on after it, as they do after a restart.
 """
 
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 import logging
@@ -74,8 +74,9 @@ type DfksConfigEntry = ConfigEntry[DfksListener]
 # Lines that are not served: the issue and its text.
 ISSUE_TOO_MANY_LINES: Final = "too_many_lines"
 
-# Features and options of a line; None stands for what belongs to the line as a whole.
-type LineParts = Container[Feature | LineOption | None]
+# A feature or an option of a line; None stands for what belongs to the line as a whole.
+type LinePart = Feature | LineOption | None
+type LineParts = Container[LinePart]
 
 # Adds a platform's entities of a line, those for the parts named.
 type AddLineEntities = Callable[[Line, LineParts], None]
@@ -297,7 +298,7 @@ class DfksListener:
         """Make lines and PBXs equal to the entry's subentries, without a reload."""
         self.pbxs.async_update()
         subentries = self._subentries()
-        seen_before = self.calls.line_ids
+        before = {line: self._parts(line) for line in self.sync.lines.values()}
         self.calls.async_update({**subentries, **followed_subentries(self._entry)})
         ours = self.sync.lines.keys() - set(self.followed.line_ids)
         for line_id in ours - subentries.keys():
@@ -310,35 +311,28 @@ class DfksListener:
                 self._add_line(line_config(subentry))
             else:
                 self._update_line(line, subentry)
-                if line_id in self.calls.line_ids - seen_before:
-                    self._add_entities(line, (LineOption.CALLS,))
         self._treated.async_update(subentries)
-        if seen_before - self.calls.line_ids:
-            self._remove_unassigned_entities()
-        self._update_followed(seen_before)
+        for line in self.followed.async_update(self._forget_followed):
+            self._show(line)
+            self._add_entities(line, self._parts(line))
+        self._update_entities(before)
 
     def _forget_followed(self, line_id: str) -> None:
         self.monitor.forget(line_id)
         self._schedule_save()
 
-    def _update_followed(self, seen_before: Container[str]) -> None:
-        """Make the lines that are followed equal to their subentries.
-
-        `seen_before` are the lines whose calls were seen until now.
-        """
-        parts = {}
-        for line_id in self.followed.line_ids:
-            parts[line_id] = self._parts(self.sync.lines[line_id])
-            if line_id not in seen_before:
-                parts[line_id].discard(LineOption.CALLS)
-        for line in self.followed.async_update(self._forget_followed):
-            self._show(line)
-            self._add_entities(line, self._parts(line))
-        for line_id, before in parts.items():
-            line_now = self.sync.lines.get(line_id)
-            if line_now is not None and (now := self._parts(line_now)) != before:
-                self._remove_unassigned_entities()
-                self._add_entities(line_now, now - before)
+    def _update_entities(self, before: Mapping[Line, set[LinePart]]) -> None:
+        """Add and forget entities of lines that had those for these parts until now."""
+        changes = [
+            (line, self._parts(line), parts)
+            for line, parts in before.items()
+            if self.sync.lines.get(line.id) is line
+        ]
+        if any(parts - now for _, now, parts in changes):
+            self._remove_unassigned_entities()
+        for line, now, parts in changes:
+            if new := now - parts:
+                self._add_entities(line, new)
 
     def _subentries(self) -> dict[str, ConfigSubentry]:
         """Return the lines that are to be served, and tell which are left out."""
@@ -384,16 +378,13 @@ class DfksListener:
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
-        before, config = line.assigned, line_config(subentry)
-        if not self.sync.update_line(config):
-            return
-        self.monitor.line_added(config)
-        self._remove_unassigned_entities()
-        self._add_entities(line, set(config.assigned) - set(before))
+        config = line_config(subentry)
+        if self.sync.update_line(config):
+            self.monitor.line_added(config)
 
-    def _parts(self, line: Line) -> set[Feature | LineOption | None]:
+    def _parts(self, line: Line) -> set[LinePart]:
         """Return all that a line has entities for."""
-        parts: set[Feature | LineOption | None] = {None, *line.assigned}
+        parts: set[LinePart] = {None, *line.assigned}
         if line.served:
             parts.add(LineOption.PHONES)
         if line.id in self.calls.line_ids:
