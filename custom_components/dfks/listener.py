@@ -367,7 +367,7 @@ class DfksListener:
 
     def _add_line(self, config: LineConfig) -> None:
         line = self.sync.add_line(config)
-        self.monitor.line_added(config)
+        self.monitor.line_added(line)
         self._show(line)
         self._add_entities(line, self._parts(line))
 
@@ -378,9 +378,8 @@ class DfksListener:
 
     def _update_line(self, line: Line, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)
-        config = line_config(subentry)
-        if self.sync.update_line(config):
-            self.monitor.line_added(config)
+        if self.sync.update_line(line_config(subentry)):
+            self.monitor.line_added(line)
 
     def _parts(self, line: Line) -> set[LinePart]:
         """Return all that a line has entities for."""

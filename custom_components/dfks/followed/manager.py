@@ -17,7 +17,7 @@ from homeassistant.util import dt as dt_util
 from ..const import CONF_TRANSPORT, DOMAIN, FOLLOW_HELP_URL
 from ..devices import rename_device
 from ..features.follow import Follower, Follows
-from ..features.model import Line, LineConfig, LineMemory
+from ..features.model import Line, LineMemory
 from ..features.publisher import Publisher
 from ..features.sync import FeatureSync
 from ..pbx.certificates import async_prepare_tls, tls_of
@@ -217,7 +217,7 @@ class FollowedLines:
     def _let_in(self, line: Line) -> None:
         """Let the phones of a new or changed line in, whatever they tried before."""
         if line.served:
-            self._monitor.line_added(LineConfig(id=line.id, user=line.user))
+            self._monitor.line_added(line)
 
     def _update(self, follower: Follower, subentry: ConfigSubentry) -> None:
         rename_device(self._hass, self._entry, subentry)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 from homeassistant.core import callback
 from homeassistant.util import dt as dt_util
 
-from ..features.model import FeatureChanged, Line, LineConfig, LineEvent
+from ..features.model import FeatureChanged, Line, LineEvent
 from ..features.publisher import Publisher
 from ..sip import (
     Account,
@@ -259,14 +259,14 @@ class PhoneMonitor:
             )
         return phone
 
-    def line_added(self, config: LineConfig) -> None:
+    def line_added(self, line: Line) -> None:
         """Let the phone of a new or changed line in, whatever it tried before."""
-        if config.pbx is None:
-            if (address := self.unknown_phones.take(config.user)) is not None:
+        if line.pbx is None:
+            if (address := self.unknown_phones.take(line.user)) is not None:
                 self._server.unblock(address)
-        if config.id in self._phones:
-            self._phones[config.id].forgive()
-            self._phones[config.id].look()
+        if line.id in self._phones:
+            self._phones[line.id].forgive()
+            self._phones[line.id].look()
 
     def forget(self, line_id: str) -> None:
         """Forget the phone of a line that is no more."""
