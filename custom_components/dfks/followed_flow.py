@@ -17,7 +17,7 @@ from homeassistant.config_entries import (
     ConfigSubentryFlow,
     SubentryFlowResult,
 )
-from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_WEBHOOK_ID
+from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD
 import voluptuous as vol
 
 from .capacity import async_has_room
@@ -26,11 +26,9 @@ from .const import (
     CONF_FINGERPRINT,
     CONF_PHONE_PASSWORD,
     CONF_REGISTER,
-    CONF_SEE_CALLS,
     CONF_SERVE,
     CONF_TRANSPORT,
     CONF_USER,
-    CONF_VENDOR,
     FOLLOW_URL,
     SUBENTRY_TYPE_FOLLOWED,
 )
@@ -39,10 +37,8 @@ from .followed.form import (
     DEFAULTS,
     SECTIONS,
     WantedLine,
-    check_line,
-    check_server,
     followed_schema,
-    read_list,
+    read_form,
     unique_id_of,
 )
 from .followed.trial import Trial, TrialResult
@@ -57,10 +53,7 @@ from .forms import (
 )
 from .listener import DfksListener, running_listener
 from .pbx.certificates import async_prepare_tls
-from .phones.action_urls import new_webhook_id
-from .phones.identifiers import is_plain
-from .phones.provisioning import async_phone_settings, calls_page, propose_password
-from .phones.vendors import OTHER
+from .phones.provisioning import async_phone_settings, calls_page
 from .settings import (
     followed_parts,
     followed_subentries,
@@ -166,8 +159,9 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
         if user_input is None:
             return self._show(step_id, self._stored_values(), {}, {})
         self._step_id, self._input = step_id, user_input
-        fields = without_sections(user_input, SECTIONS, self._stored_fields())
-        wanted, errors, words = self._read(fields)
+        before = self._stored_fields()
+        fields = without_sections(user_input, SECTIONS, before)
+        wanted, errors, words = read_form(fields, before)
         if not errors and await async_is_ourselves(
             self.hass, self._get_entry(), *subscriber_config("", wanted[0].data).way[:3]
         ):
@@ -238,43 +232,6 @@ class FollowedLineSubentryFlow(ConfigSubentryFlow):
             and bool(stored.data[CONF_REGISTER])
             and unique_id_of(stored.data) == unique_id_of(wanted.data)
         )
-
-    def _read(
-        self, fields: Mapping[str, Any]
-    ) -> tuple[list[WantedLine], Errors, Words]:
-        """Return the lines of a filled form, and what is wrong with it."""
-        shared, errors = check_server(fields)
-        if errors:
-            return [], errors, {}
-        if CONF_LINES in fields:
-            return read_list(fields[CONF_LINES], shared)
-        password = fields.get(CONF_PASSWORD, "")
-        if not password and (stored := self._stored()) is not None:
-            password = stored.data[CONF_PASSWORD]
-        line, errors = check_line(
-            fields[CONF_NAME],
-            fields[CONF_USER],
-            fields.get(CONF_AUTH_NAME, ""),
-            password,
-            shared,
-        )
-        if fields[CONF_SERVE]:
-            password = fields.get(CONF_PHONE_PASSWORD, "")
-            if not password and (stored := self._stored()) is not None:
-                password = stored.data.get(CONF_PHONE_PASSWORD, "")
-            # A new one is shown once the line is stored.
-            line.data[CONF_PHONE_PASSWORD] = password or propose_password()
-            if not is_plain(line.data[CONF_PHONE_PASSWORD]):
-                errors[CONF_PHONE_PASSWORD] = "invalid_password"
-        if fields[CONF_SEE_CALLS]:
-            # The calls do not pass here: its phones report them.
-            line.data[CONF_SEE_CALLS] = True
-            stored = self._stored()
-            webhook_id = stored and stored.data.get(CONF_WEBHOOK_ID)
-            line.data[CONF_WEBHOOK_ID] = webhook_id or new_webhook_id()
-        if fields[CONF_VENDOR] != OTHER:
-            line.data[CONF_VENDOR] = fields[CONF_VENDOR]
-        return [line], errors, {}
 
     def _cannot_come(self, wanted: Sequence[WantedLine]) -> tuple[Errors, Words]:
         """Return why lines that are in order cannot be stored here, if they cannot."""

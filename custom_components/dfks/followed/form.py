@@ -9,6 +9,7 @@ from homeassistant.const import (
     CONF_NAME,
     CONF_PASSWORD,
     CONF_PORT,
+    CONF_WEBHOOK_ID,
 )
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.selector import (
@@ -48,7 +49,9 @@ from ..forms import (
     transport_choice,
     vendor_choice,
 )
+from ..phones.action_urls import new_webhook_id
 from ..phones.identifiers import is_auth_name, is_plain, is_user
+from ..phones.provisioning import propose_password
 from ..phones.vendors import OTHER
 from ..settings import split_host_port
 from ..sip import default_port, plain_host, unbracketed
@@ -87,6 +90,9 @@ class WantedLine(NamedTuple):
 
 def followed_schema(step_id: str, errors: Errors) -> vol.Schema:
     """Return the form of a step; sections with errors are unfolded."""
+    name: dict[vol.Marker, Any] = {}
+    auth_name: dict[vol.Marker, Any] = {}
+    phones: dict[str, dict[vol.Marker, Any]] = {}
     line: dict[vol.Marker, Any]
     if step_id == "several":
         line = {
@@ -94,33 +100,33 @@ def followed_schema(step_id: str, errors: Errors) -> vol.Schema:
         }
     else:
         needed = vol.Optional if step_id == "reconfigure" else vol.Required
+        name = {vol.Required(CONF_NAME): TextSelector()}
+        auth_name = {vol.Optional(CONF_AUTH_NAME): TextSelector()}
         line = {
             vol.Required(CONF_USER): TextSelector(),
             needed(CONF_PASSWORD): PASSWORD,
         }
-    advanced: dict[vol.Marker, Any] = {
-        vol.Optional(CONF_DOMAIN): TextSelector(),
-        vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
-        vol.Optional(CONF_FINGERPRINT): TextSelector(),
-        vol.Required(CONF_REGISTER, default=False): BooleanSelector(),
-        vol.Required(CONF_FEATURES, default=DEFAULTS[CONF_FEATURES]): feature_choice(),
+        phones = {
+            CONF_PHONES: {
+                _required(CONF_SERVE): BooleanSelector(),
+                vol.Optional(CONF_PHONE_PASSWORD): PASSWORD,
+            },
+            CONF_CALLS: {
+                _required(CONF_SEE_CALLS): BooleanSelector(),
+                _required(CONF_VENDOR): vendor_choice(),
+            },
+        }
+    sections: dict[str, dict[vol.Marker, Any]] = {
+        CONF_ADVANCED: {
+            **auth_name,
+            vol.Optional(CONF_DOMAIN): TextSelector(),
+            vol.Optional(CONF_OUTBOUND_PROXY): TextSelector(),
+            vol.Optional(CONF_FINGERPRINT): TextSelector(),
+            _required(CONF_REGISTER): BooleanSelector(),
+            _required(CONF_FEATURES): feature_choice(),
+        },
+        **phones,
     }
-    if step_id != "several":
-        advanced = {vol.Optional(CONF_AUTH_NAME): TextSelector(), **advanced}
-    name: dict[vol.Marker, Any] = {}
-    sections: dict[str, dict[vol.Marker, Any]] = {CONF_ADVANCED: advanced}
-    if step_id != "several":
-        name = {vol.Required(CONF_NAME): TextSelector()}
-        sections[CONF_PHONES] = {
-            vol.Required(CONF_SERVE, default=False): BooleanSelector(),
-            vol.Optional(CONF_PHONE_PASSWORD): PASSWORD,
-        }
-        sections[CONF_CALLS] = {
-            vol.Required(
-                CONF_SEE_CALLS, default=DEFAULTS[CONF_SEE_CALLS]
-            ): BooleanSelector(),
-            vol.Required(CONF_VENDOR, default=DEFAULTS[CONF_VENDOR]): vendor_choice(),
-        }
     folded: dict[vol.Marker, Any] = {
         vol.Optional(key): form_section(fields, collapsed=key not in errors)
         for key, fields in sections.items()
@@ -137,7 +143,46 @@ def followed_schema(step_id: str, errors: Errors) -> vol.Schema:
     )
 
 
-def check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
+def _required(field: str) -> vol.Marker:
+    return vol.Required(field, default=DEFAULTS[field])
+
+
+def read_form(
+    fields: Mapping[str, Any], before: Mapping[str, Any]
+) -> tuple[list[WantedLine], Errors, Words]:
+    """Return the lines of a filled form, and what is wrong with it.
+
+    `before` is what is stored: the passwords that are not typed again, and the address
+    that is typed into phones.
+    """
+    shared, errors = _check_server(fields)
+    if errors:
+        return [], errors, {}
+    if CONF_LINES in fields:
+        return _read_list(fields[CONF_LINES], shared)
+    line, errors = _check_line(
+        fields[CONF_NAME],
+        fields[CONF_USER],
+        fields.get(CONF_AUTH_NAME, ""),
+        fields.get(CONF_PASSWORD) or before.get(CONF_PASSWORD, ""),
+        shared,
+    )
+    if fields[CONF_SERVE]:
+        password = fields.get(CONF_PHONE_PASSWORD) or before.get(CONF_PHONE_PASSWORD)
+        # A new one is shown once the line is stored.
+        line.data[CONF_PHONE_PASSWORD] = password or propose_password()
+        if not is_plain(line.data[CONF_PHONE_PASSWORD]):
+            errors[CONF_PHONE_PASSWORD] = "invalid_password"
+    if fields[CONF_SEE_CALLS]:
+        # The calls do not pass here: its phones report them.
+        line.data[CONF_SEE_CALLS] = True
+        line.data[CONF_WEBHOOK_ID] = before.get(CONF_WEBHOOK_ID) or new_webhook_id()
+    if fields[CONF_VENDOR] != OTHER:
+        line.data[CONF_VENDOR] = fields[CONF_VENDOR]
+    return [line], errors, {}
+
+
+def _check_server(fields: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     """Return the data that all lines of a form have, and what is wrong with it."""
     host = unbracketed(fields[CONF_HOST].strip())
     domain = fields.get(CONF_DOMAIN, "").strip()
@@ -176,7 +221,7 @@ def _is_proxy(text: str) -> bool:
     return is_host(host)
 
 
-def check_line(
+def _check_line(
     name: str, user: str, auth_name: str, password: str, shared: Mapping[str, Any]
 ) -> tuple[WantedLine, Errors]:
     """Return one line, and what is wrong with which field of it."""
@@ -196,7 +241,7 @@ def check_line(
     return WantedLine(name, data), errors
 
 
-def read_list(
+def _read_list(
     text: str, shared: Mapping[str, Any]
 ) -> tuple[list[WantedLine], Errors, Words]:
     """Return the lines of a pasted list: name, user, authentication name, password.
@@ -215,7 +260,7 @@ def read_list(
         if len(fields) != 4:
             return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
         name, user, auth_name, password = fields
-        found, errors = check_line(name, user, auth_name, password, shared)
+        found, errors = _check_line(name, user, auth_name, password, shared)
         if errors:
             return [], {CONF_LINES: "invalid_list"}, {"number": str(number)}
         wanted.append(found)
