@@ -173,11 +173,7 @@ def _check_pbx(user_input: Mapping[str, Any]) -> tuple[dict[str, Any], Errors]:
     return data, errors
 
 
-def _port(data: Mapping[str, Any]) -> int:
-    port: int = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
-    return port
-
-
 def _unique_id(data: Mapping[str, Any]) -> str:
     """Return what tells PBXs apart; no line has a colon in its id."""
-    return f"{plain_host(data[CONF_HOST])}:{_port(data)}"
+    port = data.get(CONF_PORT) or default_port(data[CONF_TRANSPORT])
+    return f"{plain_host(data[CONF_HOST])}:{port}"
