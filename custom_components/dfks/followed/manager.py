@@ -1,7 +1,8 @@
 """The followed lines of a listener, as their subentries come and go.
 
 What keeps a line's PBX from telling its state shows in the line's sync status, in one
-line of the log each way, and, where the password is wrong, in Settings > Repairs.
+line of the log each way, and, where that is its password or the PBX's certificate, in
+Settings > Repairs.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -148,7 +149,7 @@ class FollowedLines:
         await self._server.following.end()
         for line_id in self._contacts:
             self._delete_issue(line_id)
-        for way in [*self._refused]:
+        for way in list(self._refused):
             self._forget_certificate(way)
 
     @property
@@ -229,7 +230,7 @@ class FollowedLines:
     # What becomes of them
 
     def _follow_status(self, follower: Follower) -> None:
-        """Log that a PBX is gone or back, once each, and show a wrong password."""
+        """Log that a PBX is gone or back, once each, and show what can be mended."""
         line_id, status = follower.config.id, follower.status
         subentry = self._entry.subentries.get(line_id)
         if subentry is None:
