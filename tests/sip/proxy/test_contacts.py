@@ -76,6 +76,17 @@ async def test_a_token_stays_over_refreshes_and_new_ports(
     assert len(tokens) == 1
 
 
+@pytest.mark.requirement("P28")
+async def test_two_contacts_in_one_line_both_become_our_own(
+    phone: ProxiedPhone, pbx_peer: Pbx
+) -> None:
+    """The second is none of the parameters of the first."""
+    host, port = phone.local
+    written = f"<sip:201@{host}:{port}>;expires=600, <sip:201@{host}:{port};line=2>"
+    passed = await pbx_peer.register(phone, {"Contact": written})
+    assert len({token_of(passed, 0), token_of(passed, 1)} - {""}) == 2
+
+
 @pytest.mark.requirement("P30")
 async def test_two_phones_of_a_line_have_two_tokens(
     open_phone: OpenPhone, pbx_peer: Pbx

@@ -59,6 +59,17 @@ async def test_a_retransmission_after_a_restart_leaves_the_same(
     assert await pbx_peer.next_raw() == before
 
 
+@pytest.mark.requirement("P41")
+async def test_the_first_request_after_a_restart_has_its_answer(
+    registered: ProxiedPhone, pbx_peer: Pbx, restart: Restart
+) -> None:
+    """Before the phone has registered anew, and without a Record-Route to find it by."""
+    await restart()
+    registered.send(registered.request("MESSAGE"))
+    pbx_peer.send((await pbx_peer.next_request()).response(200).encode())
+    assert (await registered.next_response()).status == 200
+
+
 @pytest.mark.requirement("P50")
 async def test_a_call_goes_on_over_a_restart(
     registered: ProxiedPhone, pbx_peer: Pbx, restart: Restart
