@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 import io
-from itertools import count
 from pathlib import Path
 import signal
 import socket
@@ -115,15 +114,20 @@ class House(NamedTuple):
     def press_fast(self, seconds: float) -> Load:
         """Press keys at HIGH_RATE. Raises RuntimeError.
 
-        One key of all phones and then another, so that each rests.
+        Of each phone one key and then another, so that each rests.
         """
         next_phone = self.phones.pick(self.dialogs)
-        presses = count()
+        # Since when the lamps show what they do.
+        since: dict[Phone, float] = {}
 
         def press() -> None:
-            forwards = next(presses) // LINES % 2
-            act = self.phones.forward if forwards else self.phones.press
-            act(next_phone())
+            phone = next_phone()
+            rests_since = since.setdefault(phone, phone.told_at)
+            if time.monotonic() - rests_since < REST:
+                self.phones.forward(phone)
+            else:
+                del since[phone]
+                self.phones.press(phone)
 
         load = self.phones.open(press, rate=HIGH_RATE, seconds=seconds)
         require_all(load)
@@ -376,8 +380,15 @@ def running(lines: int = LINES, *, limited: bool = False) -> Iterator[House]:
         bare = Echoes(bare_port)
         stack.callback(bare.close)
         yield House(
-            *(server, url, token, phones, dialogs),
-            *(bare, bare_port, options.sip_port, ends),
+            server=server,
+            url=url,
+            token=token,
+            phones=phones,
+            dialogs=dialogs,
+            bare=bare,
+            bare_port=bare_port,
+            sip_port=options.sip_port,
+            ends=ends,
         )
 
 

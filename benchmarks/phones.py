@@ -316,7 +316,8 @@ class Phones:
     def pick(self, phones: list[Phone], *, rest: float = 0.0) -> Callable[[], Phone]:
         """Return what returns one phone after the other that has nothing under way.
 
-        One that has begun an exchange `rest` seconds ago, at least.
+        One that was told of its last change `rest` seconds ago, at least: the server
+        may have taken it that late.
         """
         in_turn = cycle(phones)
 
@@ -324,7 +325,7 @@ class Phones:
             while True:
                 rested = time.monotonic() - rest
                 for phone in islice(in_turn, len(phones)):
-                    if phone.call_id not in self._waiting and phone.sent_at <= rested:
+                    if phone.call_id not in self._waiting and phone.told_at <= rested:
                         return phone
                 # Where the server stalls, phones stall: nobody presses a key twice.
                 self._receive_burst()
