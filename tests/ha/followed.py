@@ -1,13 +1,14 @@
 """A listener with a line at a PBX that synchronizes keys, and the form of such a line."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from homeassistant.config_entries import ConfigSubentryDataWithId
 from homeassistant.core import HomeAssistant
 import pytest
 
+from custom_components.dfks.listener import DfksListener
 from tests.pbx import KeyPbx
 from tests.phone import PATIENCE
 
@@ -25,6 +26,9 @@ NO_ANSWER = "switch.office_call_forwarding_no_answer"
 RINGS = "number.office_call_forwarding_no_answer_rings"
 CHANGE = "event.office_feature_change"
 STATUS = "sensor.office_sync_status"
+
+type Submit = Callable[..., Awaitable[Any]]
+"""Submits a form that is filled in but for the changes that are named."""
 
 
 def office_data(port: int, **changes: object) -> dict[str, Any]:
@@ -62,6 +66,12 @@ async def key_pbx() -> AsyncIterator[KeyPbx]:
 
 
 @pytest.fixture
+def pbx_port(key_pbx: KeyPbx) -> int:
+    """Return the port of the PBX."""
+    return key_pbx.address[1]
+
+
+@pytest.fixture
 def entry(port: int, key_pbx: KeyPbx) -> MockConfigEntry:
     """Return a listener with the line Office at the PBX."""
     return listener_entry(port, [office(key_pbx.address[1])])
@@ -86,7 +96,19 @@ async def add_line(
     return await submit(hass, shown, form)
 
 
-def office_form(port: int, **changes: object) -> dict[str, Any]:
+def office_form(port: int, /, **changes: object) -> dict[str, Any]:
     """Return the filled form of the line."""
     form = {"name": "Office", **office_data(port), **changes}
     return {key: value for key, value in form.items() if value is not None}
+
+
+@pytest.fixture
+def add_office(
+    hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener, pbx_port: int
+) -> Submit:
+    """Return what adds the line by its form; the listener runs."""
+
+    async def add_office(**changes: object) -> Any:
+        return await add_line(hass, entry, office_form(pbx_port, **changes))
+
+    return add_office

@@ -21,35 +21,26 @@ from tests.phone import Phone
 from tests.sip.certificates import client_context, server_context, write_certificate
 from tests.sip.proxy.peers import StreamPbx
 
-from .common import BOTH_LINES, MockConfigEntry, listener_entry, set_up, state_of
+from .common import MockConfigEntry, listener_entry, set_up, state_of
 from .followed import (
     DND,
     OFFICE,
     PASSWORD,
     STATUS,
     USERS,
+    Submit,
     add_line,
+    add_office,
     key_pbx,
     office,
     office_data,
     office_form,
+    pbx_port,
     wait_for,
 )
 from .forms import placeholders, show_form, submit, suggested
 
-__all__ = ["key_pbx"]
-
-
-@pytest.fixture
-def entry(port: int) -> MockConfigEntry:
-    """Return a listener with the lines Reception and Workshop here."""
-    return listener_entry(port, BOTH_LINES)
-
-
-@pytest.fixture
-def pbx_port(key_pbx: KeyPbx) -> int:
-    """Return the port of the PBX."""
-    return key_pbx.address[1]
+__all__ = ["add_office", "key_pbx", "pbx_port"]
 
 
 @pytest.fixture
@@ -106,14 +97,10 @@ class TestOne:
     """The form of one line."""
 
     async def test_stores_a_line_that_the_pbx_has_told_the_state_of(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        self, hass: HomeAssistant, add_office: Submit, pbx_port: int
     ) -> None:
         """And follows it from then on."""
-        result = await add_line(hass, entry, office_form(pbx_port, name=" Office "))
+        result = await add_office(name=" Office ")
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert result["title"] == "Office"
@@ -124,13 +111,12 @@ class TestOne:
     async def test_leaves_nothing_of_the_trial_behind(
         self,
         hass: HomeAssistant,
-        entry: MockConfigEntry,
+        add_office: Submit,
         listener: DfksListener,
         key_pbx: KeyPbx,
-        pbx_port: int,
     ) -> None:
         """One subscription is left, that of the line."""
-        await add_line(hass, entry, office_form(pbx_port))
+        await add_office()
         await wait_for(hass, DND, "off")
 
         assert len(key_pbx.watchers) == 1
@@ -149,7 +135,7 @@ class TestOne:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
+        add_office: Submit,
         key_pbx: KeyPbx,
         pbx_port: int,
         refuses: int,
@@ -157,7 +143,7 @@ class TestOne:
     ) -> None:
         """With what to do; the form keeps what was entered, and the line is not there."""
         key_pbx.refuses = refuses
-        result = await add_line(hass, entry, office_form(pbx_port))
+        result = await add_office()
 
         assert result["errors"] == {"base": error}
         assert placeholders(result)["code"] == str(refuses)
@@ -167,44 +153,29 @@ class TestOne:
         result = await submit(hass, result, office_form(pbx_port))
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
-    async def test_says_that_the_password_is_wrong(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
-    ) -> None:
+    async def test_says_that_the_password_is_wrong(self, add_office: Submit) -> None:
         """At its field."""
-        result = await add_line(hass, entry, office_form(pbx_port, password="wrong"))
+        result = await add_office(password="wrong")
 
         assert result["errors"] == {"password": "pbx_wrong_password"}
 
     @pytest.mark.usefixtures("impatient")
     async def test_says_that_nothing_came_back(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """After some seconds."""
         key_pbx.silent = True
-        result = await add_line(hass, entry, office_form(pbx_port))
+        result = await add_office()
 
         assert result["errors"] == {"base": "pbx_no_answer"}
 
     async def test_says_that_a_certificate_is_not_good(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        other_certificate: Path,
+        self, hass: HomeAssistant, add_office: Submit, other_certificate: Path
     ) -> None:
         """With the reason, and the fingerprint that would let it in."""
         tls = server_context(other_certificate)
         async with await StreamPbx.serve(tls=tls) as pbx:
-            result = await add_line(hass, entry, office_form(pbx.port, transport="TLS"))
+            result = await add_office(port=pbx.port, transport="TLS")
             assert result["errors"] == {"host": "pbx_certificate"}
             words = placeholders(result)
             assert words["reason"]
@@ -221,31 +192,27 @@ class TestOne:
         assert result["errors"] == {"base": "pbx_not_supported"}
 
     async def test_says_that_it_is_not_the_certificate_that_was_entered(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        other_certificate: Path,
+        self, add_office: Submit, other_certificate: Path
     ) -> None:
         """And which it is."""
         tls = server_context(other_certificate)
         async with await StreamPbx.serve(tls=tls) as pbx:
-            form = office_form(pbx.port, transport="TLS", fingerprint="ab" * 32)
-            result = await add_line(hass, entry, form)
+            result = await add_office(
+                port=pbx.port, transport="TLS", fingerprint="ab" * 32
+            )
 
         assert result["errors"] == {"advanced": "pbx_other_certificate"}
         assert len(placeholders(result)["fingerprint"]) == 95
 
     async def test_says_that_it_is_home_assistant_itself(
-        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+        self, add_office: Submit, port: int
     ) -> None:
         """By address and port: nobody is another phone of himself."""
-        result = await add_line(hass, entry, office_form(entry.data["port"]))
+        result = await add_office(port=port)
         assert result["errors"] == {"host": "pbx_is_home_assistant"}
 
-        proxy = f"localhost:{entry.data['port']}"
-        form = office_form(5999, host="pbx.example", outbound_proxy=proxy)
-        result = await add_line(hass, entry, form)
+        proxy = f"localhost:{port}"
+        result = await add_office(port=5999, host="pbx.example", outbound_proxy=proxy)
         assert result["errors"] == {"host": "pbx_is_home_assistant"}
 
     @pytest.mark.parametrize(
@@ -265,38 +232,26 @@ class TestOne:
     )
     async def test_says_what_cannot_be(
         self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
+        add_office: Submit,
         key_pbx: KeyPbx,
-        pbx_port: int,
         change: dict[str, object],
         errors: dict[str, str],
     ) -> None:
         """Before the PBX is asked."""
-        result = await add_line(hass, entry, office_form(pbx_port, **change))
+        result = await add_office(**change)
 
         assert result["errors"] == errors
         assert key_pbx.requests == []
 
     async def test_takes_authentication_name_and_outbound_proxy(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_office: Submit, key_pbx: KeyPbx, pbx_port: int
     ) -> None:
         """Everything goes to the proxy, for the domain."""
-        result = await add_line(
-            hass,
-            entry,
-            office_form(
-                None,  # type: ignore[arg-type]
-                host="sip.example",
-                auth_name="501",
-                outbound_proxy=f"127.0.0.1:{pbx_port}",
-            ),
+        result = await add_office(
+            port=None,
+            host="sip.example",
+            auth_name="501",
+            outbound_proxy=f"127.0.0.1:{pbx_port}",
         )
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
@@ -304,48 +259,30 @@ class TestOne:
         assert key_pbx.requests[0].uri == "sip:501@pbx.example"
 
     async def test_says_that_the_line_has_come_meanwhile(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        self, add_office: Submit
     ) -> None:
         """By another form, which was sent while the PBX was asked."""
-        results = await asyncio.gather(
-            add_line(hass, entry, office_form(pbx_port)),
-            add_line(hass, entry, office_form(pbx_port, name="Again")),
-        )
+        results = await asyncio.gather(add_office(), add_office(name="Again"))
 
         types = [result["type"] for result in results]
         assert sorted(types) == [FlowResultType.CREATE_ENTRY, FlowResultType.FORM]
         (form,) = (one for one in results if one["type"] is FlowResultType.FORM)
         assert form["errors"] == {"user": "line_in_use"}
 
-    async def test_says_that_the_line_is_there(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
-    ) -> None:
+    async def test_says_that_the_line_is_there(self, add_office: Submit) -> None:
         """By its name."""
-        await add_line(hass, entry, office_form(pbx_port))
-        result = await add_line(hass, entry, office_form(pbx_port, name="Again"))
+        await add_office()
+        result = await add_office(name="Again")
 
         assert result["errors"] == {"user": "line_in_use"}
         assert placeholders(result)["line"] == "Office"
 
     async def test_needs_room_for_its_entities(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
-        monkeypatch: pytest.MonkeyPatch,
+        self, add_office: Submit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """As other lines do."""
         monkeypatch.setattr("custom_components.dfks.capacity.MAX_ENTITIES", 30)
-        result = await add_line(hass, entry, office_form(pbx_port))
+        result = await add_office()
 
         assert result["errors"] == {"base": "too_many_entities"}
 
@@ -364,31 +301,21 @@ class TestRegister:
     """A line that registers as well."""
 
     async def test_registers_where_no_phone_is(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, hass: HomeAssistant, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """And is registered afterwards."""
-        result = await add_line(hass, entry, office_form(pbx_port, register=True))
+        result = await add_office(register=True)
         assert result["type"] is FlowResultType.CREATE_ENTRY
         await wait_for(hass, DND, "off")
 
         assert len(key_pbx.contacts["501"]) == 1
 
     async def test_warns_where_a_phone_is_and_leaves_it_there(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, hass: HomeAssistant, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """Where the PBX keeps both."""
         async with phone_at(key_pbx):
-            result = await add_line(hass, entry, office_form(pbx_port, register=True))
+            result = await add_office(register=True)
             assert result["step_id"] == "register"
             assert placeholders(result)["lines"] == "Office: 1"
             result = await submit(hass, result, {})
@@ -399,14 +326,13 @@ class TestRegister:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
+        add_office: Submit,
         key_pbx: KeyPbx,
-        pbx_port: int,
     ) -> None:
         """And says so."""
         key_pbx.keeps_one = True
         async with phone_at(key_pbx):
-            result = await add_line(hass, entry, office_form(pbx_port, register=True))
+            result = await add_office(register=True)
             result = await submit(hass, result, {})
 
             assert result["errors"] == {"advanced": "register_replaced"}
@@ -414,16 +340,10 @@ class TestRegister:
             assert len(entry.subentries) == 2
 
     async def test_tries_a_wrong_password_once(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """PBXs block who guesses: what was wrong with one request is with the next."""
-        form = office_form(pbx_port, register=True, password="wrong")
-        result = await add_line(hass, entry, form)
+        result = await add_office(register=True, password="wrong")
 
         assert result["errors"] == {"password": "pbx_wrong_password"}
         tried = [
@@ -437,19 +357,30 @@ class TestRegister:
 class TestSeveral:
     """A pasted list of lines."""
 
-    @pytest.mark.usefixtures("impatient")
-    async def test_does_not_try_all_lines_at_a_pbx_that_is_not_there(
+    @pytest.fixture
+    def add_list(
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
         listener: DfksListener,
-        key_pbx: KeyPbx,
         pbx_port: int,
+    ) -> Submit:
+        """Return what adds lines by their list; the listener runs."""
+
+        async def add_list(*lines: str, **changes: object) -> Any:
+            form = list_form(pbx_port, *lines, **changes)
+            return await add_line(hass, entry, form, "several")
+
+        return add_list
+
+    @pytest.mark.usefixtures("impatient")
+    async def test_does_not_try_all_lines_at_a_pbx_that_is_not_there(
+        self, add_list: Submit, listener: DfksListener, key_pbx: KeyPbx
     ) -> None:
         """Hundreds would take minutes: a few are enough to say so."""
         key_pbx.silent = True
         lines = [f"Line {number}, 7{number:03}, x" for number in range(30)]
-        result = await add_line(hass, entry, list_form(pbx_port, *lines), "several")
+        result = await add_list(*lines)
 
         assert result["errors"] == {"base": "pbx_no_answer"}
         sent = {message.data.split(b" ", 2)[1] for message in listener.trace}
@@ -457,18 +388,12 @@ class TestSeveral:
 
     @pytest.mark.usefixtures("impatient")
     async def test_does_not_ask_a_silent_pbx_for_the_phones_of_all_lines(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_list: Submit, listener: DfksListener, key_pbx: KeyPbx
     ) -> None:
         """Before it registers it asks for them, which takes as long where nobody is."""
         key_pbx.silent = True
         lines = [f"Line {number}, 7{number:03}, x" for number in range(30)]
-        form = list_form(pbx_port, *lines, register=True)
-        result = await add_line(hass, entry, form, "several")
+        result = await add_list(*lines, register=True)
 
         assert result["errors"] == {"base": "pbx_no_answer"}
         asked = {
@@ -478,21 +403,14 @@ class TestSeveral:
         assert len(asked) < 2 * AT_A_TIME
 
     async def test_ends_where_a_pbx_answers_no_more(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
-        monkeypatch: pytest.MonkeyPatch,
+        self, add_list: Submit, key_pbx: KeyPbx, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """After as many lines without an answer as are tried at a time."""
         monkeypatch.setattr(trial, "PATIENCE", 2.0)
         key_pbx.ignores = {f"7{number:03}" for number in range(40)}
         good = [f"Line {user}, {user}, {password}" for user, password in USERS.items()]
         bad = [f"Line {user}, {user}, x" for user in sorted(key_pbx.ignores)]
-        form = list_form(pbx_port, *good, *bad)
-        result = await add_line(hass, entry, form, "several")
+        result = await add_list(*good, *bad)
 
         assert result["errors"] == {"lines": "lines_not_accepted"}
         assert "Line 7039 (408)" in placeholders(result)["lines"]
@@ -500,55 +418,36 @@ class TestSeveral:
         assert len(asked) < len(USERS) + 3 * AT_A_TIME
 
     async def test_ends_where_a_pbx_is_slow(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
-        monkeypatch: pytest.MonkeyPatch,
+        self, add_list: Submit, key_pbx: KeyPbx, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nobody waits in front of a form for a quarter of an hour."""
         monkeypatch.setattr(followed_flow, "MAX_SECONDS", -1.0)
-        form = list_form(pbx_port, f"Office,501,{PASSWORD}")
-        result = await add_line(hass, entry, form, "several")
+        result = await add_list(f"Office,501,{PASSWORD}")
 
         assert result["errors"] == {"base": "pbx_no_answer"}
         assert key_pbx.requests == []
 
     async def test_says_that_registering_throws_a_phone_out(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, hass: HomeAssistant, add_list: Submit, key_pbx: KeyPbx
     ) -> None:
         """It is no line that the PBX does not take."""
         key_pbx.keeps_one = True
         async with phone_at(key_pbx):
-            form = list_form(pbx_port, f"Office,501,{PASSWORD}", register=True)
-            result = await add_line(hass, entry, form, "several")
+            result = await add_list(f"Office,501,{PASSWORD}", register=True)
             result = await submit(hass, result, {})
 
         assert result["errors"] == {"advanced": "register_replaced"}
 
     async def test_stores_all_lines_of_a_list(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        self, hass: HomeAssistant, entry: MockConfigEntry, add_list: Submit
     ) -> None:
         """Separated by whatever the list has."""
-        form = list_form(
-            pbx_port,
+        result = await add_list(
             f"Office, 501, 501, {PASSWORD}",
             "",
             "Hall;502;secret-502",
             "Kitchen\t503\t\tsecret-503",
         )
-        result = await add_line(hass, entry, form, "several")
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         for name in ("office", "hall", "kitchen"):
@@ -572,31 +471,19 @@ class TestSeveral:
         ],
     )
     async def test_says_which_line_is_wrong(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
-        lines: list[str],
-        error: str,
-        words: dict[str, str],
+        self, add_list: Submit, lines: list[str], error: str, words: dict[str, str]
     ) -> None:
         """Before the PBX is asked."""
-        result = await add_line(hass, entry, list_form(pbx_port, *lines), "several")
+        result = await add_list(*lines)
 
         assert result["errors"] == {"lines": error}
         assert placeholders(result).items() >= words.items()
 
     async def test_says_which_lines_the_pbx_does_not_take(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        self, entry: MockConfigEntry, add_list: Submit
     ) -> None:
         """And stores none."""
-        form = list_form(pbx_port, f"Office,501,{PASSWORD}", "Hall,502,wrong")
-        result = await add_line(hass, entry, form, "several")
+        result = await add_list(f"Office,501,{PASSWORD}", "Hall,502,wrong")
 
         assert result["errors"] == {"lines": "lines_not_accepted"}
         assert placeholders(result)["lines"] == "Hall (401)"

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from homeassistant.config_entries import SOURCE_RECONFIGURE
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
@@ -29,33 +28,21 @@ from .followed import (
     DND,
     OFFICE,
     STATUS,
-    add_line,
+    Submit,
+    add_office,
     key_pbx,
     office,
     office_data,
     office_form,
+    pbx_port,
     wait_for,
 )
 from .forms import placeholders, show_form, submit, suggested
 
-__all__ = ["key_pbx"]
+__all__ = ["add_office", "key_pbx", "pbx_port"]
 
 OURS = "a password of ours"
 CONNECTED = "binary_sensor.office_phone_connected"
-
-
-@pytest.fixture
-def entry(port: int, key_pbx: KeyPbx) -> MockConfigEntry:
-    """Return a listener with two lines here, and Office that phones log in for."""
-    line = office(key_pbx.address[1], phone_password=OURS)
-    return listener_entry(port, [*BOTH_LINES, line])
-
-
-@pytest.fixture
-async def ready(hass: HomeAssistant, listener: DfksListener) -> DfksListener:
-    """Return the listener once the PBX has told the state."""
-    await wait_for(hass, DND, "off")
-    return listener
 
 
 def desk(port: int, password: str = OURS) -> Phone:
@@ -72,6 +59,18 @@ async def watch(phone: Phone) -> None:
 
 class TestPhones:
     """What a user sees of them."""
+
+    @pytest.fixture
+    def entry(self, port: int, pbx_port: int) -> MockConfigEntry:
+        """Return a listener with two lines here, and Office that phones log in for."""
+        line = office(pbx_port, phone_password=OURS)
+        return listener_entry(port, [*BOTH_LINES, line])
+
+    @pytest.fixture
+    async def ready(self, hass: HomeAssistant, listener: DfksListener) -> DfksListener:
+        """Return the listener once the PBX has told the state."""
+        await wait_for(hass, DND, "off")
+        return listener
 
     async def test_a_key_goes_to_the_pbx_and_moves_the_switch(
         self, hass: HomeAssistant, ready: DfksListener, key_pbx: KeyPbx, port: int
@@ -196,26 +195,11 @@ class TestPhones:
 class TestForm:
     """The section of the form."""
 
-    @pytest.fixture
-    def entry(self, port: int) -> MockConfigEntry:
-        """Return a listener with the lines Reception and Workshop."""
-        return listener_entry(port, BOTH_LINES)
-
-    @pytest.fixture
-    def pbx_port(self, key_pbx: KeyPbx) -> int:
-        """Return the port of the PBX."""
-        return key_pbx.address[1]
-
     async def test_shows_what_to_type_into_a_phone(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
-        port: int,
+        self, hass: HomeAssistant, add_office: Submit, port: int
     ) -> None:
         """With a password that is made up where none is entered."""
-        result = await add_line(hass, entry, office_form(pbx_port, serve=True))
+        result = await add_office(serve=True)
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
         assert result["description"] == "phones"
@@ -230,51 +214,34 @@ class TestForm:
             await watch(phone)
 
     async def test_a_line_that_nobody_logs_in_for_has_no_password_of_ours(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        self, add_office: Submit, pbx_port: int
     ) -> None:
         """Whatever was typed."""
-        form = office_form(pbx_port, serve=False, phone_password=OURS)
-        result = await add_line(hass, entry, form)
+        result = await add_office(serve=False, phone_password=OURS)
 
         assert result["data"] == office_data(pbx_port)
         assert result["description"] is None
 
     async def test_says_that_the_password_cannot_be(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """Before the PBX is asked."""
-        form = office_form(pbx_port, serve=True, phone_password="a\tb")
-        result = await add_line(hass, entry, form)
+        result = await add_office(serve=True, phone_password="a\tb")
 
         assert result["errors"] == {"phones": "invalid_password"}
         assert key_pbx.requests == []
 
     async def test_refuses_a_user_that_phones_of_another_line_have(
-        self,
-        hass: HomeAssistant,
-        entry: MockConfigEntry,
-        listener: DfksListener,
-        key_pbx: KeyPbx,
-        pbx_port: int,
+        self, add_office: Submit, key_pbx: KeyPbx
     ) -> None:
         """That line has a state of its own. Without phones here there is no harm."""
         key_pbx.users["201"] = "secret-201"
         key_pbx.states["201"] = dict(key_pbx.states["501"])
-        form = office_form(pbx_port, user="201", password="secret-201")
-        result = await add_line(hass, entry, {**form, "serve": True})
+        result = await add_office(user="201", password="secret-201", serve=True)
         assert result["errors"] == {"user": "user_in_use"}
         assert placeholders(result)["line"] == "Reception"
 
-        result = await add_line(hass, entry, form)
+        result = await add_office(user="201", password="secret-201")
         assert result["type"] is FlowResultType.CREATE_ENTRY
 
     @pytest.mark.parametrize(
@@ -288,13 +255,12 @@ class TestForm:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
-        pbx_port: int,
+        add_office: Submit,
         change: dict[str, str],
         errors: dict[str, str],
     ) -> None:
         """Neither as user nor as authentication name."""
-        await add_line(hass, entry, office_form(pbx_port, serve=True))
+        await add_office(serve=True)
         shown = await show_form(hass, entry, "line")
         form = {"name": "Hall", "vendor": "other", **change}
         result = await submit(hass, shown, form)
@@ -306,21 +272,18 @@ class TestForm:
         self,
         hass: HomeAssistant,
         entry: MockConfigEntry,
-        listener: DfksListener,
+        add_office: Submit,
         pbx_port: int,
         port: int,
         entity_registry: er.EntityRegistry,
     ) -> None:
         """Their entities come and go; the password is kept where none is typed."""
-        result = await add_line(hass, entry, office_form(pbx_port))
+        await add_office()
         await wait_for(hass, DND, "off")
         (line_id,) = entry.subentries.keys() - {"reception", "workshop"}
 
         async def change(**fields: object) -> Any:
-            shown = await hass.config_entries.subentries.async_init(
-                (entry.entry_id, "followed_line"),
-                context={"source": SOURCE_RECONFIGURE, "subentry_id": line_id},
-            )
+            shown = await entry.start_subentry_reconfigure_flow(hass, line_id)
             assert "phone_password" not in suggested(shown)
             form = office_form(pbx_port, password=None, **fields)
             result = await submit(hass, shown, form)
