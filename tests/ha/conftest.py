@@ -99,6 +99,19 @@ async def listener(hass: HomeAssistant, entry: MockConfigEntry) -> DfksListener:
 
 
 @pytest.fixture
+async def web(
+    hass: HomeAssistant,
+    listener: DfksListener,
+    hass_client_no_auth: Callable[[], Awaitable[Any]],
+) -> str:
+    """Return where the web server is on which Home Assistant can be reached."""
+    client = await hass_client_no_auth()
+    base = str(client.make_url("")).rstrip("/")
+    hass.config.internal_url = base
+    return base
+
+
+@pytest.fixture
 def listener_stays(entry: MockConfigEntry, listener: DfksListener) -> Iterator[None]:
     """Make sure that listener and server are the same afterwards."""
     server = listener.server

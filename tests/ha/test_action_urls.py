@@ -1,9 +1,8 @@
 """Phones that report their calls: what they are told to call, and what comes of it."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp.test_utils import TestClient, make_mocked_request
+from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Request
 from homeassistant.components import webhook
 from homeassistant.core import HomeAssistant
@@ -12,6 +11,7 @@ from homeassistant.setup import async_setup_component
 from homeassistant.util.aiohttp import MockRequest
 import pytest
 
+from custom_components.dfks.listener import DfksListener
 from tests.clock import ManualClock
 from tests.phone.action_urls import MAKES, ReportingPhone, get
 
@@ -32,8 +32,6 @@ from .test_files import ENGLISH
 
 HOOK = "0123456789abcdef0123456789abcdef"
 
-type Client = TestClient[Any, Any]
-
 SEEN = {**RECEPTION_DATA, "see_calls": True, "webhook_id": HOOK}
 
 
@@ -47,31 +45,6 @@ def entry(port: int) -> MockConfigEntry:
 async def diagnostics(hass: HomeAssistant) -> None:
     """Load what hands diagnostics out, before the web server starts."""
     assert await async_setup_component(hass, "diagnostics", {})
-
-
-@pytest.fixture
-async def web(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    hass_client_no_auth: Callable[[], Awaitable[Client]],
-) -> str:
-    """Set `entry` up; return where Home Assistant's web server is."""
-    base = await served(hass, entry, hass_client_no_auth)
-    hass.config.internal_url = base
-    return base
-
-
-async def served(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    hass_client_no_auth: Callable[[], Awaitable[Client]],
-) -> str:
-    """Set an entry up and start the web server; return where that is."""
-    await set_up(hass, entry)
-    # A web server that runs takes no further paths.
-    await hass.async_block_till_done(wait_background_tasks=True)
-    client = await hass_client_no_auth()
-    return str(client.make_url("")).rstrip("/")
 
 
 async def report(hass: HomeAssistant, web: str, query: str, hook: str = HOOK) -> int:
@@ -243,62 +216,6 @@ class TestWebhook:
         await hass.async_block_till_done()
         assert state_of(hass, CALL) == "idle"
 
-    @pytest.mark.parametrize(
-        ("networks", "state"),
-        [
-            ("192.0.2.0/24", "idle"),
-            ("127.0.0.0/8", "ringing"),
-            ("", "ringing"),
-        ],
-    )
-    async def test_from_the_networks_of_the_listener(
-        self,
-        hass: HomeAssistant,
-        port: int,
-        hass_client_no_auth: Callable[[], Awaitable[Client]],
-        networks: str,
-        state: str,
-    ) -> None:
-        """As for SIP: those are set by the user."""
-        entry = listener_entry(
-            port,
-            [line_data(RECEPTION, "Reception", SEEN)],
-            options={"allowed_networks": networks},
-        )
-        base = await served(hass, entry, hass_client_no_auth)
-        assert await report(hass, base, "event=incoming") == 200
-        assert state_of(hass, CALL) == state
-
-    @pytest.mark.parametrize(
-        ("source", "taken"),
-        [
-            ("192.0.2.7", True),
-            ("::ffff:192.0.2.7", True),
-            ("fe80::7%eth0", True),
-            ("198.51.100.7", False),
-            ("2001:db8::7", False),
-            ("nowhere", False),
-            (None, False),
-        ],
-    )
-    async def test_whose_addresses_are_what_they_are(
-        self, hass: HomeAssistant, port: int, source: str | None, taken: bool
-    ) -> None:
-        """An IPv4 address in IPv6, one with a zone; and the cloud has none."""
-        entry = listener_entry(
-            port,
-            [line_data(RECEPTION, "Reception", SEEN)],
-            options={"allowed_networks": "192.0.2.0/24, fe80::/10"},
-        )
-        await set_up(hass, entry)
-        request: Request | MockRequest = MockRequest(b"", "cloud")
-        if source is not None:
-            path = f"/api/webhook/{HOOK}?event=incoming"
-            request = make_mocked_request("GET", path).clone(remote=source)
-        await webhook.async_handle_webhook(hass, HOOK, request)
-        await hass.async_block_till_done()
-        assert state_of(hass, CALL) == ("ringing" if taken else "idle")
-
     async def test_a_flood_changes_nothing_and_is_logged_once(
         self,
         hass: HomeAssistant,
@@ -323,23 +240,6 @@ class TestWebhook:
         for _ in range(125):
             await get_report(web, "event=idle")
         assert caplog.text.count(told) == 2
-
-    async def test_what_is_turned_away_uses_nothing_up(
-        self, hass: HomeAssistant, port: int, clock: ManualClock
-    ) -> None:
-        """Somebody from elsewhere cannot silence the phones."""
-        entry = listener_entry(
-            port,
-            [line_data(RECEPTION, "Reception", SEEN)],
-            options={"allowed_networks": "192.0.2.0/24"},
-        )
-        await set_up(hass, entry)
-        path = f"/api/webhook/{HOOK}?event=incoming"
-        for source in ["198.51.100.7"] * 130 + ["192.0.2.7"]:
-            request = make_mocked_request("GET", path).clone(remote=source)
-            await webhook.async_handle_webhook(hass, HOOK, request)
-        await hass.async_block_till_done()
-        assert state_of(hass, CALL) == "ringing"
 
     async def test_another_address(self, hass: HomeAssistant, web: str) -> None:
         """Leads nowhere."""
@@ -369,6 +269,75 @@ class TestWebhook:
         assert not [text for text in [*said, str(shown)] if HOOK in text]
         (line,) = shown["lines"].values()
         assert line["webhook_id"] == "**REDACTED**"
+
+
+class TestNetworks:
+    """Where a call of the webhook may come from."""
+
+    @pytest.fixture
+    def entry(self, port: int, networks: str) -> MockConfigEntry:
+        """Return a listener for some networks, with the line Reception."""
+        return listener_entry(
+            port,
+            [line_data(RECEPTION, "Reception", SEEN)],
+            options={"allowed_networks": networks},
+        )
+
+    @pytest.mark.parametrize(
+        ("networks", "state"),
+        [
+            ("192.0.2.0/24", "idle"),
+            ("127.0.0.0/8", "ringing"),
+            ("", "ringing"),
+        ],
+    )
+    async def test_from_the_networks_of_the_listener(
+        self, hass: HomeAssistant, web: str, state: str
+    ) -> None:
+        """As for SIP: those are set by the user."""
+        assert await report(hass, web, "event=incoming") == 200
+        assert state_of(hass, CALL) == state
+
+    @pytest.mark.parametrize("networks", ["192.0.2.0/24, fe80::/10"])
+    @pytest.mark.parametrize(
+        ("source", "taken"),
+        [
+            ("192.0.2.7", True),
+            ("::ffff:192.0.2.7", True),
+            ("fe80::7%eth0", True),
+            ("198.51.100.7", False),
+            ("2001:db8::7", False),
+            ("nowhere", False),
+            (None, False),
+        ],
+    )
+    async def test_whose_addresses_are_what_they_are(
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        source: str | None,
+        taken: bool,
+    ) -> None:
+        """An IPv4 address in IPv6, one with a zone; and the cloud has none."""
+        request: Request | MockRequest = MockRequest(b"", "cloud")
+        if source is not None:
+            path = f"/api/webhook/{HOOK}?event=incoming"
+            request = make_mocked_request("GET", path).clone(remote=source)
+        await webhook.async_handle_webhook(hass, HOOK, request)
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == ("ringing" if taken else "idle")
+
+    @pytest.mark.parametrize("networks", ["192.0.2.0/24"])
+    async def test_what_is_turned_away_uses_nothing_up(
+        self, hass: HomeAssistant, clock: ManualClock, listener: DfksListener
+    ) -> None:
+        """Somebody from elsewhere cannot silence the phones."""
+        path = f"/api/webhook/{HOOK}?event=incoming"
+        for source in ["198.51.100.7"] * 130 + ["192.0.2.7"]:
+            request = make_mocked_request("GET", path).clone(remote=source)
+            await webhook.async_handle_webhook(hass, HOOK, request)
+        await hass.async_block_till_done()
+        assert state_of(hass, CALL) == "ringing"
 
 
 class TestOption:

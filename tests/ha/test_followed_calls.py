@@ -1,8 +1,5 @@
 """The calls of a line at a PBX that synchronizes keys, as its phones report them."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import entity_registry as er
@@ -11,7 +8,7 @@ import pytest
 from tests.pbx import KeyPbx
 from tests.phone.action_urls import MAKES, ReportingPhone, get
 
-from .common import MockConfigEntry, set_up, state_of
+from .common import MockConfigEntry, state_of
 from .followed import DND, OFFICE, entry, key_pbx, office_form, wait_for
 from .forms import placeholders, submit, suggested
 
@@ -22,20 +19,10 @@ CALL_EVENT = "event.office_call"
 
 
 @pytest.fixture
-async def web(
-    hass: HomeAssistant,
-    entry: MockConfigEntry,
-    hass_client_no_auth: Callable[[], Awaitable[Any]],
-) -> str:
-    """Set `entry` up; return where Home Assistant's web server is."""
-    await set_up(hass, entry)
+async def web(hass: HomeAssistant, web: str) -> str:
+    """Return where Home Assistant's web server is, once the line is followed."""
     await wait_for(hass, DND, "off")
-    # A web server that runs takes no further paths.
-    await hass.async_block_till_done(wait_background_tasks=True)
-    client = await hass_client_no_auth()
-    base = str(client.make_url("")).rstrip("/")
-    hass.config.internal_url = base
-    return base
+    return web
 
 
 async def reconfigure(
