@@ -14,6 +14,7 @@ from custom_components.dfks.features.follow import (
 )
 from custom_components.dfks.features.model import (
     AvailabilityChanged,
+    ChangeOutcome,
     ChangeRefused,
     Feature,
     FeatureChanged,
@@ -451,17 +452,25 @@ async def test_s9_a_change_that_is_refused_says_so(
     assert is_there(follower)
 
 
-@requirement("S8", "S9")
-async def test_s9_a_change_outlives_a_subscription_that_the_pbx_has_forgotten(
-    follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
-) -> None:
-    """After a restart of the PBX, the first switch finds out."""
+async def change_and_renew(
+    follows: Follows, pbx: FeaturePbx, clock: ManualClock
+) -> asyncio.Task[ChangeOutcome]:
+    """Turn do not disturb on; the PBX has forgotten the subscription, and takes another."""
     clock.advance(60)
     asked = change(follows, wish(DND))
     await pbx.asked(481)
     await settle()
     clock.advance(0)
     await pbx.take_subscribe(*ALL_OFF)
+    return asked
+
+
+@requirement("S8", "S9")
+async def test_s9_a_change_outlives_a_subscription_that_the_pbx_has_forgotten(
+    follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
+) -> None:
+    """After a restart of the PBX, the first switch finds out."""
+    asked = await change_and_renew(follows, pbx, clock)
     assert "<SetDoNotDisturb" in await pbx.asked()
     await pbx.tell(says(DND, True))
 
@@ -473,12 +482,7 @@ async def test_s9_a_change_waits_for_another_subscription_once(
     follower: Follower, follows: Follows, pbx: FeaturePbx, clock: ManualClock
 ) -> None:
     """A PBX that forgets each of them does not keep the caller waiting."""
-    clock.advance(60)
-    asked = change(follows, wish(DND))
-    await pbx.asked(481)
-    await settle()
-    clock.advance(0)
-    await pbx.take_subscribe(*ALL_OFF)
+    asked = await change_and_renew(follows, pbx, clock)
     await pbx.asked(481)
 
     with pytest.raises(ChangeRefused) as refused:

@@ -653,6 +653,17 @@ async def test_s8_pauses_double_up_to_half_an_hour(
     assert MAX_BACK_OFF == 1800
 
 
+async def unanswered(notifier: Notifier, clock: ManualClock, times: int) -> Request:
+    """Leave so many SUBSCRIBEs without an answer; return the one that comes next."""
+    for _ in range(times):
+        clock.advance(32)
+        await notifier.drained()
+        clock.advance(50.4)
+        request = await notifier.next_request()
+        assert request.method == "SUBSCRIBE"
+    return request
+
+
 @pytest.mark.usefixtures("steady")
 @requirement("S8")
 async def test_s8_a_line_is_back_a_minute_after_a_long_outage(
@@ -660,11 +671,7 @@ async def test_s8_a_line_is_back_a_minute_after_a_long_outage(
 ) -> None:
     """However long nobody has answered."""
     follow()
-    for _ in range(40):
-        clock.advance(32)
-        await notifier.drained()
-        clock.advance(50.4)
-        assert (await notifier.next_request()).method == "SUBSCRIBE"
+    await unanswered(notifier, clock, 40)
 
 
 @pytest.mark.usefixtures("steady")
@@ -674,11 +681,7 @@ async def test_s8_a_server_that_answers_again_is_not_left_for_long(
 ) -> None:
     """One that is just starting may say 500 before it takes the line."""
     follow()
-    for _ in range(20):
-        clock.advance(32)
-        await notifier.drained()
-        clock.advance(50.4)
-        request = await notifier.next_request()
+    request = await unanswered(notifier, clock, 20)
     notifier.answer_subscribe(request, 500)
     await notifier.drained()
 
