@@ -150,7 +150,7 @@ def requirements(frontend_manifest: str) -> list[str]:
     manifest = ROOT / "custom_components" / "dfks" / "manifest.json"
     own = json.loads(manifest.read_text())["requirements"]
     page = json.loads(frontend_manifest)["requirements"]
-    beside = [str(each) for each in _group("develop") if each.name != FRONTEND]
+    beside = [str(each) for each in _of_web_page() if each.name != FRONTEND]
     return [*page, *beside, *own, "lxml-stubs"]
 
 
@@ -159,6 +159,11 @@ def constraints(package_constraints: str) -> str:
     names = "|".join(map(re.escape, NEWER_THAN_PINNED))
     lines = package_constraints.splitlines(keepends=True)
     return "".join(line for line in lines if not re.match(rf"({names})==", line))
+
+
+def _of_web_page() -> list[Requirement]:
+    """Return what a web page of some version needs beside Home Assistant."""
+    return [*_group("assist"), *_group("develop")]
 
 
 def _group(name: str) -> list[Requirement]:
@@ -214,7 +219,7 @@ class Trial:
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         with _taking_turns(self._folder.with_suffix(".lock")):
             stamp = self._folder / "installed-from"
-            wanted = f"{sys.version}\n{_group('develop')}\n"
+            wanted = f"{sys.version}\n{_of_web_page()}\n"
             if stamp.exists() and stamp.read_text() == wanted and self._works():
                 return
             uv = (*UV, "--quiet")
