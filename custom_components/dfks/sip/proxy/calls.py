@@ -60,6 +60,9 @@ _MEDIA = re.compile(rb"^m=", re.MULTILINE)
 _DIRECTION = re.compile(rb"^a=(sendrecv|sendonly|recvonly|inactive)\b", re.MULTILINE)
 _NOWHERE = re.compile(rb"^c=IN IP4 0\.0\.0\.0\b", re.MULTILINE)
 
+# Requests that say something of a call.
+FOLLOWED = frozenset({"INVITE", "UPDATE", "CANCEL", "BYE"})
+
 # Answers after which a phone asks again with credentials.
 _CHALLENGES = (401, 407)
 
@@ -183,7 +186,7 @@ class CallFollower:
         if (binding.pbx, binding.user) not in self._watched:
             return
         method = message.method
-        if method not in ("INVITE", "UPDATE", "CANCEL", "BYE"):
+        if method not in FOLLOWED:
             return
         followed = self._legs.get((binding.token, message.first("call-id") or ""))
         try:

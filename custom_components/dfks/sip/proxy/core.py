@@ -299,21 +299,15 @@ class Proxy:
         live binding: the PBX challenges it.
         """
         token = self._routes.pop_own(message, flow) or token
-        proven = self.location.proven(flow)
         user = message.uri_of("from").user
+        host = flow.remote[0]
         if token is not None:
+            if speaker := self.location.speaker(flow, token, user):
+                return speaker
             named = self.location.find_in_dialog(token)
-            if named is not None and (
-                any(named.line == other.line for other in proven)
-                or self._seen_from(flow.remote[0], named.user, named.pbx) is not None
-            ):
+            if named and self._seen_from(host, named.user, named.pbx):
                 return named
-        for binding in proven:
-            if binding.user == user:
-                return binding
-        if proven:
-            return proven[0]
-        return self._seen_from(flow.remote[0], user)
+        return self.location.speaker(flow, None, user) or self._seen_from(host, user)
 
     def _seen_from(
         self, host: str, user: str, only: str | None = None

@@ -124,6 +124,24 @@ class Location:
         """Return the live bindings that a flow has proven."""
         return self._live(self._by_flow.get(flow_key(flow), ()))
 
+    def speaker(self, flow: Flow, token: str | None, user: str) -> ProxyBinding | None:
+        """Return for which binding a flow speaks that is proven, None for another.
+
+        For the one that `token` names, where it is of one of the flow's lines; without
+        a token for the line that is called `user`, or else for the first.
+        """
+        proven = self.proven(flow)
+        if token is not None:
+            named = self.find_in_dialog(token)
+            for binding in proven:
+                if binding is named or (named and binding.line == named.line):
+                    return named
+            return None
+        for binding in proven:
+            if binding.user == user:
+                return binding
+        return proven[0] if proven else None
+
     def has_room(self, tokens: set[str]) -> bool:
         """Whether there is room for these bindings, some of which may be known."""
         if tokens <= self._by_token.keys():

@@ -24,7 +24,7 @@ from ..wire.plain_passed import (
     read_plain_response,
 )
 from .back import WaysBack
-from .calls import CallFollower
+from .calls import FOLLOWED, CallFollower
 from .location import Location, ProxyBinding
 from .pbx import ContactMode, Upstream
 from .registrations import PARAMETER, Accepted, Registrations
@@ -39,7 +39,7 @@ from .tokens import (
     loop_part,
     sender_text,
 )
-from .treated import DIALLING, TreatedCalls
+from .treated import DIALLING, KEPT, TreatedCalls
 
 # Octets of a head at most, and the largest Max-Forwards (RFC 3261 20.22).
 MAX_HEAD = 4096
@@ -47,10 +47,6 @@ MAX_FORWARDS = 255
 
 _BRANCH_START = len(TO_PBX)
 _BRANCH_END = _BRANCH_START + TRANSACTION_SIZE
-
-# Requests of a call that may be kept (`treated`), and that may be followed (`calls`).
-_MAY_BE_KEPT = frozenset({"INVITE", "ACK", "CANCEL"})
-_MAY_BE_FOLLOWED = frozenset({"INVITE", "UPDATE", "CANCEL", "BYE"})
 
 
 class ShortWay:
@@ -257,7 +253,8 @@ class ShortWay:
         ):
             return False
         token, routes = self._pop_own(request, flow)
-        binding = self._binding_of(token, known_uri(request.from_uri or "").user, flow)
+        user = known_uri(request.from_uri or "").user
+        binding = self._location.speaker(flow, token, user)
         if binding is None:
             return False
         line = binding.pbx, binding.user
@@ -265,7 +262,7 @@ class ShortWay:
         if (
             upstream is None
             or (request.method in DIALLING and line in self._treated.lines)
-            or (request.method in _MAY_BE_FOLLOWED and self._calls.watches(line))
+            or (request.method in FOLLOWED and self._calls.watches(line))
         ):
             return False
         self._back.remember(flow)
@@ -283,27 +280,11 @@ class ShortWay:
         self._site.send(head + body, way)
         return True
 
-    def _binding_of(
-        self, token: str | None, user: str, flow: Flow
-    ) -> ProxyBinding | None:
-        """Return for which binding a flow speaks that is proven, None for another."""
-        proven = self._location.proven(flow)
-        if token is not None:
-            named = self._location.find_in_dialog(token)
-            for binding in proven:
-                if binding is named or (named and binding.line == named.line):
-                    return named
-            return None
-        for binding in proven:
-            if binding.user == user:
-                return binding
-        return proven[0] if proven else None
-
     def _pass_to_phone(
         self, request: PlainRequest, body: bytes, flow: Flow, upstream: Upstream
     ) -> bool:
         method, uri = request.method, request.uri
-        if self._treated.kept and method in _MAY_BE_KEPT:
+        if self._treated.kept and method in KEPT:
             return False
         target = known_uri(uri)
         if self._location.find_in_dialog(target.user) is not None:
@@ -326,7 +307,7 @@ class ShortWay:
             return False
         line = binding.pbx, binding.user
         if (method == "INVITE" and line in self._treated.lines) or (
-            method in _MAY_BE_FOLLOWED and self._calls.watches(line)
+            method in FOLLOWED and self._calls.watches(line)
         ):
             return False
         if mirrored:

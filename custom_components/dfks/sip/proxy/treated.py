@@ -60,6 +60,9 @@ OWN_CALL_SECONDS = 32.0
 # INVITEs of a line that passed untreated and may come again.
 MAX_RECENT = 8
 
+# Requests that a kept call takes again, or that end it.
+KEPT = frozenset({"INVITE", "ACK", "CANCEL"})
+
 # What says whom a phone calls, or has somebody else call (RFC 3515).
 DIALLING = frozenset({"INVITE", "REFER"})
 
@@ -173,7 +176,7 @@ class TreatedCalls:
 
         Return the call, None for another message. Raises HeaderError.
         """
-        if message.method not in ("INVITE", "ACK", "CANCEL"):
+        if message.method not in KEPT:
             return None
         call = self.kept.get(_key_of(message))
         if call is None:
