@@ -183,7 +183,7 @@ class CallFollower:
         to_phone: bool,
     ) -> None:
         """Take a request that was passed to or from a phone; it never raises."""
-        if (binding.pbx, binding.user) not in self._watched:
+        if binding.line not in self._watched:
             return
         method = message.method
         if method not in FOLLOWED:
@@ -258,7 +258,7 @@ class CallFollower:
 
     def leg_to(self, message: PassedMessage, binding: ProxyBinding) -> CallLeg | None:
         """Return the leg that an INVITE to a phone begins, None where nobody watches."""
-        if (binding.pbx, binding.user) not in self._watched:
+        if binding.line not in self._watched:
             return None
         try:
             return _leg(message, binding, to_phone=True)
@@ -375,7 +375,7 @@ def _leg(message: PassedMessage, binding: ProxyBinding, *, to_phone: bool) -> Ca
     """Return the leg that an INVITE begins. Raises HeaderError."""
     name, other = _party(message.first("from" if to_phone else "to") or "")
     return CallLeg(
-        line=(binding.pbx, binding.user),
+        line=binding.line,
         phone=binding.token,
         call_id=message.first("call-id") or "",
         incoming=to_phone,

@@ -54,6 +54,7 @@ from .tokens import (
     transaction_text,
 )
 from .treated import DIALLING, TreatedCalls
+from .upstreams import Upstreams
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Proxy:
         self._answers = Answers(site, tokens)
         self._packages = packages
         self.location = Location(clock)
-        self.upstreams: dict[str, Upstream] = {}
+        self.upstreams = Upstreams(self.location, site)
         self.registrations = Registrations(
             clock, timers, tokens, site, self.location, changed
         )
@@ -114,10 +115,7 @@ class Proxy:
             self.registrations,
             self.calls,
             self.treated,
-            self._source,
-            self._pbx_of,
             self._is_our_subscription,
-            self._note_reached,
         )
 
     @property
@@ -135,7 +133,7 @@ class Proxy:
 
     def is_at_pbx(self, uri: Uri, flow: Flow) -> bool:
         """Whether a URI names a PBX, seen from a flow."""
-        return self._pbx_of(uri, flow) is not None
+        return self.upstreams.of_uri(uri, flow) is not None
 
     # PBXs
 
@@ -163,28 +161,6 @@ class Proxy:
 
     def _is_our_subscription(self, call_id: str) -> bool:
         return self.is_own_dialog(call_id)
-
-    def _source(self, flow: Flow) -> Upstream | None:
-        """Return the PBX that a flow is of, None for a phone's.
-
-        A phone may run on the PBX's machine: a connection from there is the phone's
-        once it has registered.
-        """
-        for upstream in self.upstreams.values():
-            if upstream.is_source(flow):
-                if not flow.reliable or upstream.is_link(flow):
-                    return upstream
-                return None if self.location.proven(flow) else upstream
-        return None
-
-    def _pbx_of(self, target: Uri, flow: Flow) -> Upstream | None:
-        """Return the PBX that a Request-URI names."""
-        if not target.is_sip or self._site.is_own(target.host, target.port, flow):
-            return None
-        for upstream in self.upstreams.values():
-            if upstream.serves(target.host, target.port):
-                return upstream
-        return None
 
     # Coming in
 
@@ -233,7 +209,7 @@ class Proxy:
         ):
             # From whatever address: a phone may be on the machine of a followed server.
             return False
-        upstream = self._source(flow)
+        upstream = self.upstreams.of_flow(flow)
         target = message.target
         if upstream is not None and not (
             flow.reliable and message.method == "REGISTER"
@@ -245,7 +221,7 @@ class Proxy:
 
     def _from_phone(self, message: PassedMessage, target: Uri, flow: Flow) -> bool:
         if message.method == "REGISTER":
-            upstream = self._pbx_of(target, flow)
+            upstream = self.upstreams.of_uri(target, flow)
             if upstream is None:
                 return False
             self._routes.pop_own(message, flow)
@@ -262,7 +238,7 @@ class Proxy:
         if binding is not None:
             upstream = self.upstreams.get(binding.pbx)
         elif not is_own:
-            upstream = self._pbx_of(target, flow)
+            upstream = self.upstreams.of_uri(target, flow)
         if message.method == "SUBSCRIBE" and message.event() in self._packages:
             if upstream is None:
                 return False
@@ -385,13 +361,13 @@ class Proxy:
             and not in_dialog
             and self.treated.begin(message, flow, binding, upstream)
         ):
-            self._note_reached(binding)
+            self.registrations.reached(binding)
             return True
         try:
             way = binding.flow
             branch = self._write_hop(message, flow, way, binding.token, TO_PHONE)
             self._send(message, way)
-            self._note_reached(binding)
+            self.registrations.reached(binding)
             self.calls.requested(message, binding, branch, to_phone=True)
         except FlowError as err:
             _LOGGER.debug("A phone cannot be reached: %s", err.strerror)
@@ -481,7 +457,7 @@ class Proxy:
         """
         if not self._site.is_own(via.host, via.port, flow):
             return True
-        upstream = self._source(flow)
+        upstream = self.upstreams.of_flow(flow)
         if (upstream is None) is (direction == TO_PBX):
             return True
         message.remove_first("via")
@@ -539,10 +515,6 @@ class Proxy:
         else:
             message.set_status(480, "Temporarily Unavailable")
             message.add("Retry-After: 1")
-
-    def _note_reached(self, binding: ProxyBinding) -> None:
-        if self.observer is not None:
-            self.observer.reached(binding)
 
     def _note_keys(self, upstream: Upstream) -> None:
         if upstream.config.keys_here and self.observer is not None:

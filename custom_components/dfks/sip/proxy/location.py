@@ -158,9 +158,9 @@ class Location:
             return
         self._forget(binding.token)
         self._by_token[binding.token] = binding
-        _list(self._by_line, (binding.pbx, binding.user), binding.token)
+        _list(self._by_line, binding.line, binding.token)
         _list(self._by_flow, flow_key(binding.flow), binding.token)
-        tokens = self._by_line[binding.pbx, binding.user]
+        tokens = self._by_line[binding.line]
         if len(tokens) > MAX_BINDINGS_PER_LINE:
             self._forget(self._oldest(tokens[:-1]))
 
@@ -203,7 +203,7 @@ class Location:
         binding = self._by_token.pop(token, None)
         if binding is None:
             return
-        _unlist(self._by_line, (binding.pbx, binding.user), token)
+        _unlist(self._by_line, binding.line, token)
         _unlist(self._by_flow, flow_key(binding.flow), token)
 
     # What outlives the process

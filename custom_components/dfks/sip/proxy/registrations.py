@@ -372,6 +372,11 @@ class Registrations:
         self.observer.registered(binding)
         self._watch()
 
+    def reached(self, binding: ProxyBinding) -> None:
+        """Tell of a request that was passed to a phone."""
+        if self.observer is not None:
+            self.observer.reached(binding)
+
     def _tell_end(self, binding: ProxyBinding) -> None:
         if self._told.pop(binding.token, None) is not None and (
             self.observer is not None

@@ -12,10 +12,10 @@ or is refused, or is to be noticed by anybody, is not taken here and nothing is 
 it goes; a property test holds the two to that.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container
 
 from ..transport.flow import Flow, FlowError
-from ..wire.headers import DEFAULT_PORT, HeaderError, Uri, known_uri
+from ..wire.headers import DEFAULT_PORT, HeaderError, known_uri
 from ..wire.message import SipError
 from ..wire.plain_passed import (
     PlainRequest,
@@ -25,28 +25,18 @@ from ..wire.plain_passed import (
 )
 from .back import WaysBack
 from .calls import FOLLOWED, CallFollower
-from .location import Location, ProxyBinding
+from .location import Location
 from .pbx import ContactMode, Upstream
 from .registrations import PARAMETER, Accepted, Registrations
 from .routes import Routes, route_uri
 from .site import Site
-from .tokens import (
-    TO_PBX,
-    TO_PHONE,
-    TRANSACTION_SIZE,
-    Tokens,
-    is_same,
-    loop_part,
-    sender_text,
-)
+from .tokens import TO_PBX, TO_PHONE, Tokens, loop_part, sender_text
 from .treated import DIALLING, KEPT, TreatedCalls
+from .upstreams import Upstreams
 
 # Octets of a head at most, and the largest Max-Forwards (RFC 3261 20.22).
 MAX_HEAD = 4096
 MAX_FORWARDS = 255
-
-_BRANCH_START = len(TO_PBX)
-_BRANCH_END = _BRANCH_START + TRANSACTION_SIZE
 
 
 class ShortWay:
@@ -58,23 +48,15 @@ class ShortWay:
         site: Site,
         packages: Container[str],
         location: Location,
-        upstreams: Mapping[str, Upstream],
+        upstreams: Upstreams,
         routes: Routes,
         back: WaysBack,
         registrations: Registrations,
         calls: CallFollower,
         treated: TreatedCalls,
-        source: Callable[[Flow], Upstream | None],
-        pbx_of: Callable[[Uri, Flow], Upstream | None],
         is_own_dialog: Callable[[str], bool],
-        reached: Callable[[ProxyBinding], None],
     ) -> None:
-        """Share what `core` goes by.
-
-        `source` returns the PBX that a flow is of, `pbx_of` the one that a Request-URI
-        names. `reached` is called with each
-        binding that a request is passed to.
-        """
+        """Share what `core` goes by."""
         self._tokens = tokens
         self._site = site
         self._packages = packages
@@ -85,10 +67,7 @@ class ShortWay:
         self._registrations = registrations
         self._calls = calls
         self._treated = treated
-        self._source = source
-        self._pbx_of = pbx_of
         self._is_own_dialog = is_own_dialog
-        self._reached = reached
 
     def take(self, data: bytes, flow: Flow) -> bool:
         """Pass a message; False where it is left to `core`."""
@@ -118,8 +97,8 @@ class ShortWay:
         if response.length != str(len(body)) or response.method is None:
             return False
         branch = response.branch
-        direction = branch[:_BRANCH_START]
-        upstream = self._source(flow)
+        direction = branch[: len(TO_PBX)]
+        upstream = self._upstreams.of_flow(flow)
         if (upstream is None) is (direction == TO_PBX) or not self._site.is_own(
             response.host, _number(response.port), flow
         ):
@@ -127,9 +106,10 @@ class ShortWay:
         host, port = response.sender_host.lower(), response.sender_port
         received, rport = response.sender_received, response.sender_rport
         sender = sender_text(host, port or "", received or "", rport or "")
-        expected = self._tokens.transaction(direction, response.sender_branch, sender)
         if (
-            not is_same(branch[_BRANCH_START:_BRANCH_END], expected)
+            not self._tokens.is_own_transaction(
+                direction, branch, response.sender_branch, sender
+            )
             or branch in self._treated.sent
             or self._calls.waits_for(branch)
         ):
@@ -201,7 +181,7 @@ class ShortWay:
             or (request.method == "NOTIFY" and self._is_own_dialog(request.call_id))
         ):
             return False
-        upstream = self._source(flow)
+        upstream = self._upstreams.of_flow(flow)
         if request.method == "REGISTER":
             return upstream is None and self._pass_register(request, body, flow)
         if upstream is None:
@@ -211,7 +191,7 @@ class ShortWay:
     def _pass_register(self, request: PlainRequest, body: bytes, flow: Flow) -> bool:
         contact = request.contact
         target = known_uri(request.uri)
-        upstream = self._pbx_of(target, flow)
+        upstream = self._upstreams.of_uri(target, flow)
         if (
             upstream is None
             or target.scheme != "sip"
@@ -257,7 +237,7 @@ class ShortWay:
         binding = self._location.speaker(flow, token, user)
         if binding is None:
             return False
-        line = binding.pbx, binding.user
+        line = binding.line
         upstream = self._upstreams.get(binding.pbx)
         if (
             upstream is None
@@ -305,7 +285,7 @@ class ShortWay:
         binding = find(token or "")
         if binding is None or binding.pbx != upstream.config.id:
             return False
-        line = binding.pbx, binding.user
+        line = binding.line
         if (method == "INVITE" and line in self._treated.lines) or (
             method in FOLLOWED and self._calls.watches(line)
         ):
@@ -317,7 +297,7 @@ class ShortWay:
             request, uri, request.below, routes, flow, way, binding.token, TO_PHONE
         )
         self._site.send(head + body, way)
-        self._reached(binding)
+        self._registrations.reached(binding)
         return True
 
     def _pop_own(

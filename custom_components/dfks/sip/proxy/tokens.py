@@ -79,6 +79,17 @@ class Tokens:
         """
         return self._hash(direction, branch, sender)
 
+    def is_own_transaction(
+        self, direction: str, branch: str, theirs: str, sender: str
+    ) -> bool:
+        """Whether a branch is ours, of a transaction whose own, `theirs`, is unique.
+
+        `sender` as from `sender_text`.
+        """
+        start = len(direction)
+        own = branch[start : start + TRANSACTION_SIZE]
+        return _is_same(own, self.transaction(direction, theirs, sender))
+
     def _transaction(self, direction: str, via: Via, transaction: str) -> str:
         branch = via.branch
         sender = _sender(via)
@@ -90,13 +101,14 @@ class Tokens:
 
     def is_own_branch(self, direction: str, branch: str, sender: Via) -> bool:
         """Whether a response's top branch is ours, by the Via below it."""
-        own = branch.removeprefix(direction)
         if is_unique(sender.branch):
-            expected = self.transaction(direction, sender.branch, _sender(sender))
-            return is_same(own[:TRANSACTION_SIZE], expected)
+            return self.is_own_transaction(
+                direction, branch, sender.branch, _sender(sender)
+            )
+        own = branch.removeprefix(direction)
         signed = own[TRANSACTION_SIZE : 2 * TRANSACTION_SIZE]
         expected = self._hash("signature", own[:TRANSACTION_SIZE])
-        return is_same(signed, expected)
+        return _is_same(signed, expected)
 
 
 def is_token(user: str) -> bool:
@@ -116,7 +128,7 @@ def is_loop(branch: str, uri: str, routes: str) -> bool:
     return branch.partition(".")[0].endswith(loop_part(uri, routes))
 
 
-def is_same(one: str, other: str) -> bool:
+def _is_same(one: str, other: str) -> bool:
     """Compare in a time that says nothing of where the two differ."""
     return hmac.compare_digest(one.encode("latin-1"), other.encode("latin-1"))
 

@@ -152,7 +152,7 @@ class TreatedCalls:
 
         Or whom it has somebody else call, whom it transfers (RFC 3515).
         """
-        line = self.lines.get((binding.pbx, binding.user))
+        line = self.lines.get(binding.line)
         if line is None:
             return
         target: Uri | None = None
@@ -204,7 +204,7 @@ class TreatedCalls:
         upstream: Upstream,
     ) -> bool:
         """Treat a call to a binding; False where it is to pass. Raises HeaderError."""
-        line = self.lines.get((binding.pbx, binding.user))
+        line = self.lines.get(binding.line)
         if line is None:
             return False
         if message.via.branch in line.recent or message.look_for("replaces"):
