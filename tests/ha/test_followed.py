@@ -405,6 +405,8 @@ class TestCertificate:
         assert words["fingerprint"] == "12:34"
         assert words["pbx"] == "127.0.0.1"
         assert words.get("reason") == reason
+        # Diagnostics list the ids of issues.
+        assert "127.0.0.1" not in issue.issue_id
 
         hass.config_entries.async_remove_subentry(entry, OFFICE)
         await hass.async_block_till_done()

@@ -99,6 +99,15 @@ def words_of(hass: HomeAssistant, issue_id: str) -> dict[str, str]:
     return shown.translation_placeholders or {}
 
 
+def refused_passwords(hass: HomeAssistant) -> list[dict[str, str]]:
+    """Return what the repair issues about phones' passwords fill into their text."""
+    return [
+        shown.translation_placeholders or {}
+        for shown in ir.async_get(hass).issues.values()
+        if shown.translation_key == "pbx_password_refused"
+    ]
+
+
 class TestPassing:
     """A phone whose outbound proxy is Home Assistant."""
 
@@ -567,14 +576,34 @@ class TestRepairs:
         wrong = await at_pbx(password="wrong", registered=False)
         for _ in range(7):
             await wrong.register()
-        assert words_of(hass, f"pbx_password_refused_{PBX}_201") == {
-            "pbx": "Office",
-            "line": "Reception",
-            "source": "127.0.0.1",
-        }
+        assert refused_passwords(hass) == [
+            {"pbx": "Office", "line": "Reception", "source": "127.0.0.1"}
+        ]
         # A phone of nobody is named by its user.
         listener.pbxs.password_refused(PBX, "299", "127.0.0.9")
-        assert words_of(hass, f"pbx_password_refused_{PBX}_299")["line"] == "299"
+        assert refused_passwords(hass)[1]["line"] == "299"
+
+    async def test_no_id_has_a_user(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """Diagnostics list the ids of issues."""
+        listener.pbxs.password_refused(PBX, "reception", "127.0.0.1")
+
+        assert [
+            issue_id
+            for _, issue_id in ir.async_get(hass).issues
+            if "reception" in issue_id
+        ] == []
+        assert len(refused_passwords(hass)) == 1
+
+    async def test_phone_is_named_once(
+        self, hass: HomeAssistant, listener: DfksListener
+    ) -> None:
+        """However often its password is refused."""
+        listener.pbxs.password_refused(PBX, "201", "127.0.0.1")
+        listener.pbxs.password_refused(PBX, "201", "127.0.0.9")
+
+        assert [words["source"] for words in refused_passwords(hass)] == ["127.0.0.9"]
 
     async def test_right_password_ends_that(
         self, hass: HomeAssistant, listener: DfksListener, at_pbx: OpenPhone
@@ -583,7 +612,7 @@ class TestRepairs:
         listener.pbxs.password_refused(PBX, "201", "127.0.0.1")
         await at_pbx()
 
-        assert issue(hass, f"pbx_password_refused_{PBX}_201") is None
+        assert refused_passwords(hass) == []
 
     async def test_guesser_does_not_fill_the_repairs(
         self, hass: HomeAssistant, listener: DfksListener

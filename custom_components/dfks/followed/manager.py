@@ -8,6 +8,7 @@ Settings > Repairs.
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 import logging
+from secrets import token_hex
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry, ConfigSubentry
@@ -31,7 +32,7 @@ _LOGGER = logging.getLogger(__name__)
 # What a user can mend in the form of the line: the text of the issue. The id of the
 # line follows in its id.
 ISSUE_PASSWORD: Final = "followed_password_refused"
-# The certificates of PBXs that are not connected to; host and port follow in the id.
+# The certificates of PBXs that are not connected to.
 ISSUE_CERTIFICATE: Final = "followed_certificate_refused"
 ISSUE_OTHER_CERTIFICATE: Final = "followed_other_certificate"
 ATTR_ENTRY: Final = "entry_id"
@@ -282,8 +283,8 @@ class FollowedLines:
     ) -> None:
         """Show a certificate that is not good, or not the pinned one, once a PBX."""
         way = follower.config.subscriber.way
-        issue_id = f"{ISSUE_CERTIFICATE}_{way.host}_{way.port or ''}"
-        self._refused[way] = issue_id
+        # Not the host itself: diagnostics list the ids of issues.
+        issue_id = self._refused.setdefault(way, f"{ISSUE_CERTIFICATE}_{token_hex(4)}")
         words = {} if problem.reason is None else {"reason": problem.reason}
         ir.async_create_issue(
             self._hass,

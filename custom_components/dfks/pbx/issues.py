@@ -1,5 +1,7 @@
 """What is not as it should be at a PBX, in Settings > Repairs."""
 
+from hashlib import blake2s
+from secrets import token_bytes
 from typing import Final
 
 from homeassistant.config_entries import ConfigEntry
@@ -13,7 +15,8 @@ from ..phones.unknown import MAX_USER
 from ..settings import line_subentries, pbx_subentries
 from ..sip import Clock, ProxyBinding
 
-# The texts of the issues; the id of the PBX follows in their ids.
+# The texts of the issues; the id of the PBX follows in their ids, and where a phone's
+# password is wrong, what stands for its user.
 ISSUE_UNREACHABLE: Final = "pbx_unreachable"
 ISSUE_CERTIFICATE: Final = "pbx_certificate_refused"
 ISSUE_OTHER_CERTIFICATE: Final = "pbx_other_certificate"
@@ -42,6 +45,8 @@ class PbxIssues:
         self._entry = entry
         self._clock = clock
         self._shown: dict[str, str] = {}
+        # What makes an id of a user, so that nobody can make the user of the id.
+        self._key = token_bytes(16)
         # Since when a phone has been registered without a request of its PBX, by token,
         # in seconds of the monotonic clock.
         self._quiet_since: dict[str, tuple[float, ProxyBinding]] = {}
@@ -143,7 +148,7 @@ class PbxIssues:
             MAX_PASSWORDS
         ):
             self._create(
-                f"{ISSUE_PASSWORD}_{pbx}_{user}",
+                self._password_issue(pbx, user),
                 ISSUE_PASSWORD,
                 pbx,
                 ir.IssueSeverity.WARNING,
@@ -151,11 +156,16 @@ class PbxIssues:
                 source=source,
             )
 
+    def _password_issue(self, pbx: str, user: str) -> str:
+        """Return the id of an issue, without the user: diagnostics list these ids."""
+        name = blake2s(user.encode(errors="replace"), key=self._key, digest_size=8)
+        return f"{ISSUE_PASSWORD}_{pbx}_{name.hexdigest()}"
+
     # Calls that go past Home Assistant
 
     def registered(self, binding: ProxyBinding) -> None:
         """Take note of a phone that its PBX has accepted."""
-        self._delete(f"{ISSUE_PASSWORD}_{binding.pbx}_{binding.user}")
+        self._delete(self._password_issue(binding.pbx, binding.user))
         now = self._clock.monotonic()
         since, _ = self._quiet_since.get(binding.token, (now, binding))
         self._quiet_since[binding.token] = since, binding
