@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+import re
 from typing import Any
 
 from homeassistant.config_entries import ConfigSubentryDataWithId
@@ -29,6 +30,12 @@ STATUS = "sensor.office_sync_status"
 
 type Submit = Callable[..., Awaitable[Any]]
 """Submits a form that is filled in but for the changes that are named."""
+
+
+def names_user(found: object) -> bool:
+    """Whether diagnostics have the user of the line; times and ports may look so."""
+    without_times = re.sub(r"T\d\d:\d\d:[\d.]+", "", str(found))
+    return re.search(r"(?<!\d)501(?!\d)", without_times) is not None
 
 
 def office_data(port: int, **changes: object) -> dict[str, Any]:

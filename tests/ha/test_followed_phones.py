@@ -31,6 +31,7 @@ from .followed import (
     Submit,
     add_office,
     key_pbx,
+    names_user,
     office,
     office_data,
     office_form,
@@ -189,7 +190,7 @@ class TestPhones:
         assert len(line["watchers"]) == 1
         assert line["phone_password"] == "**REDACTED**"
         assert OURS not in str(found)
-        assert "501" not in str(found["followed"])
+        assert not names_user(found["followed"])
 
 
 class TestForm:
