@@ -112,19 +112,19 @@ async def _provide_listener(api: Api, port: int) -> str:
         return await add_listener(api, port)
     entry_id: str = entry["entry_id"]
     form = await api.post(FLOWS, {"handler": DOMAIN, "entry_id": entry_id})
-    current = _suggested(form)
+    current = suggested(form)
     if (current["host"], current["port"]) == (HOST, port):
         await api.delete(f"{FLOWS}/{form['flow_id']}")
         return entry_id
     say(f"moving the listener to {HOST} port {port}")
-    await _fill(api, FLOWS, form, current | {"host": HOST, "port": port})
+    await fill(api, FLOWS, form, current | {"host": HOST, "port": port})
     return entry_id
 
 
 async def add_listener(api: Api, port: int) -> str:
     """Add the listener by its form and return the entry's id. Raises DemoError."""
     form = await api.post(FLOWS, {"handler": DOMAIN})
-    result = await _fill(api, FLOWS, form, {"host": HOST, "port": port})
+    result = await fill(api, FLOWS, form, {"host": HOST, "port": port})
     if (following := result.get("next_flow")) is not None:
         # The form of a first line; the lines come one by one.
         await api.delete(f"{SUBENTRY_FLOWS}/{following[1]}")
@@ -132,7 +132,7 @@ async def add_listener(api: Api, port: int) -> str:
     return entry_id
 
 
-def _suggested(form: dict[str, Any]) -> dict[str, Any]:
+def suggested(form: dict[str, Any]) -> dict[str, Any]:
     """Return what a form is filled with when it opens."""
     return {
         field["name"]: field["description"]["suggested_value"]
@@ -141,10 +141,10 @@ def _suggested(form: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _fill(
+async def fill(
     api: Api, flows: str, form: dict[str, Any], values: dict[str, Any]
 ) -> Any:
-    """Send a form; raises DemoError where it comes back with errors."""
+    """Fill a form or a menu in; raises DemoError where it comes back with errors."""
     result = await api.post(f"{flows}/{form['flow_id']}", values)
     if errors := result.get("errors"):
         raise DemoError(f"the form was not taken: {errors}")
@@ -186,7 +186,7 @@ async def provide_pbx(api: Api, entry_id: str, port: int) -> None:
     for pbx in await _list_subentries(api, entry_id, "pbx"):
         handler["subentry_id"] = pbx["subentry_id"]
     form = await api.post(SUBENTRY_FLOWS, handler)
-    await _fill(
+    await fill(
         api,
         SUBENTRY_FLOWS,
         form,
@@ -211,7 +211,7 @@ async def add_line(api: Api, entry_id: str, line: DemoLine) -> None:
         "user": line.user,
         "login": {"password": line.password},
     }
-    await _fill(api, SUBENTRY_FLOWS, form, values)
+    await fill(api, SUBENTRY_FLOWS, form, values)
 
 
 async def _wait_for_entities(api: Api, entry_id: str) -> None:

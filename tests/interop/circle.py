@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import contextlib
 from pathlib import Path
 import tempfile
-from typing import Any, Final
+from typing import Final
 
 from dev.demo import installation
 from dev.demo.settings import LINES
@@ -20,7 +20,7 @@ from tests.phone import DND, NO_ANSWER, Lamp, Phone
 
 from .checks import Check, CheckFailed
 from .crash import TELLING, HomeAssistant
-from .house import require
+from .house import require, sign_on
 
 # The line at the first, what the second calls it, and the password of its phones there.
 LINE: Final = LINES[0]
@@ -39,11 +39,12 @@ class Follower(HomeAssistant):
         api = self._running()
         entry_id = await installation.add_listener(api, self.sip_port)
         flows = installation.SUBENTRY_FLOWS
-        shown = await api.post(flows, {"handler": [entry_id, "followed_line"]})
-        path = f"{flows}/{shown['flow_id']}"
-        await api.post(path, {"next_step_id": "one"})
-        result = await api.post(
-            path,
+        menu = await api.post(flows, {"handler": [entry_id, "followed_line"]})
+        form = await installation.fill(api, flows, menu, {"next_step_id": "one"})
+        result = await installation.fill(
+            api,
+            flows,
+            form,
             {
                 "name": NAME,
                 "host": HOST,
@@ -55,20 +56,6 @@ class Follower(HomeAssistant):
             },
         )
         require(result["type"] == "create_entry", f"the form says {result}")
-
-
-async def shows(running: HomeAssistant, entity_id: str, wanted: str) -> None:
-    """Return when an entity has a state."""
-    found: Any = None
-    deadline = asyncio.get_running_loop().time() + TELLING
-    while asyncio.get_running_loop().time() < deadline:
-        # What is not there yet has no state either.
-        with contextlib.suppress(Exception):
-            found = (await running.state(entity_id))["state"]
-            if found == wanted:
-                return
-        await asyncio.sleep(0.1)
-    raise CheckFailed(f"{entity_id} is {found} and not {wanted}")
 
 
 async def lights(phone: Phone, condition: Callable[[dict[str, Lamp]], bool]) -> None:
@@ -112,9 +99,7 @@ async def full_circle() -> str:
             Phone(LINE.user, OURS, (HOST, second.sip_port))
         )
         for phone in (desk, remote):
-            require((await phone.register()).ok, "REGISTER was refused")
-            require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
-            await phone.notification()
+            await sign_on(phone)
         reception = f"switch.{LINE.name.lower()}_do_not_disturb"
         office = f"switch.{NAME.lower()}_do_not_disturb"
 
@@ -123,8 +108,8 @@ async def full_circle() -> str:
             require((await phone.set_dnd(on)).ok, "a key was refused")
             for other in (desk, remote):
                 await lights(other, lambda lamps: lamps[DND].on is on)
-            await shows(first, reception, "on" if on else "off")
-            await shows(second, office, "on" if on else "off")
+            await first.shows(reception, "on" if on else "off")
+            await second.shows(office, "on" if on else "off")
 
         await press(desk, True)
         await press(remote, False)
@@ -144,8 +129,8 @@ async def full_circle() -> str:
                 phone, lambda lamps: lamps[NO_ANSWER] == Lamp(True, "24", rings=7)
             )
         rings = "call_forwarding_no_answer_rings"
-        await shows(first, f"number.{LINE.name.lower()}_{rings}", "7")
-        await shows(second, f"number.{NAME.lower()}_{rings}", "7")
+        await first.shows(f"number.{LINE.name.lower()}_{rings}", "7")
+        await second.shows(f"number.{NAME.lower()}_{rings}", "7")
 
         # What was subscribed just before may not be on the disk yet.
         await asyncio.sleep(STORING)
@@ -153,12 +138,12 @@ async def full_circle() -> str:
         require((await desk.set_dnd(True)).ok, "a key was refused")
         await second.start()
         await lights(remote, lambda lamps: lamps[DND].on)
-        await shows(second, office, "on")
+        await second.shows(office, "on")
         await press(remote, False)
 
         await first.stop()
         await first.start()
-        await shows(second, office, "off")
+        await second.shows(office, "off")
         await press(remote, True)
         await press(desk, False)
         await second.stop()

@@ -14,7 +14,7 @@ from tests.phone import ALWAYS, DND, Lamp, Phone
 
 from .checks import Check
 from .crash import TELLING, HomeAssistant, home_assistant
-from .house import require, require_clean
+from .house import require, require_clean, sign_on
 
 # Seconds that a meeting lasts, and Home Assistant is down at least.
 MEETING: Final = 3.0
@@ -69,9 +69,7 @@ async def outlived() -> str:
     async with home_assistant() as running, contextlib.AsyncExitStack() as stack:
         phone = Phone("201", "reception-201", (HOST, running.sip_port))
         await stack.enter_async_context(phone)
-        require((await phone.register()).ok, "REGISTER was refused")
-        require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
-        await phone.notification()
+        await sign_on(phone)
         for killed in (False, True):
             await _outlive(running, phone, killed=killed)
             require(len(await _release(running, "Away")) == 1, "it is not held")

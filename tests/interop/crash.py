@@ -26,7 +26,7 @@ from tests.phone import ALWAYS, BUSY, DND, NO_ANSWER, Lamp, Phone, PhoneError
 from tests.phone.documents import KINDS
 
 from .checks import Check, CheckFailed
-from .house import require, require_clean
+from .house import require, require_clean, sign_on
 
 SEED: Final = 20_261_007
 
@@ -173,6 +173,19 @@ class HomeAssistant:
     async def state(self, entity_id: str) -> Any:
         """Return the state of an entity, with its attributes."""
         return await self._running().get(f"/api/states/{entity_id}")
+
+    async def shows(self, entity_id: str, wanted: str) -> None:
+        """Return when an entity has a state."""
+        found: str | None = None
+        deadline = asyncio.get_running_loop().time() + TELLING
+        while asyncio.get_running_loop().time() < deadline:
+            # What is not there yet has no state either.
+            with contextlib.suppress(DemoError):
+                found = (await self.state(entity_id))["state"]
+                if found == wanted:
+                    return
+            await asyncio.sleep(0.1)
+        raise CheckFailed(f"{entity_id} is {found} and not {wanted}")
 
     async def entities(self) -> dict[str, dict[str, Lamp]]:
         """Return what the entities show, by line and feature."""
@@ -375,12 +388,6 @@ async def home_assistant() -> AsyncIterator[HomeAssistant]:
             await running.kill()
 
 
-async def _sign_on(phone: Phone) -> None:
-    require((await phone.register()).ok, "REGISTER was refused")
-    require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
-    await phone.notification()
-
-
 async def _until_all_equal(running: HomeAssistant, phones: list[Phone]) -> None:
     """Return when store, entities and lamps show the same."""
     loop = asyncio.get_running_loop()
@@ -421,7 +428,7 @@ async def killed() -> str:
             )
         ]
         for phone in phones:
-            await _sign_on(phone)
+            await sign_on(phone)
         for _ in range(KILLS):
             burst = Burst(running, phones, dice.randrange(2**32))
             when = await burst.until_killed(dice.uniform(*BURST))

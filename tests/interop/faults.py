@@ -18,7 +18,16 @@ from tests.loopback import HOST, PASSWORDS
 from tests.phone import SILENCE, Answer, Notification, Phone
 
 from .checks import Check
-from .house import FastClock, House, house, require, require_clean, until, until_equal
+from .house import (
+    FastClock,
+    House,
+    house,
+    require,
+    require_clean,
+    sign_on,
+    until,
+    until_equal,
+)
 from .relay import Weather, relay
 
 SEED: Final = 20_261_005
@@ -62,13 +71,6 @@ def desk_phone(running: House, user: str = "201") -> Phone:
     return Phone(
         user, PASSWORDS[user], running.address, instance=f"urn:uuid:{uuid.uuid4()}"
     )
-
-
-async def sign_on(phone: Phone) -> None:
-    """Register and subscribe, and wait for the first NOTIFY."""
-    require((await phone.register()).ok, "REGISTER was refused")
-    require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
-    await phone.notification(phone.timeout)
 
 
 # The network

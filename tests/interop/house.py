@@ -180,6 +180,13 @@ def require(truth: object, what: str) -> None:
         raise CheckFailed(what)
 
 
+async def sign_on(phone: Phone) -> None:
+    """Register and subscribe, and wait for the first NOTIFY."""
+    require((await phone.register()).ok, "REGISTER was refused")
+    require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
+    await phone.notification(phone.timeout)
+
+
 def lamps_of(line: Line) -> dict[str, Lamp]:
     """Return what the lamps of a line's phones are to show."""
     lamps = {}

@@ -36,7 +36,7 @@ from tests.sip import torture
 
 from .checks import Check, CheckFailed
 from .crowd import Served, served
-from .house import require
+from .house import require, sign_on
 
 HOSTILE: Final = Path(__file__).parents[2] / "benchmarks" / "hostile.py"
 
@@ -511,9 +511,7 @@ def _judge(noisy: Sender, stranger: Sender, inside: Sender) -> None:
 async def _phone_works(server: Served) -> None:
     """See that another line is as it was, and does what it should."""
     async with Phone("202", PASSWORD, server.address) as phone:
-        require((await phone.register()).ok, "REGISTER was refused")
-        require((await phone.subscribe()).ok, "SUBSCRIBE was refused")
-        await phone.notification()
+        await sign_on(phone)
         require(not any(lamp.on for lamp in phone.features.values()), "a lamp is lit")
         require((await phone.set_dnd(True)).ok, "the key was refused")
         await phone.until(lambda lamps: lamps[DND].on)

@@ -121,16 +121,31 @@ async def house(
 
         stack.push_async_callback(stop)
         for user in [LINE] * phones + [CALLER, TARGET]:
-            server = HOST, running.server.port
-            registrar = "{}:{}".format(*address)
-            phone = Phone(user, PASSWORD, server, registrar=registrar)
-            await stack.enter_async_context(phone)
-            bell = Bell(phone)
-            bell.connect()
-            response = await phone.register()
-            require(response.ok, f"REGISTER got {response.title}")
+            bell = await registered(stack, user, running.server.port, address)
             running.bells.setdefault(user, []).append(bell)
         yield running
+
+
+async def registered(
+    stack: contextlib.AsyncExitStack, user: str, port: int, pbx: Address
+) -> Bell:
+    """Return a phone that is registered at the PBX through the server on a port."""
+    registrar = "{}:{}".format(*pbx)
+    phone = Phone(user, PASSWORD, (HOST, port), registrar=registrar)
+    await stack.enter_async_context(phone)
+    bell = Bell(phone)
+    bell.connect()
+    response = await phone.register()
+    require(response.ok, f"REGISTER got {response.title}")
+    return bell
+
+
+async def subscribe(phone: Phone) -> None:
+    """Subscribe to the keys, and wait for the first NOTIFY."""
+    while not (await phone.subscribe()).ok:
+        # Once Asterisk is asked who synchronizes the keys.
+        await asyncio.sleep(1)
+    await phone.notification()
 
 
 @contextlib.asynccontextmanager
@@ -211,10 +226,7 @@ async def disturb_by_the_key() -> str:
     """Press the key of the phone, call it, and press it again."""
     async with house() as running:
         (bell,) = running.bells[LINE]
-        while not (await bell.phone.subscribe()).ok:
-            # Once Asterisk is asked who synchronizes the keys.
-            await asyncio.sleep(1)
-        await bell.phone.notification()
+        await subscribe(bell.phone)
         require((await bell.phone.set_dnd(True)).ok, "the key was refused")
         got = await running.refused(await running.call())
         require(got == 486, f"the caller heard {got}")

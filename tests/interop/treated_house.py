@@ -9,16 +9,13 @@ from typing import Any, Final
 
 from dev.demo import installation
 from dev.ports import free_port
-from tests.loopback import HOST
-from tests.phone import Bell, CallState, Phone
+from tests.phone import CallState
 
 from .asterisk import PROGRAM
 from .checks import Check
-from .circle import shows
 from .crash import TELLING, HomeAssistant
 from .house import require
-from .outbound import PASSWORD
-from .treated import CALLER, LINE, asterisk
+from .treated import CALLER, LINE, asterisk, registered, subscribe
 
 SWITCH: Final = f"switch.{LINE}_do_not_disturb"
 
@@ -39,15 +36,9 @@ class InFront(HomeAssistant):
         line = await self._line(user)
         handler = {"handler": [self._entry_id, "line"], "subentry_id": line}
         menu = await api.post(flows, handler)
-        path = f"{flows}/{menu['flow_id']}"
-        form = await api.post(path, {"next_step_id": "settings"})
-        values = {
-            field["name"]: field["description"]["suggested_value"]
-            for field in form["data_schema"]
-            if "suggested_value" in (field.get("description") or {})
-        }
-        values["treatment"] = {"treat_calls": True}
-        result = await api.post(path, values)
+        form = await installation.fill(api, flows, menu, {"next_step_id": "settings"})
+        values = {**installation.suggested(form), "treatment": {"treat_calls": True}}
+        result = await installation.fill(api, flows, form, values)
         require(result["type"] == "abort", f"the form says {result}")
 
     async def _line(self, user: str) -> str:
@@ -67,23 +58,10 @@ class InFront(HomeAssistant):
         await self._running().post(f"/api/services/{action}", data)
 
 
-async def _registered(
-    stack: contextlib.AsyncExitStack, user: str, port: int, pbx_port: int
-) -> Bell:
-    """Return a phone that is registered at Asterisk through Home Assistant."""
-    phone = Phone(user, PASSWORD, (HOST, port), registrar=f"{HOST}:{pbx_port}")
-    await stack.enter_async_context(phone)
-    bell = Bell(phone)
-    bell.connect()
-    response = await phone.register()
-    require(response.ok, f"REGISTER got {response.title}")
-    return bell
-
-
 async def by_switch_scene_and_key() -> str:
     """Turn do not disturb on in three ways; the caller hears that the line is busy."""
     async with contextlib.AsyncExitStack() as stack:
-        (_, pbx_port), _ = await stack.enter_async_context(asterisk())
+        pbx, _ = await stack.enter_async_context(asterisk())
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         running = InFront(folder, free_port(), free_port())
         stack.push_async_callback(running.kill)
@@ -91,9 +69,9 @@ async def by_switch_scene_and_key() -> str:
         with (folder / "configuration.yaml").open("a") as configuration:
             configuration.write("scene:\n")
         await running.start()
-        await running.stand_in_front(pbx_port)
+        await running.stand_in_front(pbx[1])
         desk, caller = [
-            await _registered(stack, user, running.sip_port, pbx_port)
+            await registered(stack, user, running.sip_port, pbx)
             for user in (LINE, CALLER)
         ]
         await running.treat(LINE)
@@ -104,7 +82,7 @@ async def by_switch_scene_and_key() -> str:
             await caller.until_over(call, CallState.RINGING)
 
         async def is_busy() -> None:
-            await shows(running, SWITCH, "on")
+            await running.shows(SWITCH, "on")
             before = len(desk.calls)
             call = await caller.dial(LINE)
             await caller.until_over(call, CallState.RINGING)
@@ -116,16 +94,14 @@ async def by_switch_scene_and_key() -> str:
         await running.act("switch/turn_on", entity_id=SWITCH)
         await is_busy()
         await running.act("switch/turn_off", entity_id=SWITCH)
-        await shows(running, SWITCH, "off")
+        await running.shows(SWITCH, "off")
         await rings()
         await running.act("scene/apply", entities={SWITCH: "on"})
         await is_busy()
         await running.act("scene/apply", entities={SWITCH: "off"})
-        await shows(running, SWITCH, "off")
+        await running.shows(SWITCH, "off")
         await rings()
-        while not (await desk.phone.subscribe()).ok:
-            # Once Asterisk is asked who synchronizes the keys.
-            await asyncio.sleep(1)
+        await subscribe(desk.phone)
         require((await desk.phone.set_dnd(True)).ok, "the key was refused")
         await is_busy()
         return "busy and silent by switch, scene and key, and it rings otherwise"
