@@ -20,7 +20,7 @@ from .documents import (
     set_dnd,
     set_forwarding,
 )
-from .link import PATIENCE
+from .link import PATIENCE, settle
 from .phone import (
     SILENCE,
     Answer,
@@ -66,4 +66,5 @@ __all__ = [
     "renewed",
     "set_dnd",
     "set_forwarding",
+    "settle",
 ]

@@ -20,6 +20,20 @@ MAX_DATAGRAM = 65_535  # bytes
 # Shorter than the 10 s after which a server gives up on connections.
 PATIENCE = 8.0
 
+# Turns of the event loop in which all has come that is under way within one process:
+# what comes may be answered, and the answer too.
+TURNS = 20
+
+
+async def settle(seconds: float = 0.05) -> None:
+    """Let what is under way within this process arrive.
+
+    On a busy machine one sleep may be over before the loop has looked at its sockets
+    more than once.
+    """
+    for _ in range(TURNS):
+        await asyncio.sleep(seconds / TURNS)
+
 
 class Link(Protocol):
     """A way to the server, open until `close`."""

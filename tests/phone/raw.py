@@ -15,7 +15,7 @@ import uuid
 
 from .digest import Digest
 from .documents import CONTENT_TYPE
-from .link import PATIENCE, Address, Link, StreamLink, open_link
+from .link import PATIENCE, Address, Link, StreamLink, open_link, settle
 from .phone import PhoneError, PhoneTimeout, describe
 from .wire import Request, Response, canonical, parse
 
@@ -171,11 +171,10 @@ class RawPeer:
 
     async def silence(self, seconds: float = 0.1) -> None:
         """Make sure that nothing comes for a while."""
-        try:
-            data = await self.next_raw(seconds)
-        except PhoneTimeout:
-            return
-        raise AssertionError(f"silence was due, this came: {describe(data)}")
+        await settle(seconds)
+        if not self._messages.empty():
+            came = describe(self._messages.get_nowait())
+            raise AssertionError(f"silence was due, this came: {came}")
 
     async def wait_closed(self, timeout: float = PATIENCE) -> None:
         """Wait until the server closes the connection."""

@@ -22,7 +22,7 @@ from custom_components.dfks.sip.ua.pauses import (
 )
 from custom_components.dfks.sip.ua.subscriber import Subscriber
 from tests.clock import ManualClock
-from tests.phone import Request
+from tests.phone import Request, settle
 from tests.phone.wire import parameter
 
 from .conftest import Follow
@@ -622,6 +622,23 @@ async def test_s8_a_line_that_is_not_there_is_asked_for_in_an_hour(
     assert heard.statuses == [REFUSED]
 
     await again_at(notifier, clock, LONG_PAUSE - 1, 1.21 * LONG_PAUSE)
+
+
+@requirement("S8")
+async def test_s8_a_refusal_does_not_put_off_what_was_begun_anew_meanwhile(
+    follow: Follow, notifier: Notifier, clock: ManualClock
+) -> None:
+    """Somebody tries again by hand while the answer to the last try is under way."""
+    line = follow()
+    first = await notifier.next_request()
+    line.subscriber.start(1.0)
+    notifier.answer_subscribe(first, 503)
+    await settle()
+    clock.advance(1.0)
+
+    second = await notifier.next_request()
+    assert second.method == "SUBSCRIBE"
+    assert second.get("Call-ID") != first.get("Call-ID")
 
 
 @requirement("S8")

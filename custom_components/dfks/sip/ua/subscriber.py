@@ -153,8 +153,10 @@ class Subscriber:
     # Life
 
     def start(self, delay: float = 0.0) -> None:
-        """Subscribe, in `delay` seconds."""
+        """Subscribe, in `delay` seconds; what is tried already is given up."""
         if delay:
+            # Its refusal would put this off.
+            self._drop()
             self._later(delay, self._begin)
         else:
             self._begin()
