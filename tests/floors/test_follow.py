@@ -26,6 +26,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import MAX_WAITING, FeatureSync
 from custom_components.dfks.sip import SipServer, SubscriberConfig
 from tests.clock import ManualClock
+from tests.phone import settle
 
 from .follow import (
     ALL_OFF,
@@ -97,11 +98,6 @@ async def follower(follow: Follow, pbx: FeaturePbx) -> Follower:
     follower = follow()
     await pbx.take_subscribe(*ALL_OFF)
     return follower
-
-
-async def settle() -> None:
-    """Let what is under way arrive."""
-    await asyncio.sleep(0.05)
 
 
 # What the PBX says

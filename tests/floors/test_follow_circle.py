@@ -17,7 +17,7 @@ from custom_components.dfks.features.model import (
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.sip import LoopClock, SipServer, SubscriberConfig
 from tests.loopback import HOST, LOOPBACK, PASSWORDS
-from tests.phone import PATIENCE, Phone
+from tests.phone import PATIENCE, Phone, settle
 from tests.server import line_config, running_server
 
 from .follow import ALWAYS, DND, NO_ANSWER, wish
@@ -119,7 +119,7 @@ async def test_the_first_servers_own_change_arrives(circle: Circle) -> None:
     )
     await until(lambda: circle.follower.line.state(ALWAYS).status)
     heard_at = circle.follower.heard_at
-    await asyncio.sleep(0.1)
+    await settle()
 
     assert circle.follower.line.state(ALWAYS) == FeatureState(True, "24")
     assert circle.follower.heard_at == heard_at

@@ -15,7 +15,7 @@ from custom_components.dfks.features.follow import Follower, Follows
 from custom_components.dfks.features.model import ChangeRefused, Feature
 from custom_components.dfks.sip import SipServer
 from tests.clock import ManualClock
-from tests.phone import Request, Response
+from tests.phone import Request, Response, settle
 from tests.phone.wire import parse
 from tests.sip.proxy.mutations import mutated
 
@@ -59,9 +59,9 @@ async def test_damaged_notifies_raise_nothing_unforeseen(
     flow = remote.server.flow()
 
     async def begun_anew() -> None:
-        await asyncio.sleep(0.02)
+        await settle()
         while pbx.drain():
-            await asyncio.sleep(0.02)
+            await settle()
         remote.subscriber.start()
         await pbx.take_subscribe(*ALL_OFF)
 
@@ -202,11 +202,11 @@ async def test_s8_a_pbx_in_trouble_is_asked_again(
     """The line is unavailable meanwhile, and comes back by itself."""
     follower = follow()
     pbx.answer_subscribe(await pbx.next_request(), status)
-    await asyncio.sleep(0.05)
+    await settle()
     assert not follower.line.available
 
     clock.advance(36)
-    await asyncio.sleep(0.02)
+    await settle()
     while True:
         pbx.subscribed = await pbx.next_request()
         if not pbx._messages.qsize():

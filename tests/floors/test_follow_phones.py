@@ -19,7 +19,7 @@ from custom_components.dfks.sip import SipServer
 from tests.clock import ManualClock
 from tests.hooks import FunctionHooks, says as says_nothing
 from tests.loopback import HOST
-from tests.phone import ALWAYS as CFA, DND as KEY, NO_ANSWER as CFNA, Phone
+from tests.phone import ALWAYS as CFA, DND as KEY, NO_ANSWER as CFNA, Phone, settle
 from tests.phone.documents import set_dnd
 
 from .follow import (
@@ -42,7 +42,6 @@ from .test_follow import (
     follower,
     follows,
     pbx,
-    settle,
 )
 
 __all__ = ["follow", "follower", "follows", "pbx", "plain_config"]

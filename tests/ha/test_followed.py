@@ -16,6 +16,7 @@ from custom_components.dfks.features import follow
 from custom_components.dfks.listener import DfksListener
 from custom_components.dfks.sip import SubscriptionStatus
 from tests.pbx import KeyPbx, KeyState
+from tests.phone import PATIENCE, settle
 
 from .common import (
     ALL_FEATURES,
@@ -256,8 +257,11 @@ class TestAvailability:
         key_pbx.refuses = 503
         follower.remote.start()
         await wait_for(hass, DND, "unavailable")
+        asked = len(key_pbx.requests)
         follower.remote.start()
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(PATIENCE):
+            while len(key_pbx.requests) == asked:
+                await settle()
         key_pbx.refuses = None
         follower.remote.start()
         await wait_for(hass, DND, "off")
@@ -457,7 +461,7 @@ class TestLife:
         """With all its entities."""
         hass.config_entries.async_remove_subentry(entry, OFFICE)
         await hass.async_block_till_done()
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert key_pbx.watchers == []
         assert hass.states.get(DND) is None

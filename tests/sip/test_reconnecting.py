@@ -10,7 +10,7 @@ import pytest
 
 from custom_components.dfks.sip import SipServer
 from tests.clock import ManualClock
-from tests.phone import Response
+from tests.phone import Response, settle
 from tests.phone.wire import address
 
 from .caller import Caller, Subscribed, disconnected
@@ -160,7 +160,7 @@ async def test_e14_a_phone_that_takes_connections_at_its_contact_is_there(
         await phone.connected()
         clock.advance(60)
         await phone.links[0].close()
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert reception.connected
         assert len(phone.links) == 1
@@ -196,7 +196,7 @@ async def test_e14_a_connection_that_replaces_the_lost_one_is_what_counts(
 
         await phone.links[0].close()
         await second.settle()
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert reception.connected
 
@@ -241,10 +241,10 @@ async def test_e14_a_contact_that_takes_no_connection_is_left_alone(
         for target in "123":
             await other.send(body=say(DOOR, target))
             await other.told()
-            await asyncio.sleep(0.01)
+            await settle()
         attempts = len(phone.attempts)
         clock.advance(300)
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert (attempts, len(phone.attempts)) == (1, 2)
 
@@ -260,7 +260,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
         await stream.close()
         await disconnected(reception)
         other = await elsewhere.subscribe(body=light(True))
-        await asyncio.sleep(0.05)
+        await settle()
         second = await move(subscribed, connect, there)
         await subscribed.told()
         await second.close()
@@ -268,7 +268,7 @@ async def test_e14_a_phone_that_is_heard_again_may_listen_again(
 
         await other.send(body=say(DOOR, "1"))
         await other.told()
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert len(phone.attempts) == 2
 
@@ -321,7 +321,7 @@ async def test_e14_a_silent_phone_behind_a_proxy_is_left_alone(
             await asyncio.sleep(0)
 
         echo.change(reception, LIGHT, "on")
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert not proxy.links
 

@@ -22,7 +22,7 @@ from custom_components.dfks.sip.transport.flow import (
 from custom_components.dfks.sip.transport.stream import StreamFlow
 from custom_components.dfks.sip.transport.udp import ResolvingFlow, UdpFlow, UdpSocket
 from tests.clock import ManualClock
-from tests.phone import PATIENCE
+from tests.phone import PATIENCE, settle
 
 from .caller import Caller, disconnected
 from .echo import LIGHT, TOPICS, Line, echoed, light
@@ -348,7 +348,7 @@ async def test_where_the_system_cannot_tell_timer_f_must_do(
     pair.peer.close()
 
     UdpFlow(pair.udp, ("127.0.0.1", 9), ("127.0.0.1", 0)).send(b"NOTIFY")
-    await asyncio.sleep(0.01)
+    await settle()
 
     assert pair.returned == []
 

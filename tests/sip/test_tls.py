@@ -13,7 +13,7 @@ from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.transport import connections as places
 from tests.clock import ManualClock
-from tests.phone import PATIENCE, PhoneError, Response
+from tests.phone import PATIENCE, PhoneError, Response, settle
 from tests.phone.wire import address
 
 from .caller import Caller, disconnected
@@ -198,7 +198,7 @@ async def test_e13_nothing_goes_in_the_clear_when_the_connection_is_gone(
         echo.change(reception, LIGHT, "on")
         tried = reception.changed.is_set()
         clock.advance(300)
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert not tried
         assert not phone.links
@@ -342,7 +342,7 @@ async def test_e13_a_handshake_that_does_not_end_does_not_hold_the_stop(
 ) -> None:
     """Whoever opens a connection and says nothing is not waited for."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.tls_port)
-    await asyncio.sleep(0.01)
+    await settle()
 
     await asyncio.wait_for(server.stop(), PATIENCE)
 

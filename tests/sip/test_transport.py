@@ -18,7 +18,7 @@ from custom_components.dfks.sip.wire.message import Request as OurRequest
 from custom_components.dfks.sip.wire.parser import parse as parse_ours
 from dev.ports import free_port
 from tests.clock import ManualClock
-from tests.phone import PhoneError, parse
+from tests.phone import PhoneError, parse, settle
 from tests.phone.raw import branch
 from tests.phone.wire import has_parameter, parameter
 
@@ -95,8 +95,9 @@ async def test_e1_probing_a_free_port_leaves_it_free() -> None:
 async def test_e1_probing_for_tls_needs_no_udp() -> None:
     """TLS goes over TCP alone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        await probe_tls("127.0.0.1", udp.getsockname()[1])
+        port = free_port()
+        udp.bind(("127.0.0.1", port))
+        await probe_tls("127.0.0.1", port)
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(OSError, match="in use"),
@@ -312,7 +313,7 @@ async def test_e5_no_connection_is_opened_to_who_was_not_let_in(
         stream.send(stream.request(method, headers=headers))
         stream.reset()
         await caller.settle()
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert not phone.links
 
@@ -327,7 +328,7 @@ async def test_e5_nobody_at_the_port_of_the_via_does_no_harm(
     stream.send(data)
     stream.reset()
     await caller.settle()
-    await asyncio.sleep(0.05)
+    await settle()
 
     query = await caller.call("REGISTER", {"Contact": None})
     assert query.has("Contact")
@@ -814,7 +815,7 @@ async def test_e14_a_lost_phone_is_not_called_at_another_host(
         clock.advance(300)
         await asyncio.sleep(0)
         clock.advance(32)
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert not victim.links
         assert not reception.connected
@@ -833,7 +834,7 @@ async def test_e14_no_way_by_a_transport_that_is_not_there(
         route = f"<{scheme}:127.0.0.1:{proxy.port};transport={transport};lr>"
 
         response = await caller.call("SUBSCRIBE", {"Record-Route": route})
-        await asyncio.sleep(0.05)
+        await settle()
 
         assert response.status == 400
         assert not reception.connected

@@ -1,6 +1,5 @@
 """Calls of a PBX to phones, message by message, and a policy that the test decides."""
 
-import asyncio
 from collections.abc import Mapping
 
 from custom_components.dfks.sip import (
@@ -14,7 +13,7 @@ from custom_components.dfks.sip import (
     Reject,
     TakePlan,
 )
-from tests.phone import RawPeer, Request, Response
+from tests.phone import RawPeer, Request, Response, settle
 from tests.phone.raw import Override
 
 from .peers import Pbx, ProxiedPhone
@@ -146,8 +145,3 @@ async def stopped(
         ack = await phone.next_request()
         assert (ack.method, ack.branch) == ("ACK", invite.branch)
     await settle()
-
-
-async def settle() -> None:
-    """Let what is on the wire arrive."""
-    await asyncio.sleep(0.02)

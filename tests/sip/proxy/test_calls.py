@@ -10,7 +10,7 @@ from custom_components.dfks.sip import CallLeg, CallPlan, Redirect, Reject, SipS
 from custom_components.dfks.sip.proxy import calls
 from custom_components.dfks.sip.proxy.calls import ASKED_TIME, MAX_LEGS, RINGING_TIME
 from tests.clock import ManualClock
-from tests.phone import Request
+from tests.phone import Request, settle
 from tests.phone.raw import renewed
 
 from .calling import (
@@ -22,7 +22,6 @@ from .calling import (
     ScriptedPolicy,
     reply,
     ring,
-    settle,
     stopped,
 )
 from .peers import DOMAIN, Pbx, ProxiedPhone

@@ -17,7 +17,7 @@ from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from tests.clock import ManualClock
 from tests.loopback import loopback_config
-from tests.phone import PhoneTimeout, RawPeer, Request, Response
+from tests.phone import PhoneTimeout, RawPeer, Request, Response, settle
 
 from .mutations import mutated
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent
@@ -36,7 +36,7 @@ async def drained(peer: RawPeer) -> int:
     count = 0
     quiet = 0
     while quiet < 3:
-        await asyncio.sleep(0.1)
+        await settle()
         more = peer.drain()
         count += more
         quiet = 0 if more else quiet + 1

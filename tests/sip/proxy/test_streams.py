@@ -14,7 +14,7 @@ from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.peer_certificate import read_fingerprint
 from tests.clock import ManualClock
-from tests.phone import RawPeer
+from tests.phone import RawPeer, settle
 from tests.sip.certificates import (
     client_context,
     openssl_fingerprint,
@@ -203,7 +203,7 @@ async def test_a_pbx_that_is_down_gets_503_at_once(
             for wait in (1, 2, 4):
                 assert (await phone.ask(phone.request("REGISTER"))).status == 503
                 clock.advance(wait)
-                await asyncio.sleep(0.05)
+                await settle()
             assert ("unreachable", "pbx-1") in learned.events
             async with await StreamPbx.serve(port=stream_pbx.port) as pbx:
                 clock.advance(8)

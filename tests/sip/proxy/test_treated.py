@@ -7,7 +7,7 @@ import pytest
 from custom_components.dfks.sip import CallPlan, Redirect, Reject, SipServer
 from custom_components.dfks.sip.proxy import treated
 from tests.clock import ManualClock
-from tests.phone import Response
+from tests.phone import Response, settle
 
 from .calling import (
     ALWAYS,
@@ -19,7 +19,6 @@ from .calling import (
     ScriptedPolicy,
     reply,
     ring,
-    settle,
     stopped,
 )
 from .peers import DOMAIN, Pbx, ProxiedPhone, both_silent, request_of

@@ -4,17 +4,9 @@ import pytest
 
 from custom_components.dfks.sip import SipServer
 from tests.clock import ManualClock
+from tests.phone import settle
 
-from .calling import (
-    DND,
-    NO_REPLY,
-    PbxCall,
-    ScriptedPolicy,
-    reply,
-    ring,
-    settle,
-    stopped,
-)
+from .calling import DND, NO_REPLY, PbxCall, ScriptedPolicy, reply, ring, stopped
 from .peers import ProxiedPhone, StreamPbx
 from .test_streams import (
     OpenPhone,

@@ -17,6 +17,7 @@ from custom_components.dfks.sip import (
     SubscriptionStatus,
 )
 from tests.clock import ManualClock
+from tests.phone import settle
 from tests.sip.certificates import client_context, server_context, write_certificate
 from tests.sip.zone import Zone
 
@@ -232,10 +233,10 @@ async def test_s16_a_connection_that_is_lost_is_opened_again(
     first = await notifier.accept_subscribe()
     await notifier.connected()
     notifier.links[0].reset()
-    await asyncio.sleep(0.05)
+    await settle()
     clock.advance(1)
     await notifier.connected()
-    await asyncio.sleep(0.05)
+    await settle()
     clock.advance(0.1)
 
     refresh = await notifier.next_request()
@@ -253,20 +254,20 @@ async def test_s16_a_connection_that_does_not_come_back_is_said(
     await notifier.accept_subscribe()
     notifier.stop_listening()
     notifier.links[0].reset()
-    await asyncio.sleep(0.05)
+    await settle()
     for _ in range(8):
         clock.advance(1)
-        await asyncio.sleep(0.02)
+        await settle()
 
     assert heard.statuses == [ACTIVE, UNREACHABLE]
 
     async with await StreamNotifier.serve(port=notifier.port) as again:
         for _ in range(40):
             clock.advance(1)
-            await asyncio.sleep(0.01)
+            await settle()
             if again.links:
                 break
-        await asyncio.sleep(0.05)
+        await settle()
         clock.advance(0.1)
         refresh = await again.next_request()
         again.answer_subscribe(refresh, expires="3600")
@@ -318,7 +319,7 @@ async def test_s16_a_server_that_is_not_there_at_first_is_found(
         clock.advance(0.1)
         assert heard.statuses == []
         found.set()
-        await asyncio.sleep(0.05)
+        await settle()
         clock.advance(0.1)
         request = await udp.next_request()
         udp.answer_subscribe(request)
@@ -368,7 +369,7 @@ async def test_s16_many_lines_try_the_next_address_of_a_server_together(
                 transport="UDP",
             )
             heard.line = server.following.add(config, Package(), heard)
-        await asyncio.sleep(0.05)
+        await settle()
         clock.advance(1)
         sent = {peer: await peer.drained() for peer in (one, two)}
         (first,) = (peer for peer, count in sent.items() if count)
