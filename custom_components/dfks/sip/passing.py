@@ -64,13 +64,11 @@ class Passing:
         self._dialog_flows = dialog_flows
         self._guard = guard
         self._own_domains = frozenset(map(plain_host, own_domains))
-        self._tokens = Tokens(secrets.token_bytes(SECRET_SIZE))
+        tokens = Tokens(secrets.token_bytes(SECRET_SIZE))
         self.sent_by = addresses.sent_by
         self.is_own = addresses.is_own
         self.send = send
-        self.proxy = Proxy(
-            clock, timers, self._tokens, self, packages, requests, changed
-        )
+        self.proxy = Proxy(clock, timers, tokens, self, packages, requests, changed)
         # Newest last; and the Request-URIs that have been looked at.
         self._domains: dict[str, None] = {}
         self._judged: set[str] = set()
@@ -100,7 +98,7 @@ class Passing:
         """Pass messages between phones and a PBX from now on. Raises ValueError."""
         upstream = Upstream(config, self, self._timers, self.resolver, self, tls)
         if secret is not None:
-            self._tokens.use(secret)
+            self.proxy.use_secret(secret)
         self.proxy.add_upstream(upstream)
         if self._running:
             upstream.start()

@@ -125,7 +125,7 @@ async def test_a_pbx_that_trusts_addresses_is_told_nothing_unproven(
     other = replace(pbx_config, id="pbx-2", domains=("other.example",), port=9)
     server.add_pbx(other)
     (binding,) = server.proxy.location.of_line("pbx-1", "201")
-    server.proxy.location.update(replace(binding, token="f" * 12, pbx="pbx-2"))
+    server.proxy.location.update(binding._replace(token="f" * 12, pbx="pbx-2"))
     if in_dialog:
         answer = await moved.ask(moved.request("BYE", None, headers))
         assert answer.status in (403, 503)

@@ -185,7 +185,7 @@ class World:
 
 
 def _told(binding: ProxyBinding) -> object:
-    return dataclasses.replace(binding, flow=cast("Flow", binding.flow.remote))
+    return binding._replace(flow=cast("Flow", binding.flow.remote))
 
 
 def udp(remote: tuple[str, int]) -> UdpFlow:

@@ -137,6 +137,11 @@ class Proxy:
 
     # PBXs
 
+    def use_secret(self, secret: bytes) -> None:
+        """Write tokens with another secret from now on: that of an earlier run."""
+        self._tokens.use(secret)
+        self.registrations.forget_contacts()
+
     def add_upstream(self, upstream: Upstream) -> None:
         """Pass to a PBX from now on."""
         self._close_upstream(upstream.config.id)

@@ -10,8 +10,7 @@ next connection.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from ..clock import Clock
 from ..snapshot import FlowRecord, flow_ends, flow_record
@@ -32,8 +31,7 @@ type LineKey = tuple[str, str]
 type FlowKey = Flow | tuple[tuple[str, int], tuple[str, int]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyBinding:
+class ProxyBinding(NamedTuple):
     """What a phone has registered through here.
 
     token       names it in Contact, Path and Record-Route
@@ -183,8 +181,8 @@ class Location:
     def end(self, binding: ProxyBinding) -> None:
         """End a binding; requests in its dialogs still find it for a while."""
         now = self._clock.monotonic()
-        self._by_token[binding.token] = replace(
-            binding, expires_at=min(binding.expires_at, now)
+        self._by_token[binding.token] = binding._replace(
+            expires_at=min(binding.expires_at, now)
         )
 
     def remove_pbx(self, pbx: str) -> None:

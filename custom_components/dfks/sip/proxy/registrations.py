@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 from ..clock import Clock, Timers
 from ..transport.flow import Flow, transport_parameter
@@ -56,8 +57,7 @@ EARLY_SECONDS = 1.0
 SWEEP = 30.0
 
 
-@dataclass(slots=True)
-class PendingContact:
+class PendingContact(NamedTuple):
     """One Contact of a REGISTER that was passed."""
 
     token: str
@@ -125,6 +125,8 @@ class Registrations:
         self._sweeping = False
         # What takes an early request once more, by the token that it is for.
         self._early: dict[str, list[Callable[[], object]]] = {}
+        # A phone refreshes with the same Contact.
+        self._mirror_once = lru_cache(MAX_CONTACTS)(self._mirror)
 
     def observe(self, observer: ProxyObserver) -> None:
         """Tell an observer what is learned from now on, and what is known so far."""
@@ -204,19 +206,48 @@ class Registrations:
 
         `default` is the value of Expires. Raises HeaderError.
         """
+        mirror = self._mirror_once if len(text) <= MAX_KNOWN else self._mirror
+        contact, own = mirror(
+            pending.upstream.config.id,
+            f"{pending.user}@{pending.domain}",
+            text,
+            default,
+            self._site.sent_by(way),
+            way.transport,
+        )
+        pending.contacts.append(contact)
+        return own
+
+    def _mirror(
+        self,
+        pbx: str,
+        aor: str,
+        text: str,
+        default: int | None,
+        sent_by: str,
+        transport: str,
+    ) -> tuple[PendingContact, str]:
+        """Return a Contact value as read, and the one that leads here (16.6)."""
         address, uri = _read_contact(text)
         instance = address.parameters.get("+sip.instance")
         identity = address.uri
         if instance:
             identity = f"{instance} {address.parameters.get('reg-id') or ''}"
-        aor = f"{pending.user}@{pending.domain}"
-        token = self._tokens.binding(pending.upstream.config.id, aor, identity)
+        token = self._tokens.binding(pbx, aor, identity)
         expires = number(address.parameters.get("expires") or "", 2**32 - 1)
         if expires is None:
             expires = 3600 if default is None else default
-        own = self._mirrored(uri, token, way)
-        pending.contacts.append(PendingContact(token, address.uri, instance, expires))
-        return _with_uri(text, address.uri, own)
+        user = f"{encode_user(uri.user)}@" if uri.user else ""
+        own = (
+            f"{uri.scheme}:{user}{sent_by}{transport_parameter(transport)}"
+            f";{PARAMETER}={token}"
+        )
+        contact = PendingContact(token, address.uri, instance, expires)
+        return contact, _with_uri(text, address.uri, own)
+
+    def forget_contacts(self) -> None:
+        """Write all Contacts anew: their tokens are of another secret now."""
+        self._mirror_once.cache_clear()
 
     def check_room(self, pending: PendingRegister) -> None:
         """Raise SipError where there is no room for what a REGISTER may bring."""
@@ -256,15 +287,6 @@ class Registrations:
         if pending is not None and not pending.answered:
             pending.answered = True
             pending.upstream.failed()
-
-    def _mirrored(self, uri: Uri, token: str, way: Flow) -> str:
-        """Return a Contact that leads here, of the same user (16.6)."""
-        user = f"{encode_user(uri.user)}@" if uri.user else ""
-        parameter = transport_parameter(way.transport)
-        return (
-            f"{uri.scheme}:{user}{self._site.sent_by(way)}{parameter}"
-            f";{PARAMETER}={token}"
-        )
 
     # On the way back
 
