@@ -1124,22 +1124,20 @@ async def test_watch_subscribes_again_when_the_server_forgot(
 ) -> None:
     """After 481 there is a new dialog."""
     process = await start_phone(server, "watch", "--expires", "1")
-    assert process.stdout is not None
-    seen = ""
-    while "Call forwarding no answer" not in seen:
-        seen += (
-            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
-        ).decode()
+    output = process.stdout
+    assert output is not None
+
+    async def until(text: str) -> None:
+        """Read lines up to one with a text."""
+        async with asyncio.timeout(PROCESS_LIMIT):
+            while text not in (line := (await output.readline()).decode()):
+                assert line, f"it ended before it said {text}"
+
+    await until("Call forwarding no answer")
     server.status["SUBSCRIBE"] = 481
-    while "481" not in seen:
-        seen += (
-            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
-        ).decode()
+    await until("refused it: 481")
     server.status.clear()
-    while seen.count("subscribed") < 2:
-        seen += (
-            await asyncio.wait_for(process.stdout.readline(), PROCESS_LIMIT)
-        ).decode()
+    await until("subscribed")
     process.terminate()
 
     assert await asyncio.wait_for(process.wait(), PROCESS_LIMIT) == 0
