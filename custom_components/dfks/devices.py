@@ -5,7 +5,7 @@ a link to the phone's web page.
 """
 
 from collections.abc import Collection
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -54,7 +54,7 @@ class LineDevices:
         hass: HomeAssistant,
         entry: ConfigEntry,
         monitor: PhoneMonitor,
-        proxies: Collection[Network],
+        proxies: tuple[Network, ...],
     ) -> None:
         """Follow no line yet; `proxies` are addresses that are no phone's."""
         self._hass = hass
@@ -132,13 +132,22 @@ class LineDevices:
         hosts = {one.host for one in seen}
         if len(hosts) != 1 or not all(one.is_direct for one in seen):
             return None
-        address = ip_address(hosts.pop())
-        if any(address in network for network in self._proxies):
-            return None
-        if isinstance(address, IPv6Address):
-            # A zone means something on this machine alone.
-            return None if address.scope_id else f"http://[{address}]"
-        return f"http://{address}"
+        return _url_of(hosts.pop(), self._proxies)
+
+
+@lru_cache(maxsize=1024)
+def _url_of(host: str, proxies: tuple[Network, ...]) -> str | None:
+    """Return where the web page of an address is, None for a proxy's.
+
+    It is asked with each request of a phone.
+    """
+    address = ip_address(host)
+    if any(address in network for network in proxies):
+        return None
+    if isinstance(address, IPv6Address):
+        # A zone means something on this machine alone.
+        return None if address.scope_id else f"http://[{address}]"
+    return f"http://{address}"
 
 
 @callback

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, override
+from typing import Any, Final, override
 
 from homeassistant.core import Context, callback
 from homeassistant.exceptions import HomeAssistantError
@@ -246,6 +246,22 @@ class DfksFieldEntity(DfksFeatureEntity):
 
     # Whether the state is unknown for a moment, so that the stored value is shown anew.
     _is_blank = False
+    # Whether it was available after the last event, and its value; None: write it.
+    _written: tuple[bool, object] | None = None
+
+    @property
+    @abstractmethod
+    def native_value(self) -> Any:
+        """The value, None where it is unknown."""
+
+    @callback
+    @override
+    def _handle_event(self, event: LineEvent) -> None:
+        """Write the state anew; most changes of a feature leave its value as it is."""
+        shown = None if self._is_blank else (self.available, self.native_value)
+        if shown is None or shown != self._written:
+            self._written = shown
+            super()._handle_event(event)
 
     @asynccontextmanager
     async def _shown_again(self) -> AsyncIterator[None]:

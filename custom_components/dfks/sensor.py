@@ -25,7 +25,7 @@ from .entity import (
     DfksStateEntity,
     async_setup_line_entities,
 )
-from .features.model import Feature, FeatureChanged, FeatureState, Line, LineEvent
+from .features.model import Feature, FeatureChanged, Line, LineEvent
 from .features.seen import CallEvent, CallState
 from .listener import DfksConfigEntry
 from .phones.monitor import LineContact, SyncStatus
@@ -204,10 +204,14 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
     entity_description: DfksSensorDescription
     # The history has it as the state of the text.
     _unrecorded_attributes = frozenset({ATTR_TARGET})
+    # What was shown after the last event.
+    _written: tuple[object, ...] | None = None
 
     @property
-    def _forwarding(self) -> FeatureState:
-        return self._line.state(Feature.CALL_FORWARDING_ALWAYS)
+    def _target(self) -> str | None:
+        """Where calls go, while all of them are forwarded."""
+        forwarding = self._line.state(Feature.CALL_FORWARDING_ALWAYS)
+        return forwarding.forward_to if forwarding.status else None
 
     @property
     @override
@@ -216,7 +220,7 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
         unknown = self._line.unknown
         if Feature.CALL_FORWARDING_ALWAYS in unknown:
             return None
-        if self._forwarding.status:
+        if self._target is not None:
             return IncomingCalls.FORWARDED
         if Feature.DO_NOT_DISTURB in unknown:
             return None
@@ -227,17 +231,19 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
     @property
     @override
     def extra_state_attributes(self) -> dict[str, str | None]:
-        """Where calls go, while all of them are forwarded."""
-        forwarding = self._forwarding
-        return {ATTR_TARGET: forwarding.forward_to if forwarding.status else None}
+        """Where calls go."""
+        return {ATTR_TARGET: self._target}
 
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
-        super()._handle_event(event)
+        shown = self.available, self.native_value, self._target
+        if shown == self._written:
+            return
+        self._written = shown
         if isinstance(event, FeatureChanged):
             self._take_context(event.change)
-            self.async_write_ha_state()
+        self.async_write_ha_state()
 
 
 class DfksCallSensor(DfksCallEntity, SensorEntity):

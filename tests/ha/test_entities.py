@@ -2,11 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.auth.models import User
-from homeassistant.const import EVENT_STATE_CHANGED, Platform
+from homeassistant.const import EVENT_STATE_CHANGED, EVENT_STATE_REPORTED, Platform
 from homeassistant.core import (
     Context,
     Event,
@@ -128,6 +129,45 @@ async def test_the_feature_is_an_attribute_and_not_recorded(
         assert state.attributes["feature"] == "call_forwarding_no_answer"
         assert state.state_info is not None
         assert "feature" in state.state_info["unrecorded_attributes"]
+
+
+async def test_what_stays_as_it_is_is_not_written(
+    hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+) -> None:
+    """Texts, numbers and ends are told of when they change, not with their switch."""
+    written: list[str] = []
+
+    @callback
+    def note(event: Event[Any]) -> None:
+        written.append(event.data["entity_id"])
+
+    @callback
+    def all_of_them(_: object) -> bool:
+        return True
+
+    for kind in (EVENT_STATE_CHANGED, EVENT_STATE_REPORTED):
+        hass.bus.async_listen(kind, note, event_filter=all_of_them)
+    feature = Feature.CALL_FORWARDING_NO_ANSWER
+    await press(entry, feature, status=True, forward_to="24")
+    await hass.async_block_till_done()
+    written.clear()
+
+    await press(entry, feature, status=False)
+    await hass.async_block_till_done()
+    assert sorted(written) == [FEATURE_CHANGE, NO_ANSWER]
+    written.clear()
+
+    await press(entry, feature, status=True, forward_to="25")
+    await hass.async_block_till_done()
+    assert sorted(written) == [FEATURE_CHANGE, NO_ANSWER, NO_ANSWER_TARGET]
+    written.clear()
+
+    await press(entry, Feature.DO_NOT_DISTURB, status=True)
+    await hass.async_block_till_done()
+    await press(entry, Feature.DO_NOT_DISTURB, status=False)
+    await hass.async_block_till_done()
+    assert written.count(INCOMING_CALLS) == 2
+    assert written.count(DND_UNTIL) <= 1
 
 
 class TestSwitch:
@@ -493,6 +533,24 @@ class TestUntil:
         await set_in_vain(hass, hass_owner_user, DND_UNTIL, datetime=past)
 
         assert seen == ["unknown", tomorrow]
+
+    async def test_follows_while_a_refusal_is_shown(
+        self, hass: HomeAssistant, listener: DfksListener, hass_owner_user: User
+    ) -> None:
+        """A change of that moment is no less shown, nor is the next one."""
+        past = "2020-01-01T00:00:00+00:00"
+        tomorrow = (dt_util.utcnow() + timedelta(days=1)).isoformat(timespec="seconds")
+        seen = states_seen(hass, DND_UNTIL)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                set_in_vain(hass, hass_owner_user, DND_UNTIL, datetime=past)
+            )
+            await asyncio.sleep(0)
+            await pick(hass, DND_UNTIL, tomorrow)
+        assert seen[-1] == tomorrow
+
+        await turn(hass, DND, "off")
+        assert state_of(hass, DND_UNTIL) == "unknown"
 
     async def test_refuses_what_is_too_far_away(
         self, hass: HomeAssistant, listener: DfksListener
