@@ -100,6 +100,19 @@ async def test_two_phones_of_a_line_have_two_tokens(
         assert token == token.lower()
 
 
+async def test_contacts_of_hostile_length_are_not_kept(
+    server: SipServer, phone: ProxiedPhone, pbx_peer: Pbx
+) -> None:
+    """Nobody needs a password to write one."""
+    registrations = server.proxy.registrations
+    phone.send(phone.request("REGISTER", None, {"To": f"<sip:{'2' * 9000}@{DOMAIN}>"}))
+    await pbx_peer.next_request()
+    assert registrations._mirror_once.cache_info().currsize == 0
+    phone.send(phone.request("REGISTER"))
+    await pbx_peer.next_request()
+    assert registrations._mirror_once.cache_info().currsize == 1
+
+
 @pytest.mark.requirement("P32")
 @pytest.mark.parametrize("drops_token", [True, False])
 async def test_a_contact_that_the_pbx_has_rewritten_is_recognized(

@@ -206,10 +206,11 @@ class Registrations:
 
         `default` is the value of Expires. Raises HeaderError.
         """
-        mirror = self._mirror_once if len(text) <= MAX_KNOWN else self._mirror
-        contact, own = mirror(
+        aor = f"{pending.user}@{pending.domain}"
+        is_short = len(text) + len(aor) <= MAX_KNOWN
+        contact, own = (self._mirror_once if is_short else self._mirror)(
             pending.upstream.config.id,
-            f"{pending.user}@{pending.domain}",
+            aor,
             text,
             default,
             self._site.sent_by(way),
