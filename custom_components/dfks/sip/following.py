@@ -207,6 +207,8 @@ class RemoteLine:
         delay = self.server.delay()
         self.subscriber.release()
         if self._registration is not None:
+            # Whatever the subscriber waits for: it begins anew after the REGISTER.
+            self._renews = True
             self._registration.start(delay)
         else:
             self.subscriber.start(delay)

@@ -641,6 +641,33 @@ async def test_s8_a_refusal_does_not_put_off_what_was_begun_anew_meanwhile(
     assert second.get("Call-ID") != first.get("Call-ID")
 
 
+@requirement("S8", "S14")
+@pytest.mark.parametrize("refusal", [403, 489, 503])
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_s8_a_registered_line_that_is_begun_anew_subscribes_at_once(
+    follow: Follow, notifier: Notifier, clock: ManualClock, refusal: int, is_late: bool
+) -> None:
+    """Whatever pause its last refusal asks for, or the one that is under way."""
+    line = follow(register=True)
+    notifier.accept(await notifier.next_request())
+    first = await notifier.next_request()
+    if not is_late:
+        notifier.answer_subscribe(first, refusal)
+        await settle()
+    line.start()
+    clock.advance(0.1)
+    register = await notifier.next_request()
+    assert register.method == "REGISTER"
+    if is_late:
+        notifier.answer_subscribe(first, refusal)
+        await settle()
+    notifier.accept(register)
+
+    second = await notifier.next_request()
+    assert second.method == "SUBSCRIBE"
+    assert second.get("Call-ID") != first.get("Call-ID")
+
+
 @requirement("S8")
 async def test_s8_a_timeout_at_a_proxy_is_one_of_the_server(
     follow: Follow, notifier: Notifier, clock: ManualClock, heard: Heard
