@@ -13,6 +13,7 @@ from homeassistant.loader import Integration, async_get_integration
 from .capacity import async_lines_without_room
 from .const import DOMAIN
 from .frontend import async_add_strategy, async_remove_strategy, async_setup_strategy
+from .left_issues import async_drop_left_issues
 from .listener import DfksConfigEntry, DfksListener
 from .services import async_setup_services
 from .storage.bindings import BindingStore
@@ -39,6 +40,7 @@ CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register what is there also while the listener is not loaded."""
+    async_drop_left_issues(hass)
     async_setup_services(hass)
     async_setup_strategy(hass)
     return True

@@ -1,6 +1,7 @@
 """The listener comes up, goes down, and says why it cannot come up."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 import errno
 import socket
@@ -11,11 +12,12 @@ from unittest.mock import patch
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import HomeAssistant
-from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.loader import Integration
 from homeassistant.util import dt as dt_util
 import pytest
 
+from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.features.model import Feature
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.listener import DfksListener
@@ -51,6 +53,27 @@ def can_listen(kind: socket.SocketKind, port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+async def test_issues_that_a_killed_run_has_left_are_dropped(
+    hass: HomeAssistant, entry: MockConfigEntry
+) -> None:
+    """Those whose ids no other run knows; what the user has ignored stays so."""
+    registry = ir.async_get(hass)
+    for issue_id in ("pbx_password_refused_pbx-1_201", "pbx_unreachable_pbx-1"):
+        left = registry.async_get_or_create(
+            DOMAIN,
+            issue_id,
+            is_fixable=False,
+            is_persistent=False,
+            severity=ir.IssueSeverity.WARNING,
+            translation_key="pbx_unreachable",
+        )
+        registry.issues[DOMAIN, issue_id] = replace(left, active=False)
+    await set_up(hass, entry)
+
+    ours = [issue_id for domain, issue_id in registry.issues if domain == DOMAIN]
+    assert ours == ["pbx_unreachable_pbx-1"]
 
 
 async def test_does_without_scenes(hass: HomeAssistant, entry: MockConfigEntry) -> None:
