@@ -246,7 +246,7 @@ class DfksFieldEntity(DfksFeatureEntity):
 
     # Whether the state is unknown for a moment, so that the stored value is shown anew.
     _is_blank = False
-    # Whether it was available after the last event, and its value; None: write it.
+    # Whether it was available when an event was written last, and its value.
     _written: tuple[bool, object] | None = None
 
     @property
@@ -259,9 +259,12 @@ class DfksFieldEntity(DfksFeatureEntity):
     def _handle_event(self, event: LineEvent) -> None:
         """Write the state anew; most changes of a feature leave its value as it is."""
         shown = None if self._is_blank else (self.available, self.native_value)
-        if shown is None or shown != self._written:
-            self._written = shown
-            super()._handle_event(event)
+        if shown is not None and shown == self._written:
+            return
+        self._written = shown
+        if isinstance(event, self._events) and event.change.feature is self._feature:
+            self._take_context(event.change)
+        self.async_write_ha_state()
 
     @asynccontextmanager
     async def _shown_again(self) -> AsyncIterator[None]:
@@ -275,9 +278,11 @@ class DfksFieldEntity(DfksFeatureEntity):
             if self._context is not None and self._context.user_id is not None:
                 self._is_blank = True
                 self.async_write_ha_state()
-                await asyncio.sleep(BLANK)
-                self._is_blank = False
-                self.async_write_ha_state()
+                try:
+                    await asyncio.sleep(BLANK)
+                finally:
+                    self._is_blank = False
+                    self.async_write_ha_state()
             raise
 
 

@@ -214,6 +214,27 @@ async def test_names_home_assistant_as_the_author_of_what_it_asked_for(
     assert change.attributes["who"] == "home_assistant"
 
 
+class TestRings:
+    """The number of rings of a PBX that does not tell it from the start."""
+
+    async def test_are_shown_once_they_are_told(
+        self, hass: HomeAssistant, office: DfksListener, key_pbx: KeyPbx
+    ) -> None:
+        """Also where they are what a new line has."""
+        assert state_of(hass, RINGS) == "unknown"
+        key_pbx.set("501", "CallForwardingNoAnswer", rings=3)
+        await wait_for(hass, RINGS, "3")
+
+    async def test_are_asked_for_where_they_are_not_known(
+        self, hass: HomeAssistant, office: DfksListener, key_pbx: KeyPbx
+    ) -> None:
+        """Though the number that is set is the one that stands here."""
+        await write_number(hass, RINGS, 3)
+        await wait_for(hass, RINGS, "3")
+
+        assert key_pbx.states["501"]["CallForwardingNoAnswer"].rings == 3
+
+
 class TestAvailability:
     """Entities are available while the PBX tells their state."""
 

@@ -236,10 +236,14 @@ class Follower(Publisher[[]]):
             change = ChangeRequest(
                 feature=feature, origin=Origin.PBX, context=self._new_context()
             )
+        knew_rings = self.line.rings_known
         state = self._merge(report, ask if is_asked else None)
         if report.ring_count is not None:
             self.line.rings_known = True
         if report.status is not None or feature not in self.line.unknown:
+            if self.line.rings_known > knew_rings and state == self.line.state(feature):
+                # It is told for the first time, though as it stood here.
+                self.line.unknown |= {feature}
             self._sync.report(self.line, change, state)
         if ask is None or not is_asked or not ask.accepted:
             return
@@ -301,9 +305,12 @@ class Follower(Publisher[[]]):
             return
         wanted = change.applied_to(known)
         ask.status = wanted.status
+        is_as_wanted = wanted == known and (
+            line.rings_known or change.ring_count is None
+        )
         if is_known and (
             ends_nothing(line, change)
-            or (wanted == known and change.origin is not Origin.ACTION)
+            or (is_as_wanted and change.origin is not Origin.ACTION)
         ):
             self._sync.take(line, change, known)
             self._finish(ask)
