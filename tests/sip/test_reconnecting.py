@@ -9,6 +9,7 @@ from typing import Self
 import pytest
 
 from custom_components.dfks.sip import SipServer
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import Response, settle
 from tests.phone.wire import address
@@ -172,9 +173,7 @@ async def test_e14_a_phone_that_is_away_from_its_contact_is_not(
     stream: Caller, reception: Line
 ) -> None:
     """It was switched off."""
-    async with await ListeningPeer.open() as phone:
-        there = contact("127.0.0.1", phone.port)
-    await stream.subscribe(there)
+    await stream.subscribe(contact("127.0.0.1", free_port()))
 
     await stream.close()
 

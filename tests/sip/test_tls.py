@@ -12,6 +12,7 @@ import pytest
 from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.transport import connections as places
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import PATIENCE, PhoneError, Response, settle
 from tests.phone.wire import address
@@ -170,7 +171,7 @@ async def test_e13_a_taken_tls_port_leaves_nothing_bound(
     server: SipServer, server_tls: ssl.SSLContext, clock: ManualClock
 ) -> None:
     """UDP and TCP of the same start are given back."""
-    config = ServerConfig(host="127.0.0.1", port=0, tls_port=server.tls_port)
+    config = ServerConfig(host="127.0.0.1", port=free_port(), tls_port=server.tls_port)
     other = SipServer(config, clock)
 
     with pytest.raises(OSError, match="in use"):

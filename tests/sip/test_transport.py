@@ -11,7 +11,7 @@ from custom_components.dfks.sip import ServerConfig, SipServer
 from custom_components.dfks.sip.access.guard import parse_networks
 from custom_components.dfks.sip.transaction.via import way_of_answer
 from custom_components.dfks.sip.transport import layer as sockets, udp
-from custom_components.dfks.sip.transport.bind import bind, probe, probe_tls
+from custom_components.dfks.sip.transport.bind import probe, probe_tls
 from custom_components.dfks.sip.transport.flow import FlowError, GoneFlow
 from custom_components.dfks.sip.wire.headers import default_port
 from custom_components.dfks.sip.wire.message import Request as OurRequest
@@ -66,8 +66,8 @@ async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
     clock: ManualClock,
 ) -> None:
     """By whichever of the two it is taken."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)):
         other = SipServer(ServerConfig(host="127.0.0.1", port=port), clock)
 
         with pytest.raises(OSError, match="in use"):
@@ -81,10 +81,7 @@ async def test_e1_a_taken_port_is_an_error_and_leaves_nothing_bound(
 @requirement("E1")
 async def test_e1_probing_a_free_port_leaves_it_free() -> None:
     """Whatever it is probed for."""
-    udp, tcp = await bind("127.0.0.1", 0)
-    port = udp.getsockname()[1]
-    udp.close()
-    tcp.close()
+    port = free_port()
 
     await probe("127.0.0.1", port)
     await probe_tls("127.0.0.1", port)
@@ -996,8 +993,7 @@ async def test_e14_a_lost_phone_is_called_at_its_contact(
     stream: Caller, clock: ManualClock, reception: Line
 ) -> None:
     """Five minutes after it took no connection there, over one of the server's own."""
-    async with await ListeningPeer.open() as switched_off:
-        port = switched_off.port
+    port = free_port()
     contact = f"<sip:201@127.0.0.1:{port};transport=tcp>"
     await stream.subscribe({"Contact": contact})
     await stream.close()
@@ -1017,8 +1013,7 @@ async def test_e14_a_phone_that_comes_back_too_late_leaves_nothing_behind(
     connect: Connect, server: SipServer, clock: ManualClock, reception: Line, more: int
 ) -> None:
     """Its subscription ends with what is tried at its Contact; another is told so."""
-    async with await ListeningPeer.open() as switched_off:
-        port = switched_off.port
+    port = free_port()
     first = await connect("tcp")
     contact = f"<sip:201@127.0.0.1:{port};transport=tcp>"
     headers = {"Contact": contact, "Expires": "320"}

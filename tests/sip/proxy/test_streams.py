@@ -13,6 +13,7 @@ from custom_components.dfks.sip.config import ServerConfig
 from custom_components.dfks.sip.proxy.pbx import PbxConfig
 from custom_components.dfks.sip.server import SipServer
 from custom_components.dfks.sip.transport.peer_certificate import read_fingerprint
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import RawPeer, settle
 from tests.sip.certificates import (
@@ -47,7 +48,7 @@ def transport() -> str:
 async def stream_pbx(transport: str, certificate: Path) -> AsyncIterator[StreamPbx]:
     """Return a PBX that takes connections."""
     tls = server_context(certificate) if transport == "TLS" else None
-    async with await StreamPbx.serve(tls=tls) as pbx:
+    async with await StreamPbx.serve(port=free_port(), tls=tls) as pbx:
         yield pbx
 
 

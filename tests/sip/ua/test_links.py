@@ -16,6 +16,7 @@ from custom_components.dfks.sip import (
     SubscriberConfig,
     SubscriptionStatus,
 )
+from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import settle
 from tests.sip.certificates import client_context, server_context, write_certificate
@@ -46,7 +47,7 @@ def transport() -> str:
 async def notifier(transport: str, certificate: Path) -> AsyncIterator[StreamNotifier]:
     """Return a server that takes connections."""
     tls = server_context(certificate) if transport == "TLS" else None
-    async with await StreamNotifier.serve(tls=tls) as notifier:
+    async with await StreamNotifier.serve(port=free_port(), tls=tls) as notifier:
         yield notifier
 
 
@@ -356,16 +357,17 @@ async def test_s16_many_lines_try_the_next_address_of_a_server_together(
 ) -> None:
     """Six failures at once lead on once, not back to where nobody answers."""
     server.use_resolver(zone("127.0.0.1", "127.0.0.2"))
+    port = free_port()
     async with (
-        await Notifier.listen() as one,
-        await Notifier.listen(("127.0.0.2", one.local[1])) as two,
+        await Notifier.listen(("127.0.0.1", port)) as one,
+        await Notifier.listen(("127.0.0.2", port)) as two,
     ):
         for number in range(6):
             config = replace(
                 subscriber_config,
                 id=f"many-{number}",
                 host="pbx.example",
-                port=one.local[1],
+                port=port,
                 transport="UDP",
             )
             heard.line = server.following.add(config, Package(), heard)
