@@ -130,7 +130,7 @@ class TestEntities:
     """What a user sees of a call."""
 
     async def test_a_call_comes_is_taken_and_ends(
-        self, hass: HomeAssistant, house: House
+        self, hass: HomeAssistant, clock: ManualClock, house: House
     ) -> None:
         """By sensor and event."""
         assert state_of(hass, CALL) == "idle"
