@@ -27,6 +27,7 @@ from .phone import (
     BUSY,
     DND,
     NO_ANSWER,
+    PATIENCE,
     SILENCE,
     Answer,
     Digest,
@@ -648,7 +649,7 @@ async def test_a_notify_can_get_lost(phone: Phone, server: CannedServer) -> None
 
 async def test_an_answer_can_be_late(phone: Phone, server: CannedServer) -> None:
     """The NOTIFY is there before it is answered."""
-    phone.answer_next(Answer(delay=0.01))
+    phone.answer_next(Answer(delay=0.5))
     await phone.subscribe()
     assert (await phone.notification()).answered == 0
 
@@ -672,7 +673,7 @@ async def test_quiet_fails_on_a_notify(subscribed: Phone) -> None:
     await subscribed.refresh()
 
     with pytest.raises(AssertionError, match="a NOTIFY came"):
-        await subscribed.quiet(0.5)
+        await subscribed.quiet(PATIENCE)
 
 
 # --- What a phone would choke on ---

@@ -724,7 +724,7 @@ class TestSetHook:
         self, sync: FeatureSync, phone: Phone
     ) -> None:
         """The limit is for one call."""
-        sync.hook_timeout = 0.02
+        sync.hook_timeout = 0.2
         hooks = FunctionHooks(rule=Gate())
         sync.hooks = hooks
         await phone.set_dnd(True)

@@ -368,11 +368,10 @@ class TestBlock:
     async def guess(hass: HomeAssistant, entry: MockConfigEntry) -> str:
         """Guess passwords until there is no answer; return the id of the issue."""
         server = (LOCALHOST, runtime(entry).server.port)
-        async with Phone(
-            "201", "wrong", server, timeout=0.3, retransmit=False
-        ) as guesser:
+        async with Phone("201", "wrong", server, retransmit=False) as guesser:
             for _ in range(runtime(entry).config.max_failures - 1):
                 assert (await guesser.register()).status == 401
+            guesser.timeout = 0.3
             with pytest.raises(TimeoutError):
                 await guesser.register()
         return blocked(hass, LOCALHOST).issue_id

@@ -778,7 +778,7 @@ class TestGetAnswers:
         asked: list[dict[str, Any]],
     ) -> None:
         """Changes stand behind it in the queue."""
-        listener.sync.hook_timeout = 0.05
+        listener.sync.hook_timeout = 0.5
         await load_scripts(hass, dfks_get=script(ASK, WAIT))
         phone = await open_phone()
 

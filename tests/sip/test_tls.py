@@ -228,7 +228,7 @@ class HalfOpen:
     async def read(self) -> bytes:
         """Return what the server sends next, nothing where it closes the connection."""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self._reader.read(1_000), 2)
+            return await asyncio.wait_for(self._reader.read(1_000), PATIENCE)
         return b""
 
 
