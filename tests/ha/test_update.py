@@ -119,9 +119,14 @@ async def entry(
             disabled_by=entity["disabled_by"]
             and er.RegistryEntryDisabler(entity["disabled_by"]),
         )
-    remembered = json.dumps(stored("phones"))
-    for before, phone in zip(PORTS, phones, strict=True):
-        remembered = remembered.replace(before, str(phone.getsockname()[1]))
+    ports = {
+        before: str(phone.getsockname()[1])
+        for before, phone in zip(PORTS, phones, strict=True)
+    }
+    # All at once: one of the new ports may be one of the old ones.
+    remembered = re.sub(
+        "|".join(PORTS), lambda found: ports[found[0]], json.dumps(stored("phones"))
+    )
     hass_storage[f"{DOMAIN}.{entry.entry_id}"] = stored("states")
     hass_storage[f"{DOMAIN}.{entry.entry_id}.phones"] = json.loads(remembered)
     await set_up(hass, entry)
