@@ -481,7 +481,7 @@ class TestLastPage:
         phone = await plug(user="203", password=password)
         assert (await phone.register()).status == 200
 
-        assert "203" in caplog.text
+        assert " REGISTER, line 203, " in caplog.text
         assert password not in caplog.text
 
 
