@@ -251,14 +251,19 @@ async def write_number(hass: HomeAssistant, entity_id: str, value: float) -> Non
     )
 
 
-def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Return what the integration has complained about."""
+def said(caplog: pytest.LogCaptureFixture, level: int = logging.NOTSET) -> list[str]:
+    """Return what the integration has logged, from a level on."""
     return [
         record.getMessage()
         for record in caplog.records
-        if record.name.startswith(f"custom_components.{DOMAIN}.")
-        and record.levelno >= logging.WARNING
+        if record.name.startswith(f"custom_components.{DOMAIN}")
+        and record.levelno >= level
     ]
+
+
+def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the integration has complained about."""
+    return said(caplog, logging.WARNING)
 
 
 def state_of(hass: HomeAssistant, entity_id: str) -> str:

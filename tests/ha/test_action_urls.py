@@ -24,6 +24,7 @@ from .common import (
     get_diagnostics_for_config_entry,
     line_data,
     listener_entry,
+    said,
     set_up,
     state_of,
 )
@@ -259,14 +260,10 @@ class TestWebhook:
         caplog.set_level("DEBUG", "custom_components.dfks")
         await report(hass, web, "event=incoming&number=+4930123")
         await report(hass, web, "event=unknown&number=+4930123")
-        said = [
-            record.getMessage()
-            for record in caplog.records
-            if record.name.startswith("custom_components.dfks")
-        ]
         shown = await get_diagnostics_for_config_entry(hass, hass_client, entry)
-        assert not [text for text in [*said, str(shown)] if "4930123" in text]
-        assert not [text for text in [*said, str(shown)] if HOOK in text]
+        texts = [*said(caplog), str(shown)]
+        assert not [text for text in texts if "4930123" in text]
+        assert not [text for text in texts if HOOK in text]
         (line,) = shown["lines"].values()
         assert line["webhook_id"] == "**REDACTED**"
 

@@ -23,6 +23,7 @@ from .common import (
     change_line,
     get_diagnostics_for_config_entry,
     listener_entry,
+    said,
     set_up,
     state_of,
 )
@@ -278,12 +279,7 @@ class TestPrivacy:
         await house.caller.hang_up(outgoing)
         await house.settle()
         assert house.told.types[-1] == "ended"
-        said = [
-            record.getMessage()
-            for record in caplog.records
-            if record.name.startswith("custom_components.dfks")
-        ]
-        assert not [text for text in said if re.search(r"\b202\b", text)]
+        assert not [text for text in said(caplog) if re.search(r"\b202\b", text)]
 
     async def test_numbers_are_in_no_diagnostics(
         self,

@@ -40,6 +40,7 @@ from .common import (
     device_of,
     line,
     runtime,
+    said,
     set_up,
     state_of,
     turn,
@@ -637,12 +638,7 @@ class TestSetAnswers:
         assert line(entry).states() == {}
         refused = "script.dfks_set refused CallForwardingAlways of Reception"
         assert refused in caplog.text
-        said = [
-            record.getMessage()
-            for record in caplog.records
-            if record.name.startswith("custom_components.dfks")
-        ]
-        assert not [text for text in said if re.search(r"\b201\b", text)]
+        assert not [text for text in said(caplog) if re.search(r"\b201\b", text)]
         assert complaints(caplog) == []
 
     @pytest.mark.parametrize(
