@@ -241,7 +241,8 @@ class Follower(Publisher[[]]):
         if report.ring_count is not None:
             self.line.rings_known = True
         if report.status is not None or feature not in self.line.unknown:
-            if self.line.rings_known > knew_rings and state == self.line.state(feature):
+            learned_rings = self.line.rings_known and not knew_rings
+            if learned_rings and state == self.line.state(feature):
                 # It is told for the first time, though as it stood here.
                 self.line.unknown |= {feature}
             self._sync.report(self.line, change, state)
