@@ -115,17 +115,36 @@ class DfksEntity(Entity):
 class DfksStateEntity(DfksEntity):
     """An entity that shows what is available only while somebody tells it."""
 
+    # What was shown after the last event.
+    _written: object = None
+
     @property
     @override
     def available(self) -> bool:
         """Whether the state is ours, or its PBX tells it."""
         return self._line.available
 
+    @property
+    def _shown(self) -> object:
+        """All that the state is made of; None: each event writes it anew."""
+        return None
+
+    @callback
+    def _write(self, change: ChangeRequest | None = None) -> None:
+        """Write the state, in the context of a change, unless it would be the same."""
+        shown = self._shown
+        if shown is not None and shown == self._written:
+            return
+        self._written = shown
+        if change is not None:
+            self._take_context(change)
+        self.async_write_ha_state()
+
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
         if isinstance(event, AvailabilityChanged):
-            self.async_write_ha_state()
+            self._write()
 
 
 class DfksConnectionEntity(DfksEntity):
@@ -179,10 +198,8 @@ class DfksFeatureEntity(DfksStateEntity):
         if not isinstance(event, self._events):
             super()._handle_event(event)
             return
-        if event.change.feature is not self._feature:
-            return
-        self._take_context(event.change)
-        self.async_write_ha_state()
+        if event.change.feature is self._feature:
+            self._write(event.change)
 
     async def _async_change(
         self,
@@ -246,25 +263,17 @@ class DfksFieldEntity(DfksFeatureEntity):
 
     # Whether the state is unknown for a moment, so that the stored value is shown anew.
     _is_blank = False
-    # Whether it was available when an event was written last, and its value.
-    _written: tuple[bool, object] | None = None
 
     @property
     @abstractmethod
     def native_value(self) -> Any:
         """The value, None where it is unknown."""
 
-    @callback
+    @property
     @override
-    def _handle_event(self, event: LineEvent) -> None:
-        """Write the state anew; most changes of a feature leave its value as it is."""
-        shown = None if self._is_blank else (self.available, self.native_value)
-        if shown is not None and shown == self._written:
-            return
-        self._written = shown
-        if isinstance(event, self._events) and event.change.feature is self._feature:
-            self._take_context(event.change)
-        self.async_write_ha_state()
+    def _shown(self) -> object:
+        """Most changes of a feature leave its value as it is."""
+        return None if self._is_blank else (self.available, self.native_value)
 
     @asynccontextmanager
     async def _shown_again(self) -> AsyncIterator[None]:

@@ -204,8 +204,6 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
     entity_description: DfksSensorDescription
     # The history has it as the state of the text.
     _unrecorded_attributes = frozenset({ATTR_TARGET})
-    # What was shown after the last event.
-    _written: tuple[object, ...] | None = None
 
     @property
     def _target(self) -> str | None:
@@ -234,16 +232,17 @@ class DfksIncomingCalls(DfksStateEntity, SensorEntity):
         """Where calls go."""
         return {ATTR_TARGET: self._target}
 
+    @property
+    @override
+    def _shown(self) -> object:
+        return self.available, self.native_value, self._target
+
     @callback
     @override
     def _handle_event(self, event: LineEvent) -> None:
-        shown = self.available, self.native_value, self._target
-        if shown == self._written:
-            return
-        self._written = shown
+        super()._handle_event(event)
         if isinstance(event, FeatureChanged):
-            self._take_context(event.change)
-        self.async_write_ha_state()
+            self._write(event.change)
 
 
 class DfksCallSensor(DfksCallEntity, SensorEntity):
