@@ -153,7 +153,7 @@ class Visit:
     async def press_key(self) -> None:
         """Press do not disturb at the phone; the switch goes on."""
         await self._browser.shows_switch("Do not disturb", False)
-        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._press(True)
         await self._browser.shows_switch("Do not disturb", True)
 
     async def click_switch(self) -> None:
@@ -205,7 +205,7 @@ class Visit:
                 require("no phone line in Garden" in str(error), str(error))
             else:
                 require(False, "a place without a line was taken")
-        require((await self._phone.set_dnd(False)).ok, "the phone's key was refused")
+        await self._press(False)
         await self._browser.shows_switch("Do not disturb", False)
 
     async def automate(self) -> None:
@@ -213,9 +213,9 @@ class Visit:
         async with api.log_in(self._url) as client:
             await client.post("/api/config/automation/config/lunch", AUTOMATION)
             await self._until_known(client, "automation.lunch")
-        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._press(True)
         await self._phone.until(lambda lamps: lamps[ALWAYS].target == "300", TELLING)
-        require((await self._phone.set_dnd(False)).ok, "the phone's key was refused")
+        await self._press(False)
         await self._browser.trace_says(
             "lunch", "Call forwarding always turned on", "Lunch"
         )
@@ -262,6 +262,16 @@ class Visit:
             ("Lunch", f"Via Phone {phone}"),
         ):
             await self._browser.activity_says(*texts)
+
+    async def _press(self, on: bool) -> None:
+        """Press do not disturb at the phone as somebody does who looks at its lamp.
+
+        While a change that went back is held, the lamp shows what was before; who presses
+        the key twice in that time seems to send an echo (rules F30 and F31).
+        """
+        await self._phone.until(lambda lamps: lamps[DND].on is not on, TELLING)
+        require((await self._phone.set_dnd(on)).ok, "the phone's key was refused")
+        await self._phone.until(lambda lamps: lamps[DND].on is on, TELLING)
 
     async def be_quiet(self, client: api.Api, duration: str) -> None:
         """Turn do not disturb on for a while by the action."""
@@ -321,7 +331,7 @@ class Visit:
 
     async def use_dashboard(self) -> None:
         """Press the key and click at its tile; phone and dashboard agree."""
-        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._press(True)
         await self._browser.shows_tile("Do not disturb", True)
         await self._browser.tile_says(
             "Feature change", re.compile("Do not disturb turned on.*Phone")
@@ -338,7 +348,7 @@ class Visit:
             async with asyncio.timeout(TELLING):
                 while "T" not in (end := await self._end(client)) or end[14:16] != "59":
                     await asyncio.sleep(0.1)
-            require((await self._phone.set_dnd(False)).ok, "the key was refused")
+            await self._press(False)
             require(await self._end(client) == "unknown", "there is still an end")
 
     async def _end(self, client: api.Api) -> str:
@@ -380,7 +390,7 @@ class Visit:
             "Last change", re.compile("Call forwarding always turned on")
         )
         await self._browser.rings_after_click(RECEPTION.name)
-        require((await self._phone.set_dnd(True)).ok, "the phone's key was refused")
+        await self._press(True)
         await self._browser.tile_says("Do not disturb", re.compile("On"))
         await self._browser.flip_by_icon("Do not disturb")
         await self._phone.until(lambda lamps: not lamps[DND].on, TELLING)
