@@ -416,12 +416,13 @@ class SipServer:
                 return wait
         if self._messages is not None:
             self._messages.received(data, flow)
+        if answered is not None and self._requests.succeed(*answered):
+            return 0.0
         if self.proxy.upstreams and self.proxy.take(data, flow):
             return 0.0
-        if answered is not None:
-            self._requests.succeed(*answered)
-            return 0.0
-        self._receive_unread(data, flow)
+        # A plain 200 that nobody waits for is dropped unread.
+        if answered is None:
+            self._receive_unread(data, flow)
         return 0.0
 
     def _is_pbx(self, flow: Flow) -> bool:

@@ -26,6 +26,7 @@ PACKAGE: Final = "as-feature-event"
 OUR_PORT: Final = 5060
 LOCAL: Final = ("192.0.2.1", OUR_PORT)
 PHONE: Final = ("192.0.2.21", 5062)
+MOVED_PHONE: Final = (PHONE[0], 40_000)
 OTHER_PHONE: Final = ("192.0.2.22", 5060)
 PBX: Final = ("192.0.2.5", 5060)
 DOMAIN: Final = "pbx.example"
@@ -94,7 +95,7 @@ class World:
     def __init__(self, *, short: bool) -> None:
         """Pass between phones and one PBX, by the short way or not."""
         self.said: list[object] = []
-        self.short_ways = 0
+        self.short_ways = self.stays = 0
         self.clock = ManualClock()
         timers = Timers(self.clock)
         addresses = OwnAddresses(Ports(), None, None)
@@ -117,9 +118,10 @@ class World:
         self.proxy.is_own_dialog = lambda call_id: call_id == "call-3"
         take = self.proxy._short_way.take
 
-        def counted(data: bytes, flow: Flow) -> bool:
-            taken = short and take(data, flow)
-            self.short_ways += taken
+        def counted(data: bytes, flow: Flow) -> bool | None:
+            taken = take(data, flow) if short else None
+            self.short_ways += taken is True
+            self.stays += taken is False
             return taken
 
         self.proxy._short_way.take = counted  # type: ignore[method-assign]
@@ -154,6 +156,11 @@ class World:
     def watch(self) -> None:
         """Have the calls of the line followed."""
         self.proxy.calls.watch(frozenset({("pbx", "201")}), cast("Any", self))
+
+    def leave_keys(self) -> None:
+        """Have the PBX synchronize the keys."""
+        upstream = self.proxy.upstreams["pbx"]
+        upstream.config = dataclasses.replace(upstream.config, keys_here=False)
 
     def ask_about_keys(self) -> None:
         """Have the next SUBSCRIBE ask who synchronizes the keys."""
@@ -246,7 +253,12 @@ class Writer:
         self._count += 1
         self._odds = self._chance.choice((0.0, 0.15))
         one_of = self.one_of
-        in_dialog = method in ("ACK", "BYE", "INFO", "UPDATE") or one_of(False, True)
+        is_ours = method == "KEYS"
+        if is_ours:
+            method = one_of("SUBSCRIBE", "PUBLISH")
+        in_dialog = method in ("ACK", "BYE", "INFO", "UPDATE") or one_of(
+            is_ours and self._chance.random() < 0.7, True, False
+        )
         host, port = PHONE if side == "phone" else PBX
         branch = one_of(
             f"z9hG4bK{self._count}",
@@ -290,12 +302,14 @@ class Writer:
             lines.append(f"Contact: {self._contact()}")
         if one_of(method == "REGISTER", True, False):
             lines.append(f"Expires: {one_of('3600', '0', '60', 'x')}")
-        if method in ("SUBSCRIBE", "NOTIFY"):
+        if is_ours or method in ("SUBSCRIBE", "NOTIFY"):
+            usual = PACKAGE if is_ours else "dialog"
             event = one_of(
-                "dialog", PACKAGE, "message-summary", "as-Feature-Event;id=1"
+                usual, "dialog", PACKAGE, "message-summary", "as-Feature-Event;id=1"
             )
             lines.append(f"Event: {event}")
-        if (in_dialog and one_of(True, False)) or one_of(False, True):
+        routed = in_dialog and not (is_ours and self._chance.random() < 0.5)
+        if (routed and one_of(True, False)) or one_of(False, True):
             lines += self._routes(side)
         lines += one_of(
             ["User-Agent: Yealink SIP-T54W 96.86.0.100", "Allow: INVITE, ACK"],
@@ -313,6 +327,15 @@ class Writer:
         length = one_of(str(len(body)), "0", "1", "99999")
         lines.append(one_of(f"Content-Length: {length}", f"l: {length}", "Date: now"))
         uri = self._uri(side, method)
+        if is_ours:
+            # Where a phone finds us, and the Contact of our answer.
+            token = "".join(re.findall(r"sip:([0-9a-z]+)@", self._routes(side)[0]))
+            uri = one_of(
+                f"sip:201@{LOCAL[0]}",
+                f"sip:{LOCAL[0]}:{OUR_PORT}",
+                f"sip:{token}@{LOCAL[0]}",
+                uri,
+            )
         head = "\r\n".join(
             [f"{method} {uri} SIP/2.0", f"Via: SIP/2.0/UDP {via}", *lines]
         )
@@ -454,15 +477,19 @@ def accepted(register: bytes) -> bytes:
 
 METHODS: Final = ["INVITE", "ACK", "BYE", "CANCEL", "INFO", "UPDATE", "OPTIONS"]
 METHODS_OF: Final[dict[Side, list[str]]] = {
-    "phone": [*METHODS, *["REGISTER"] * 4, "SUBSCRIBE", "MESSAGE", "ODD"],
+    "phone": [*METHODS, *["REGISTER"] * 4, "SUBSCRIBE", "KEYS", "MESSAGE", "ODD"],
     "pbx": [*METHODS, "NOTIFY", "NOTIFY", "MESSAGE", "REGISTER"],
 }
 
 
-def converse(seed: int, count: int, *, faults: float) -> tuple[int, int]:
-    """Have both proxies take messages; return how many passed, and by the short way.
+def converse(
+    seed: int, count: int, *, faults: float = 0.0, keys: float = 0.0
+) -> tuple[int, int, int]:
+    """Have both proxies take messages.
 
-    A share of them, `faults`, is mutated.
+    `faults` is the share that is mutated, `keys` the share that synchronizes keys.
+    Returns how many passed, how many of those by the short way, and how many were found
+    to be for the server itself.
     """
     chance = random.Random(seed)
     pair, writer = Pair(), Writer(chance)
@@ -474,6 +501,8 @@ def converse(seed: int, count: int, *, faults: float) -> tuple[int, int]:
         pair.both(World.watch)
     if chance.random() < 0.3:
         pair.both(World.ask_about_keys)
+    if chance.random() < 0.2:
+        pair.both(World.leave_keys)
     for number in range(count):
         if number < 2:
             # The line is registered to begin with.
@@ -490,12 +519,17 @@ def converse(seed: int, count: int, *, faults: float) -> tuple[int, int]:
                 data = re.sub(rb"(?<=\r\n)Via: (?!.*z9hG4bK[up]).*\r\n", b"", data)
         else:
             side = chance.choice(("phone", "pbx"))
-            data = writer.request(side, chance.choice(METHODS_OF[side]))
+            method = chance.choice(METHODS_OF[side])
+            if chance.random() < keys:
+                side, method = "phone", "KEYS"
+            data = writer.request(side, method)
         if number > 1 and chance.random() < faults:
             data = mutated(data, chance)
         remote = PBX if side == "pbx" else PHONE
+        if b"event: as-feature" in data.lower() and chance.random() < 0.2:
+            remote = MOVED_PHONE
         if number > 1 and chance.random() < 0.05:
-            remote = chance.choice([PBX, PHONE, OTHER_PHONE])
+            remote = chance.choice([PBX, PHONE, MOVED_PHONE, OTHER_PHONE])
         for sent in pair.take(data, udp(remote)):
             passed += 1
             writer.remember(sent)
@@ -505,19 +539,47 @@ def converse(seed: int, count: int, *, faults: float) -> tuple[int, int]:
         if chance.random() < 0.02:
             seconds = chance.choice((1, 40, 4000))
             pair.both(lambda world, by=seconds: world.clock.advance(by))  # type: ignore[misc]
-    return passed, pair.short.short_ways
+    return passed, pair.short.short_ways, pair.short.stays
 
 
 @pytest.mark.requirement("P10", "P21")
 @pytest.mark.parametrize("faults", [0.0, 0.3], ids=["whole", "mutated"])
 def test_the_short_way_is_the_long_one_or_not_taken(faults: float) -> None:
     """Octets, destinations, what is told and what is known, message by message."""
-    passed = short = 0
-    for seed in range(MESSAGES // 100):
-        one = converse(seed, 100, faults=faults)
-        passed, short = passed + one[0], short + one[1]
+    seeds = range(MESSAGES // 100)
+    counts = [converse(seed, 100, faults=faults) for seed in seeds]
+    passed, short, _ = map(sum, zip(*counts, strict=True))
     assert passed > MESSAGES / 3
     assert short > passed / 5
+
+
+@pytest.mark.requirement("P10", "P21")
+def test_what_the_short_way_finds_to_be_for_the_server_itself_is() -> None:
+    """A phone's SUBSCRIBE for keys is not read a second time."""
+    counts = [converse(seed, 100, keys=0.8) for seed in range(MESSAGES // 100)]
+    assert sum(stays for _, _, stays in counts) > 0.23 * MESSAGES
+
+
+@pytest.mark.requirement("P112")
+def test_keys_go_to_the_pbx_of_the_binding_that_a_route_names() -> None:
+    """Whoever the phone calls itself, and from whatever port, where its PBX has them."""
+    pair = Pair()
+    register = Writer(random.Random(3)).request("phone", "REGISTER")
+    (registering,) = pair.take(register, udp(PHONE))
+    pair.take(accepted(registering), udp(PBX))
+    pair.both(World.leave_keys)
+    (binding,) = pair.short.proxy.location
+    subscribe = (
+        f"SUBSCRIBE sip:{LOCAL[0]}:{OUR_PORT} SIP/2.0\r\n"
+        f"Via: SIP/2.0/UDP {PHONE[0]}:{PHONE[1]};branch=z9hG4bK1;rport\r\n"
+        f"Max-Forwards: 70\r\nRoute: <sip:{binding.token}@{LOCAL[0]};lr>\r\n"
+        f"From: <sip:reception@{DOMAIN}>;tag=f\r\nTo: <sip:201@{DOMAIN}>;tag=t\r\n"
+        f"Call-ID: c\r\nCSeq: 2 SUBSCRIBE\r\nEvent: {PACKAGE}\r\n"
+        "Content-Length: 0\r\n\r\n"
+    )
+    (passed,) = pair.take(subscribe.encode(), udp(MOVED_PHONE))
+
+    assert passed.startswith(b"SUBSCRIBE ")
 
 
 # Via, and the lines below those that all have, of phones and PBXs as they write them.

@@ -177,8 +177,9 @@ class Proxy:
         if not self.upstreams:
             return False
         try:
-            if self._short_way.take(data, flow):
-                return True
+            taken = self._short_way.take(data, flow)
+            if taken is not None:
+                return taken
         except Exception:
             _LOGGER.exception("Unexpected error in a passed message")
         try:
@@ -281,28 +282,13 @@ class Proxy:
         """
         token = self._routes.pop_own(message, flow) or token
         user = message.uri_of("from").user
-        host = flow.remote[0]
         if token is not None:
             if speaker := self.location.speaker(flow, token, user):
                 return speaker
             named = self.location.find_in_dialog(token)
-            if named and self._seen_from(host, named.user, named.pbx):
+            if named and self.upstreams.seen_from(flow, named.user, named.pbx):
                 return named
-        return self.location.speaker(flow, None, user) or self._seen_from(host, user)
-
-    def _seen_from(
-        self, host: str, user: str, only: str | None = None
-    ) -> ProxyBinding | None:
-        """Return the binding of a user from an address, at a PBX that challenges.
-
-        `only` is the one PBX that is asked for.
-        """
-        for pbx, upstream in self.upstreams.items():
-            if upstream.config.challenges and only in (None, pbx):
-                for binding in self.location.of_line(pbx, user):
-                    if binding.flow.remote[0] == host:
-                        return binding
-        return None
+        return self.upstreams.binding_of(flow, user)
 
     @staticmethod
     def _check_scheme(target: Uri, upstream: Upstream) -> None:

@@ -8,7 +8,7 @@ and written anew from its pieces.
 
 The rules are those of `core`, where they are explained. Whatever is not of that form,
 or is refused, or is to be noticed by anybody, is not taken here and nothing is changed:
-`core` takes it. So a message leaves with the same octets on the same flow whichever way
+`core` takes it. A SUBSCRIBE for an event package of the server is only recognized. So a message leaves with the same octets on the same flow whichever way
 it goes; a property test holds the two to that.
 """
 
@@ -30,7 +30,7 @@ from .pbx import ContactMode, Upstream
 from .registrations import PARAMETER, Accepted, Registrations
 from .routes import Routes, route_uri
 from .site import Site
-from .tokens import TO_PBX, TO_PHONE, Tokens, loop_part, sender_text
+from .tokens import TO_PBX, TO_PHONE, Tokens, is_token, loop_part, sender_text
 from .treated import DIALLING, KEPT, TreatedCalls
 from .upstreams import Upstreams
 
@@ -69,26 +69,33 @@ class ShortWay:
         self._treated = treated
         self._is_own_dialog = is_own_dialog
 
-    def take(self, data: bytes, flow: Flow) -> bool:
-        """Pass a message; False where it is left to `core`."""
+    def take(self, data: bytes, flow: Flow) -> bool | None:
+        """Pass a message.
+
+        False where it is for the server itself, None where `core` decides.
+        """
         end = data.find(b"\r\n\r\n")
         if not 0 < end <= MAX_HEAD:
-            return False
+            return None
         head = data[:end].decode("latin-1")
         body = data[end + 4 :]
         try:
             if data[:4] == b"SIP/":
                 response = read_plain_response(head)
-                return response is not None and self._pass_response(
-                    response, body, flow
-                )
+                if response is None:
+                    return None
+                return self._pass_response(response, body, flow) or None
             # A request that has passed here may be in a loop.
             if TO_PBX in head or TO_PHONE in head:
-                return False
+                return None
             request = read_plain_request(head)
-            return request is not None and self._pass_request(request, body, flow)
+            if request is None:
+                return None
+            if self._stays_here(request, flow):
+                return False
+            return self._pass_request(request, body, flow) or None
         except HeaderError, SipError, FlowError:
-            return False
+            return None
 
     # Responses
 
@@ -166,6 +173,33 @@ class ShortWay:
         self._site.send(f"{start}{below}\r\n\r\n".encode("latin-1") + body, way)
 
     # Requests
+
+    def _stays_here(self, request: PlainRequest, flow: Flow) -> bool:
+        """Whether a request of a phone is for an event package here. Raises HeaderError.
+
+        False leaves it open.
+        """
+        if (
+            (request.event or "").lower() not in self._packages
+            or request.method != "SUBSCRIBE"
+            or request.routes is not None
+            or self._upstreams.of_flow(flow) is not None
+        ):
+            return False
+        target = known_uri(request.uri)
+        if (
+            not target.is_sip
+            or is_token(target.user)
+            or not self._site.is_own(target.host, target.port, flow)
+        ):
+            return False
+        if request.to_tag is None:
+            return True
+        binding = self._upstreams.binding_of(
+            flow, known_uri(request.from_uri or "").user
+        )
+        upstream = None if binding is None else self._upstreams.get(binding.pbx)
+        return upstream is None or upstream.config.keys_here
 
     def _pass_request(self, request: PlainRequest, body: bytes, flow: Flow) -> bool:
         """Pass a request by where it is from. Raises HeaderError and FlowError."""

@@ -2,7 +2,7 @@
 
 from ..transport.flow import Flow
 from ..wire.headers import Uri
-from .location import Location
+from .location import Location, ProxyBinding
 from .pbx import Upstream
 from .site import Site
 
@@ -36,4 +36,23 @@ class Upstreams(dict[str, Upstream]):
         for upstream in self.values():
             if upstream.serves(target.host, target.port):
                 return upstream
+        return None
+
+    def binding_of(self, flow: Flow, user: str) -> ProxyBinding | None:
+        """Return for which binding a user speaks by where the request is from."""
+        return self._location.speaker(flow, None, user) or self.seen_from(flow, user)
+
+    def seen_from(
+        self, flow: Flow, user: str, only: str | None = None
+    ) -> ProxyBinding | None:
+        """Return the binding of a user from an address, at a PBX that challenges.
+
+        `only` is the one PBX that is asked for.
+        """
+        host = flow.remote[0]
+        for pbx, upstream in self.items():
+            if upstream.config.challenges and only in (None, pbx):
+                for binding in self._location.of_line(pbx, user):
+                    if binding.flow.remote[0] == host:
+                        return binding
         return None

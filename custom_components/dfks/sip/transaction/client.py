@@ -207,13 +207,15 @@ class ClientTransactions:
         else:
             transaction.user.refused(response)
 
-    def succeed(self, branch: str, call_id: str) -> None:
-        """Take a 2xx for the request of this branch; a stray one is dropped."""
+    def succeed(self, branch: str, call_id: str) -> bool:
+        """Take a 2xx for the request of this branch; False where there is none."""
         transaction = self._waiting.get(branch)
-        if transaction is not None and transaction.call_id == call_id:
-            del self._waiting[branch]
-            self.timers.cancel(transaction)
-            transaction.user.succeeded()
+        if transaction is None or transaction.call_id != call_id:
+            return False
+        del self._waiting[branch]
+        self.timers.cancel(transaction)
+        transaction.user.succeeded()
+        return True
 
     def undelivered(self, data: bytes) -> None:
         """Take an error of the transport for a request that has come back (18.4)."""
