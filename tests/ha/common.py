@@ -22,6 +22,7 @@ from pytest_homeassistant_custom_component.common import (  # type: ignore[impor
     async_fire_time_changed_exact,
     async_test_home_assistant,
     get_system_health_info,
+    get_test_config_dir,
     snapshot_platform,
 )
 from pytest_homeassistant_custom_component.components.diagnostics import (  # type: ignore[import-untyped]
@@ -44,6 +45,7 @@ __all__ = [
     "get_diagnostics_for_config_entry",
     "get_diagnostics_for_device",
     "get_system_health_info",
+    "get_test_config_dir",
     "snapshot_platform",
 ]
 

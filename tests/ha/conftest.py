@@ -1,9 +1,10 @@
 """Fixtures of the Home Assistant floor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+import shutil
+from typing import Any, Protocol, override
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryState
@@ -12,7 +13,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.filters import props
 
+from custom_components.dfks import listener as dfks_listener
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.sip import AddressRecord, Resolver, ServiceRecord
 from dev.ports import free_port
 from tests.clock import ManualClock
 from tests.phone import Phone
@@ -28,6 +31,7 @@ from .common import (
     HomeAssistantSnapshotExtension,
     MockConfigEntry,
     entry_state,
+    get_test_config_dir,
     listener_entry,
     runtime,
     set_up,
@@ -63,6 +67,41 @@ class Plug(Protocol):
 @pytest.fixture(autouse=True)
 def custom_integration(enable_custom_integrations: None, socket_enabled: None) -> None:
     """Let Home Assistant find the integration, and the listener open its sockets."""
+
+
+@pytest.fixture(scope="session")
+def config_directory(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a configuration directory that no other process writes to."""
+    directory = tmp_path_factory.mktemp("config")
+    shutil.copytree(get_test_config_dir(), directory, dirs_exist_ok=True)
+    return str(directory)
+
+
+@pytest.fixture
+def hass_config_dir(config_directory: str) -> str:
+    """Return it for Home Assistant, which copies its blueprints there."""
+    return config_directory
+
+
+class NoNames(Resolver):
+    """Knows no name: none is asked for on the network."""
+
+    @override
+    async def services(self, name: str) -> Sequence[ServiceRecord]:
+        raise OSError(f"{name} is not known")
+
+    @override
+    async def addresses(self, name: str) -> Sequence[AddressRecord]:
+        raise OSError(f"{name} is not known")
+
+    async def async_close(self) -> None:
+        """Ask nothing any more."""
+
+
+@pytest.fixture(autouse=True)
+def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask no name server; test_pbx_resolver has one of its own."""
+    monkeypatch.setattr(dfks_listener, "DnsResolver", NoNames)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from custom_components.dfks.scripting import call_script
 from custom_components.dfks.scripting.call_script import CallScript, read_answer
 from custom_components.dfks.sip import PROCEED, IncomingCall, Redirect, Reject
 from tests.pbx import SimulatedPbx
+from tests.phone import PATIENCE
 from tests.phone.calls import CallState
 
 from .common import (
@@ -55,6 +56,12 @@ def seen(hass: HomeAssistant) -> list[Any]:
 
     hass.services.async_register("test", "seen", note)
     return seen
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the script until it has answered, however slow the machine is."""
+    monkeypatch.setattr(call_script, "CALL_TIMEOUT", PATIENCE)
 
 
 async def test_is_told_of_the_call(

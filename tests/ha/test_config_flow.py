@@ -16,6 +16,7 @@ from homeassistant.helpers import (
 import pytest
 import voluptuous as vol
 
+from custom_components.dfks import config_flow
 from custom_components.dfks.const import DOMAIN
 from custom_components.dfks.listener import DfksListener
 from dev.ports import free_port
@@ -294,15 +295,18 @@ class TestSections:
         assert all(part.options["collapsed"] for part in sections(result).values())
 
     async def test_listener_that_is_only_submitted_runs(
-        self, hass: HomeAssistant
+        self, hass: HomeAssistant, port: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With what the form proposes."""
+        # Whatever else runs on this machine may have the usual one.
+        monkeypatch.setattr(config_flow, "PORTS_TRIED", (port,))
         result = await add_listener(hass, {})
 
         assert result["type"] is FlowResultType.CREATE_ENTRY
+        assert result["result"].state is ConfigEntryState.LOADED
         assert result["data"] == {
             "host": "0.0.0.0",
-            "port": 5060,
+            "port": port,
             "realm": "homeassistant",
         }
 

@@ -22,10 +22,11 @@ from homeassistant.util import dt as dt_util
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.dfks import PLATFORMS
+from custom_components.dfks import PLATFORMS, switch
 from custom_components.dfks.features.model import ChangeRefused, Feature
 from custom_components.dfks.features.sync import FeatureSync
 from custom_components.dfks.listener import DfksListener
+from tests.phone import PATIENCE
 
 from .common import (
     ALWAYS,
@@ -227,9 +228,13 @@ class TestSwitch:
         assert state_of(hass, ALWAYS) == "off"
 
     async def test_target_within_the_second_is_waited_for(
-        self, hass: HomeAssistant, listener: DfksListener
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Whichever comes first."""
+        monkeypatch.setattr(switch, "TARGET_WAIT", PATIENCE)
         turning = hass.async_create_task(turn(hass, ALWAYS, "on"))
         await asyncio.sleep(0)
         await turn(hass, DND, "on")
@@ -240,9 +245,13 @@ class TestSwitch:
         assert state_of(hass, ALWAYS) == "on"
 
     async def test_scene_sets_target_and_switch_together(
-        self, hass: HomeAssistant, listener: DfksListener
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """In whatever order Home Assistant applies them."""
+        monkeypatch.setattr(switch, "TARGET_WAIT", PATIENCE)
         assert await async_setup_component(hass, "scene", {})
         await hass.async_block_till_done()
         await hass.services.async_call(

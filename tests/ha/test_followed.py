@@ -1,6 +1,7 @@
 """A line at a PBX that synchronizes keys, as a user sees it."""
 
 import asyncio
+from datetime import timedelta
 import logging
 from typing import Any
 
@@ -9,6 +10,7 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er, issue_registry as ir
 from homeassistant.setup import async_setup_component
+from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dfks.const import DOMAIN
@@ -21,6 +23,7 @@ from tests.phone import PATIENCE, settle
 from .common import (
     ALL_FEATURES,
     MockConfigEntry,
+    async_fire_time_changed,
     change_line,
     device_of,
     get_diagnostics_for_config_entry,
@@ -120,7 +123,7 @@ async def test_the_action_turns_a_feature_on_for_a_while(
     response = await hass.services.async_call(
         DOMAIN,
         "set_feature",
-        {"entity_id": DND, "status": True, "duration": {"seconds": 1}},
+        {"entity_id": DND, "status": True, "duration": {"seconds": 30}},
         blocking=True,
         return_response=True,
     )
@@ -128,6 +131,7 @@ async def test_the_action_turns_a_feature_on_for_a_while(
     assert key_pbx.states["501"]["DoNotDisturb"].on
     assert state_of(hass, "datetime.office_do_not_disturb_until") != "unknown"
 
+    async_fire_time_changed(hass, dt_util.utcnow() + timedelta(seconds=31))
     await wait_for(hass, DND, "off")
     assert not key_pbx.states["501"]["DoNotDisturb"].on
 

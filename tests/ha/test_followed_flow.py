@@ -406,7 +406,7 @@ class TestSeveral:
         self, add_list: Submit, key_pbx: KeyPbx, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """After as many lines without an answer as are tried at a time."""
-        monkeypatch.setattr(trial, "PATIENCE", 2.0)
+        monkeypatch.setattr(trial, "PATIENCE", 3.0)
         key_pbx.ignores = {f"7{number:03}" for number in range(40)}
         good = [f"Line {user}, {user}, {password}" for user, password in USERS.items()]
         bad = [f"Line {user}, {user}, x" for user in sorted(key_pbx.ignores)]

@@ -18,10 +18,11 @@ from homeassistant.util import dt as dt_util
 import pytest
 
 from custom_components.dfks.const import DOMAIN
-from custom_components.dfks.features import hooks as floor_hooks
+from custom_components.dfks.features import hooks as floor_hooks, sync
 from custom_components.dfks.features.hooks import Ruling
 from custom_components.dfks.features.model import ChangeRequest, Feature, Origin
 from custom_components.dfks.listener import DfksListener
+from custom_components.dfks.scripting import script_hooks
 from tests import phone as desk
 from tests.phone import PATIENCE
 
@@ -81,6 +82,12 @@ async def until_running(hass: HomeAssistant, entity_id: str) -> None:
     async with asyncio.timeout(PATIENCE):
         await running.wait()
     untrack()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for scripts until they have answered, however slow the machine is."""
+    monkeypatch.setattr(sync, "HOOK_TIMEOUT", PATIENCE)
 
 
 @pytest.fixture
@@ -284,9 +291,14 @@ class TestWhichScript:
         assert len(asked) == 1
 
     async def test_a_script_is_waited_for_while_it_is_renamed(
-        self, hass: HomeAssistant, entry: MockConfigEntry, listener: DfksListener
+        self,
+        hass: HomeAssistant,
+        entry: MockConfigEntry,
+        listener: DfksListener,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Until 2026.10 Home Assistant removes it and adds it anew."""
+        monkeypatch.setattr(script_hooks, "RELOAD_TIMEOUT", PATIENCE)
         await load_scripts(hass, mine=script(*answer(refuse="no")))
         await choose(hass, entry, set_script="script.mine")
         turning: list[asyncio.Task[None]] = []
@@ -308,9 +320,13 @@ class TestWhichScript:
                 await each
 
     async def test_an_edited_script_is_waited_for(
-        self, hass: HomeAssistant, listener: DfksListener
+        self,
+        hass: HomeAssistant,
+        listener: DfksListener,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """A key that is pressed while it is replaced does not slip past it."""
+        monkeypatch.setattr(script_hooks, "RELOAD_TIMEOUT", PATIENCE)
         await load_scripts(hass, dfks_set=script(*answer(refuse="old")))
         turning: list[asyncio.Task[None]] = []
 
@@ -774,7 +790,7 @@ class TestGetAnswers:
         asked: list[dict[str, Any]],
     ) -> None:
         """Changes stand behind it in the queue."""
-        listener.sync.hook_timeout = 0.5
+        listener.sync.hook_timeout = 1.0
         await load_scripts(hass, dfks_get=script(ASK, WAIT))
         phone = await open_phone()
 

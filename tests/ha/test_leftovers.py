@@ -251,6 +251,8 @@ async def test_listener_that_goes_leaves_nothing_at_work(
 ) -> None:
     """No socket, task or timer, however it goes and whatever it was at."""
     await set_up(hass, entry)
+    # Home Assistant stops while none of its own imports are at work.
+    await hass.async_block_till_done(wait_background_tasks=True)
     await keep_busy()
     busy = traces(hass, entry)
     # UDP, TCP, TLS and a connection; NOTIFYs, the block, the files.

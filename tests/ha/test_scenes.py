@@ -9,10 +9,11 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
+from custom_components.dfks import switch
 from custom_components.dfks.listener import DfksListener
 from tests import phone as desk
 from tests.clock import ManualClock
-from tests.phone import Lamp, Phone
+from tests.phone import PATIENCE, Lamp, Phone
 
 from .common import (
     A_WHILE,
@@ -50,6 +51,12 @@ async def load_scenes(hass: HomeAssistant, *scenes: dict[str, Any]) -> None:
     """Have these scenes, as `scenes.yaml` holds them."""
     assert await async_setup_component(hass, "scene", {"scene": [*scenes]})
     await hass.async_block_till_done()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for the target that a scene sets beside a switch, however long it takes."""
+    monkeypatch.setattr(switch, "TARGET_WAIT", PATIENCE)
 
 
 async def lamps(

@@ -102,8 +102,10 @@ class SimulatedPbx(asyncio.DatagramProtocol):
         self.contacts: dict[str, list[Contact]] = {}
         self.calls: list[PbxCall] = []
         self.requests: list[Request] = []
-        """Everything that has come in."""
+        """Everything that has come in, repetitions aside."""
         self._nonces: set[str] = set()
+        # What has come in, and the final answers to it, by branch and method.
+        self._heard: dict[tuple[str, str], bytes] = {}
         self._answers: dict[tuple[str, str], bytes] = {}
         self._transport: asyncio.DatagramTransport | None = None
         # The legs whose INVITE or BYE waits for an answer, by branch.
@@ -138,10 +140,14 @@ class SimulatedPbx(asyncio.DatagramProtocol):
             self._on_response(message)
             return
         _mark_source(message, addr)
-        self.requests.append(message)
-        if known := self._answers.get((message.branch, message.method)):
-            self._send(known, addr)
+        key = message.branch, message.method
+        if self._heard.get(key) == data:
+            # A repetition: the same again, and no other request.
+            if answer := self._answers.get(key):
+                self._send(answer, addr)
             return
+        self._heard[key] = data
+        self.requests.append(message)
         handlers: dict[str, Callable[[Request, Address], None]] = {
             "REGISTER": self._register,
             "INVITE": self._invite,
