@@ -188,7 +188,7 @@ class Visit:
         """Turn do not disturb on for a while by an action; the lamp goes out again."""
         async with api.log_in(self._url) as client:
             await self._set_feature(client, entity_id=QUIET, duration=A_WHILE)
-        await self._phone.until(lambda lamps: lamps[DND].on, TELLING)
+            await self._phone.until(lambda lamps: lamps[DND].on, TELLING)
         await self._phone.until(lambda lamps: not lamps[DND].on, TELLING + A_WHILE)
 
     async def hold_a_place(self) -> None:
@@ -266,8 +266,8 @@ class Visit:
     async def _press(self, on: bool) -> None:
         """Press do not disturb at the phone as somebody does who looks at its lamp.
 
-        While a change that went back is held, the lamp shows what was before; who presses
-        the key twice in that time seems to send an echo (rules F30 and F31).
+        While a change that went back is held, the lamp shows what was before; a second
+        press within that time counts as an echo (rules F30 and F31).
         """
         await self._phone.until(lambda lamps: lamps[DND].on is not on, TELLING)
         require((await self._phone.set_dnd(on)).ok, "the phone's key was refused")
@@ -570,21 +570,29 @@ class Visit:
         # By the key of the phone, which was pressed before.
         await self._browser.shows_switch("Do not disturb", True)
         await self._is_busy()
-        await self._browser.flip("Do not disturb")
-        await self._browser.shows_switch("Do not disturb", False)
+        await self._flip_at_pbx(False)
         await self._rings()
-        await self._browser.flip("Do not disturb")
-        await self._browser.shows_switch("Do not disturb", True)
+        await self._flip_at_pbx(True)
         await self._is_busy()
-        await self._browser.flip("Do not disturb")
-        await self._browser.shows_switch("Do not disturb", False)
+        await self._flip_at_pbx(False)
         async with api.log_in(self._url) as client:
             scene = {"entities": {QUIET_AT_PBX: "on"}}
             await client.post("/api/services/scene/apply", scene)
         await self._browser.shows_switch("Do not disturb", True)
         await self._is_busy()
+        await self._flip_at_pbx(False)
+
+    async def _flip_at_pbx(self, on: bool) -> None:
+        """Click at do not disturb of the line at the PBX; return when it is so.
+
+        The page shows it before Home Assistant has heard of the click.
+        """
         await self._browser.flip("Do not disturb")
-        await self._browser.shows_switch("Do not disturb", False)
+        await self._browser.shows_switch("Do not disturb", on)
+        async with api.log_in(self._url) as client, asyncio.timeout(TELLING):
+            path, wanted = f"/api/states/{QUIET_AT_PBX}", "on" if on else "off"
+            while (await client.get(path))["state"] != wanted:
+                await asyncio.sleep(0.1)
 
     async def _is_busy(self) -> None:
         """Call the line, whose phone is silent while the caller hears that it is busy."""

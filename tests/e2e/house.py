@@ -16,7 +16,7 @@ from dev.demo.settings import HOST, Options
 
 from .environment import can_install, copy_environment, copy_integration, packages_there
 
-# Seconds until its web server answers, and until it has ended.
+# Seconds until it is running, and until it has ended.
 STARTING = 90.0
 ENDING = 20.0
 
@@ -62,6 +62,9 @@ async def empty_house(config: Path, port: int) -> AsyncIterator[HomeAssistant]:
                 if not program.running:
                     raise RuntimeError("Home Assistant did not start")
                 await asyncio.sleep(0.2)
+            async with api.log_in(f"http://{HOST}:{port}") as client:
+                while (await client.get("/api/config"))["state"] != "RUNNING":
+                    await asyncio.sleep(0.2)
         yield program
     finally:
         await program.stop(ENDING)

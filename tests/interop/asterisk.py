@@ -173,7 +173,7 @@ async def take_call(pbx: Pbx, user: str, bells: list[Bell]) -> int:
     called = [bell for bell in bells if bell.phone.user == user]
     (bell, call), *others = [(bell, await bell.incoming_call()) for bell in called]
     bell.pick_up(call)
-    await bell.until(call, CallState.ESTABLISHED)
+    await bell.until_over(call, CallState.PICKED_UP)
     for other, missed in others:
         await other.until(missed, CallState.CANCELLED)
     await bell.until(call, CallState.ENDED)

@@ -11,7 +11,7 @@ import traceback
 from .debian import is_there
 
 # Seconds for all checks together; what comes later than that has failed.
-TOTAL = 900.0
+TOTAL = 1800.0
 
 # Characters shown of what went wrong.
 SHOWN = 4_000

@@ -13,7 +13,7 @@ from tests.loopback import HOST
 from tests.phone import ALWAYS, DND, Lamp, Phone
 
 from .checks import Check
-from .crash import TELLING, HomeAssistant, home_assistant
+from .crash import STARTING, TELLING, HomeAssistant, home_assistant
 from .house import require, require_clean, sign_on
 
 # Seconds that a meeting lasts, and Home Assistant is down at least.
@@ -91,6 +91,6 @@ CHECKS = (
         subject="fault",
         title="claims over a restart and a kill -9",
         run=outlived,
-        limit=150.0,
+        limit=3 * STARTING + 120.0,
     ),
 )

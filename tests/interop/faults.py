@@ -7,6 +7,7 @@ clock runs faster than time does.
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 import contextlib
+from functools import partial
 from itertools import pairwise
 import random
 from typing import Final
@@ -53,8 +54,9 @@ async def fast_house(
 ) -> AsyncIterator[tuple[House, FastClock]]:
     """Run a house whose time runs SPEED times as fast."""
     clock = FastClock(asyncio.get_running_loop(), SPEED)
-    async with house(config, clock=clock) as running:
-        yield running, clock
+    with clock.waiting_for_the_loop():
+        async with house(config, clock=clock) as running:
+            yield running, clock
 
 
 @contextlib.asynccontextmanager
@@ -141,14 +143,13 @@ async def _turn_switches(running: House, dice: random.Random) -> None:
 
 async def late_answers() -> str:
     """Answer each NOTIFY after ten seconds: changes meanwhile go in one more."""
-    async with fast_house() as (running, _), desk_phone(running) as phone:
+    async with fast_house() as (running, clock), desk_phone(running) as phone:
         await sign_on(phone)
         # The server answers in order: it has the phone's 200 by then.
         await phone.options()
-        loop = asyncio.get_running_loop()
 
         def answer_late(notification: Notification) -> Answer:
-            loop.call_later(10 / SPEED, phone.respond, notification)
+            clock.call_at(clock.monotonic() + 10, partial(phone.respond, notification))
             return SILENCE
 
         phone.answer = answer_late

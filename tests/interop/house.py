@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 import contextlib
 from dataclasses import dataclass, field
 import logging
+import math
 import time
 from typing import override
 
@@ -28,6 +29,10 @@ from tests.server import States, line_config
 
 from .checks import CheckFailed
 
+# Seconds between two looks at whether the loop runs, and after which it does not.
+BEAT = 0.005
+STALL = 0.02
+
 # Seconds between looks at something that is expected to come true.
 LOOK = 0.02
 
@@ -42,11 +47,37 @@ class FastClock:
         """Run `speed` times as fast as `loop`."""
         self._loop = loop
         self.speed = speed
+        # When the loop was known to run, and the seconds for which it did not.
+        self._ran_at = math.inf
+        self._lost = 0.0
         self.wall_offset = time.time() - self.monotonic()
+
+    @contextlib.contextmanager
+    def waiting_for_the_loop(self) -> Iterator[None]:
+        """Stand still while the loop does not run, as on a machine that is busy.
+
+        Half a second of that is half a minute at fifty times the speed: what is due in
+        it would come before what has arrived meanwhile.
+        """
+        self._ran_at = self._loop.time()
+        heart = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            heart.cancel()
+            self._ran_at = math.inf
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            now = self._loop.time()
+            self._lost += max(0.0, now - self._ran_at - STALL)
+            self._ran_at = now
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
-        return self._loop.time() * self.speed
+        ran = min(self._loop.time(), self._ran_at + STALL)
+        return (ran - self._lost) * self.speed
 
     def time(self) -> float:
         """Return seconds since the epoch, as far as the wall clock is right."""
@@ -54,7 +85,38 @@ class FastClock:
 
     def call_at(self, when: float, callback: Callable[[], None]) -> TimerHandle:
         """Call back at `when`, in seconds of `monotonic`."""
-        return self._loop.call_at(when / self.speed, callback)
+        return _Due(self, self._loop, when, callback)
+
+
+class _Due:
+    """What a clock calls back when it is time, however late the loop is."""
+
+    def __init__(
+        self,
+        clock: FastClock,
+        loop: asyncio.AbstractEventLoop,
+        when: float,
+        callback: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._loop = loop
+        self._when = when
+        self._callback = callback
+        self._wait()
+
+    def _wait(self) -> None:
+        left = (self._when - self._clock.monotonic()) / self._clock.speed
+        self._handle = self._loop.call_later(left, self._look)
+
+    def _look(self) -> None:
+        if self._clock.monotonic() < self._when:
+            self._wait()
+        else:
+            self._callback()
+
+    def cancel(self) -> None:
+        """Keep the callback from being called."""
+        self._handle.cancel()
 
 
 class WatchedServer(SipServer):

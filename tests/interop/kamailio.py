@@ -401,9 +401,10 @@ async def restart(*, tcp: bool = False) -> str:
             phone.features.clear()
         async with house(config, memory=memory, states=states) as running:
             await until_equal(running, phones)
-            require(
-                not running.server.received[0].startswith(b"SUBSCRIBE"), "too early"
-            )
+            # The answers of the phones may still be on their way.
+            received = running.server.received
+            await until(lambda: bool(received), "nothing came")
+            require(not received[0].startswith(b"SUBSCRIBE"), "too early")
             require((await phones[2].set_dnd(False)).ok, "the DND key was refused")
             await until_equal(running, phones)
             require(lamps_of(running.line())[DND].on is False, "the key did nothing")
