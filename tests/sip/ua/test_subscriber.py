@@ -252,6 +252,25 @@ async def test_s4_a_2xx_alone_is_no_subscription(
 
 
 @requirement("S4")
+async def test_s4_what_claims_to_answer_a_notify_answers_no_subscribe(
+    follow: Follow, notifier: Notifier, heard: Heard
+) -> None:
+    """The method has to be the same (RFC 3261 17.1.3): the right answer still counts."""
+    follow()
+    request = await notifier.next_request()
+    answer = request.response(200)
+    answer.headers = [
+        (name, "1 NOTIFY" if name == "CSeq" else value)
+        for name, value in answer.headers
+    ]
+    notifier.send(answer.encode())
+    notifier.answer_subscribe(request, 489)
+    await settle()
+
+    assert heard.statuses == [SubscriptionStatus.NOT_SUPPORTED]
+
+
+@requirement("S4")
 @pytest.mark.parametrize(
     "headers",
     [

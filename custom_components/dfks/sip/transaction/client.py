@@ -208,9 +208,13 @@ class ClientTransactions:
             transaction.user.refused(response)
 
     def succeed(self, branch: str, call_id: str) -> bool:
-        """Take a 2xx for the request of this branch; False where there is none."""
+        """Take a 2xx for the NOTIFY of this branch; False where there is none."""
         transaction = self._waiting.get(branch)
-        if transaction is None or transaction.call_id != call_id:
+        if (
+            transaction is None
+            or transaction.call_id != call_id
+            or transaction.method != "NOTIFY"
+        ):
             return False
         del self._waiting[branch]
         self.timers.cancel(transaction)
