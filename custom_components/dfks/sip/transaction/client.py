@@ -187,16 +187,14 @@ class ClientTransactions:
         return transaction
 
     def receive(self, response: Response) -> None:
-        """Hand a response to its transaction; a stray one is dropped (17.1.3).
+        """Hand a response to its transaction; a stray one is dropped.
 
         Its source does not count: a phone may have two addresses.
         """
-        transaction = self._waiting.get(response.branch)
-        if (
-            transaction is None
-            or response.method != transaction.method
-            or response.get("call-id") != transaction.call_id
-        ):
+        transaction = self._answered(
+            response.branch, response.method, response.get("call-id")
+        )
+        if transaction is None:
             return
         if response.status < 200:
             transaction.proceed()
@@ -209,17 +207,25 @@ class ClientTransactions:
 
     def succeed(self, branch: str, call_id: str) -> bool:
         """Take a 2xx for the NOTIFY of this branch; False where there is none."""
+        transaction = self._answered(branch, "NOTIFY", call_id)
+        if transaction is None:
+            return False
+        self.forget(transaction)
+        transaction.user.succeeded()
+        return True
+
+    def _answered(
+        self, branch: str, method: str, call_id: str | None
+    ) -> ClientTransaction | None:
+        """Return the transaction that a response with all of these is for (17.1.3)."""
         transaction = self._waiting.get(branch)
         if (
             transaction is None
+            or transaction.method != method
             or transaction.call_id != call_id
-            or transaction.method != "NOTIFY"
         ):
-            return False
-        del self._waiting[branch]
-        self.timers.cancel(transaction)
-        transaction.user.succeeded()
-        return True
+            return None
+        return transaction
 
     def undelivered(self, data: bytes) -> None:
         """Take an error of the transport for a request that has come back (18.4)."""
