@@ -8,8 +8,9 @@ and written anew from its pieces.
 
 The rules are those of `core`, where they are explained. Whatever is not of that form,
 or is refused, or is to be noticed by anybody, is not taken here and nothing is changed:
-`core` takes it. A SUBSCRIBE for an event package of the server is only recognized. So a message leaves with the same octets on the same flow whichever way
-it goes; a property test holds the two to that.
+`core` takes it. A SUBSCRIBE for an event package of the server is only recognized. So a
+message leaves with the same octets on the same flow whichever way it goes; a property
+test holds the two to that.
 """
 
 from collections.abc import Callable, Container
@@ -91,8 +92,8 @@ class ShortWay:
             request = read_plain_request(head)
             if request is None:
                 return None
-            if self._stays_here(request, flow):
-                return False
+            if (request.event or "").lower() in self._packages:
+                return False if self._stays_here(request, flow) else None
             return self._pass_request(request, body, flow) or None
         except HeaderError, SipError, FlowError:
             return None
@@ -175,13 +176,12 @@ class ShortWay:
     # Requests
 
     def _stays_here(self, request: PlainRequest, flow: Flow) -> bool:
-        """Whether a request of a phone is for an event package here. Raises HeaderError.
+        """Whether a request for an event package here is not for a PBX.
 
-        False leaves it open.
+        False leaves it open. Raises HeaderError.
         """
         if (
-            (request.event or "").lower() not in self._packages
-            or request.method != "SUBSCRIBE"
+            request.method != "SUBSCRIBE"
             or request.routes is not None
             or self._upstreams.of_flow(flow) is not None
         ):
@@ -211,7 +211,6 @@ class ShortWay:
             or request.from_uri is None
             or request.to_uri is None
             or request.call_id is None
-            or (request.event or "").lower() in self._packages
             or (request.method == "NOTIFY" and self._is_own_dialog(request.call_id))
         ):
             return False
