@@ -280,18 +280,11 @@ def _measure_passing(house: House, effort: Effort) -> Figures:
     """Measure how long single messages take to pass to a PBX, which is added for that."""
     seconds = range(round(effort.latency))
     with closing(Ends()) as ends:
-        asyncio.run(_add_pbx(house.url, ends.pbx_port))
+        asyncio.run(add_pbx(house.url, ends.pbx_port))
         ends.towards(house.sip_port)
         ends.register()
         times = [each for _ in seconds for each in paced(ends)]
     return {"ha_pass_p99": percentile(times, 0.99)}
-
-
-async def _add_pbx(url: str, port: int) -> None:
-    async with log_in(url) as api:
-        (entry,) = await api.get("/api/config/config_entries/entry?domain=dfks")
-        with redirect_stdout(io.StringIO()):
-            await installation.provide_pbx(api, entry["entry_id"], port)
 
 
 def _listening(house: House) -> Server:
@@ -403,19 +396,13 @@ def _switch(user: bytes) -> str:
     return f"switch.line_{user.decode()}_do_not_disturb"
 
 
-async def install(
-    server: Server, url: str, sip_port: int, lines: int, pbx_port: int | None = None
-) -> str:
-    """Set up listener, PBX and lines as a user does, and return an access token."""
+async def install(server: Server, url: str, sip_port: int, lines: int) -> str:
+    """Set up listener and lines as a user does, and return an access token."""
     async with asyncio.timeout(INSTALLING):
         await _wait_until_up(server, url)
         async with log_in(url) as api:
-            while (await api.get("/api/config"))["state"] != "RUNNING":
-                await asyncio.sleep(0.2)
+            await api.until_running()
             entry_id = await installation.add_listener(api, sip_port)
-            if pbx_port is not None:
-                with redirect_stdout(io.StringIO()):
-                    await installation.provide_pbx(api, entry_id, pbx_port)
             for number in range(lines):
                 user = _user(number).decode()
                 line = DemoLine(name=f"Line {user}", user=user, password=PASSWORD)
@@ -425,6 +412,14 @@ async def install(
                 "auth/long_lived_access_token", client_name="benchmark", lifespan=1
             )
             return token
+
+
+async def add_pbx(url: str, port: int) -> None:
+    """Put the listener in front of a PBX, by its form."""
+    async with log_in(url) as api:
+        (entry,) = await api.get("/api/config/config_entries/entry?domain=dfks")
+        with redirect_stdout(io.StringIO()):
+            await installation.provide_pbx(api, entry["entry_id"], port)
 
 
 async def _wait_until_up(server: Server, url: str) -> None:

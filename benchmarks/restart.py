@@ -23,7 +23,7 @@ from typing import Final
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.home_assistant import PATIENCE, install, prepare, start
+from benchmarks.home_assistant import PATIENCE, add_pbx, install, prepare, start
 from benchmarks.messages import subscribe
 from benchmarks.passing import Ends
 from benchmarks.processes import GENERATOR_CORE, HOST
@@ -112,7 +112,8 @@ def measure(lines: int, starts: int) -> None:
         stack.callback(ends.close)
         with start(options) as server:
             url = f"http://{HOST}:{options.http_port}"
-            asyncio.run(install(server, url, options.sip_port, lines, ends.pbx_port))
+            asyncio.run(install(server, url, options.sip_port, lines))
+            asyncio.run(add_pbx(url, ends.pbx_port))
             ends.towards(options.sip_port)
             ends.register()
             passing = Asking(lambda: ends.passes(PAUSE))

@@ -1,5 +1,6 @@
 """A small client for Home Assistant's REST and WebSocket APIs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -51,6 +52,15 @@ class Api:
         if not answer["success"]:
             raise CommandFailed(answer["error"]["code"], answer["error"]["message"])
         return answer["result"]
+
+    async def is_running(self) -> bool:
+        """Whether Home Assistant has started."""
+        return bool((await self.get("/api/config"))["state"] == "RUNNING")
+
+    async def until_running(self) -> None:
+        """Return when Home Assistant has started; the caller limits the time."""
+        while not await self.is_running():
+            await asyncio.sleep(0.1)
 
     async def _request(self, method: str, path: str, **arguments: Any) -> Any:
         async with self._session.request(method, path, **arguments) as response:

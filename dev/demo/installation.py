@@ -32,7 +32,7 @@ async def install(api: Api, sip_port: int, pbx_port: int | None = None) -> None:
 
     With a PBX there are no lines before phones have registered: they come by themselves.
     """
-    await _until(lambda: _is_running(api), "Home Assistant is still starting")
+    await _until(api.is_running, "Home Assistant is still starting")
     entry_id = await _provide_listener(api, sip_port)
     await _wait_until_loaded(api, entry_id)
     if pbx_port is None:
@@ -92,11 +92,6 @@ async def _until(condition: Callable[[], Awaitable[bool]], problem: str) -> None
                 await asyncio.sleep(0.2)
     except TimeoutError:
         raise DemoError(problem) from None
-
-
-async def _is_running(api: Api) -> bool:
-    configuration = await api.get("/api/config")
-    return bool(configuration["state"] == "RUNNING")
 
 
 async def _find_entry(api: Api) -> Any:

@@ -63,8 +63,7 @@ async def empty_house(config: Path, port: int) -> AsyncIterator[HomeAssistant]:
                     raise RuntimeError("Home Assistant did not start")
                 await asyncio.sleep(0.2)
             async with api.log_in(f"http://{HOST}:{port}") as client:
-                while (await client.get("/api/config"))["state"] != "RUNNING":
-                    await asyncio.sleep(0.2)
+                await client.until_running()
         yield program
     finally:
         await program.stop(ENDING)

@@ -119,8 +119,7 @@ class HomeAssistant:
                     raise CheckFailed("Home Assistant did not start")
                 await asyncio.sleep(0.1)
             self.api = await self._stack.enter_async_context(demo.log_in(self.url))
-            while (await self.api.get("/api/config"))["state"] != "RUNNING":
-                await asyncio.sleep(0.1)
+            await self.api.until_running()
 
     async def _answers(self) -> bool:
         try:
