@@ -43,6 +43,7 @@ PAGE = "/frontend_latest/app."
 RECEPTION = LINES[0]
 CALLER, CALLER_PASSWORD = "202", "secret-202"
 QUIET = "switch.reception_do_not_disturb"
+QUIET_UNTIL = "datetime.reception_do_not_disturb_until"
 QUIET_AT_PBX = "switch.front_desk_do_not_disturb"
 AWAY = "switch.reception_call_forwarding_always"
 USER_AGENTS = ("Yealink SIP-T54W 96.86.0.70", "Grandstream GRP2615 1.0.11.84")
@@ -346,15 +347,18 @@ class Visit:
             await self._set_feature(client, entity_id=QUIET, duration=AN_HOUR)
             await self._browser.pick_minutes("Do not disturb until", "59")
             async with asyncio.timeout(TELLING):
-                while "T" not in (end := await self._end(client)) or end[14:16] != "59":
+                while (
+                    "T" not in (end := await self._state(client, QUIET_UNTIL))
+                    or end[14:16] != "59"
+                ):
                     await asyncio.sleep(0.1)
             await self._press(False)
-            require(await self._end(client) == "unknown", "there is still an end")
+            end = await self._state(client, QUIET_UNTIL)
+            require(end == "unknown", "there is still an end")
 
-    async def _end(self, client: api.Api) -> str:
-        """Return until when do not disturb is on."""
-        path = "/api/states/datetime.reception_do_not_disturb_until"
-        return str((await client.get(path))["state"])
+    async def _state(self, client: api.Api, entity_id: str) -> str:
+        """Return the state of an entity."""
+        return str((await client.get(f"/api/states/{entity_id}"))["state"])
 
     async def add_ready_dashboard(self) -> None:
         """Add the ready dashboard with three clicks; no card complains."""
@@ -590,8 +594,8 @@ class Visit:
         await self._browser.flip("Do not disturb")
         await self._browser.shows_switch("Do not disturb", on)
         async with api.log_in(self._url) as client, asyncio.timeout(TELLING):
-            path, wanted = f"/api/states/{QUIET_AT_PBX}", "on" if on else "off"
-            while (await client.get(path))["state"] != wanted:
+            wanted = "on" if on else "off"
+            while await self._state(client, QUIET_AT_PBX) != wanted:
                 await asyncio.sleep(0.1)
 
     async def _is_busy(self) -> None:
